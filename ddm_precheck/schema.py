@@ -1,0 +1,78 @@
+"""The JSON Schemas in ``schemas/``, compiled once; what breaks them as data."""
+
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ddm_precheck.keywords import PrecheckValidator
+
+_FOLDER: Final = Path(__file__).parent.parent / "schemas"
+_MOST_VIOLATIONS: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One place that breaks a rule: an RFC 6901 pointer, and what would be right.
+
+    Neither quotes a value: the token may be in any of them.
+    """
+
+    pointer: str
+    detail: str
+
+
+class Schema:
+    """One schema of ``schemas/``, checked when it is loaded."""
+
+    def __init__(self, name: str) -> None:
+        """Load ``schemas/<name>.schema.json``; a broken schema raises and so fails the start."""
+        document = json.loads((_FOLDER / f"{name}.schema.json").read_text("utf-8"))
+        PrecheckValidator.check_schema(document)
+        self._validator = PrecheckValidator(document)
+
+    def violations(self, document: object) -> tuple[Violation, ...]:
+        """Return what breaks the schema, the first twenty at most; empty means valid."""
+        errors = itertools.islice(self._validator.iter_errors(document), _MOST_VIOLATIONS)
+        # jsonschema reports a missing member once for each member that is missing: what repeats is dropped.
+        found = dict.fromkeys(violation for error in errors for violation in _translated(error))
+        return tuple(itertools.islice(found, _MOST_VIOLATIONS))
+
+
+def _translated(error: Any) -> Iterator[Violation]:
+    """Turn jsonschema's error into ours, built from the rule: its own message quotes the value."""
+    path, rule, value = list(error.absolute_path), str(error.validator), error.validator_value
+    if rule == "required":
+        yield from (Violation(_pointer([*path, name]), "is required") for name in value if name not in error.instance)
+    elif rule == "additionalProperties":
+        known = error.schema["properties"]
+        unknown = (name for name in error.instance if name not in known)
+        detail = f"is not a member; known are {', '.join(known)}"
+        yield from (Violation(_pointer([*path, name]), detail) for name in unknown)
+    else:
+        yield Violation(_pointer(path), _DETAILS[rule](value))
+
+
+def _pointer(path: list[str | int]) -> str:
+    """Return the RFC 6901 pointer; it ends before a name that does not look like one, which may be anything."""
+    names = itertools.takewhile(_NAME.fullmatch, map(str, path))
+    return "".join(f"/{name}" for name in names)
+
+
+def _types(types: str | list[str]) -> str:
+    return "must be of type " + (types if isinstance(types, str) else " or ".join(types))
+
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
+_DETAILS: Final[dict[str, Callable[[Any], str]]] = {
+    "type": _types,
+    "enum": lambda values: f"must be one of {', '.join(values)}",
+    "pattern": lambda pattern: f"must match {pattern}",
+    "minLength": lambda least: f"must have at least {least} characters",
+    "maxLength": lambda most: f"must have at most {most} characters",
+    "minimum": lambda least: f"must be at least {least}",
+    "maximum": lambda most: f"must be at most {most}",
+}

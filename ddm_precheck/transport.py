@@ -1,0 +1,187 @@
+"""One HTTP exchange: bounded in time and in bytes, never redirected, connections kept for the next one.
+
+requests bounds each read, not the whole, so a peer that sends a byte now and then holds it for ever. Here the bound
+sits where the bytes come in: each read of the socket may take what is left of the whole time. That holds for the
+status line, the headers, the body and a proxy's answer alike. What it cannot bound is the resolver: looking a name up
+takes as long as the system's resolver is set to try.
+"""
+
+import http.client
+import io
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from time import monotonic
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+_HOSTS_KEPT: Final = 32
+"""Pools kept, one a host: Huawei Cloud has about as many regions."""
+
+
+class TransportError(Exception):
+    """There was no whole answer; the message says why and quotes nothing of the request."""
+
+
+class OutOfTimeError(TransportError):
+    """The time was over before the answer was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole answer. ``body`` is decoded; it is None where it was over the limit or could not be decoded."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes | None
+
+
+class Transport:
+    """Sends requests over one pooled session.
+
+    Proxies and certificate authorities come from the environment, as requests reads it; ``.netrc`` is not read, since
+    nothing here prepares a request through the session.
+    """
+
+    def __init__(self, connections: int) -> None:
+        """Keep up to ``connections`` connections a host."""
+        self._session = _Session()
+        self._session.headers.clear()
+        adapter = _Adapter(pool_connections=_HOSTS_KEPT, pool_maxsize=connections)
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
+        self._environment = lru_cache(maxsize=_HOSTS_KEPT)(self._read_environment)
+
+    def send(  # noqa: PLR0913 - an HTTP request has these parts
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None, *, seconds: float, most: int
+    ) -> Reply:
+        """Exchange the request for a reply of at most ``most`` decoded bytes within ``seconds``.
+
+        The URL and the headers have to be safe already: they are sent as they are.
+
+        Raises OutOfTimeError, or TransportError for any other reason why no whole answer came.
+        """
+        request = requests.PreparedRequest()
+        request.method, request.url, request.body = method, url, body
+        request.headers = requests.structures.CaseInsensitiveDict(headers)
+        origin = urlsplit(url)
+        environment = self._environment(f"{origin.scheme}://{origin.netloc}")
+        timeout = urllib3.Timeout(total=max(seconds, 0.001))
+        try:
+            response = self._session.send(request, timeout=timeout, allow_redirects=False, **environment)
+            with response:
+                return Reply(response.status_code, response.headers, _body(response.raw, most))
+        except (OSError, urllib3.exceptions.HTTPError, http.client.HTTPException) as error:
+            raise _translated(error, origin.hostname) from None
+
+    def _read_environment(self, origin: str) -> dict[str, Any]:
+        return dict(self._session.merge_environment_settings(origin, {}, True, None, None))  # noqa: FBT003
+
+
+def _body(raw: urllib3.HTTPResponse, most: int) -> bytes | None:
+    try:
+        body = raw.read(most + 1, decode_content=True)
+    except urllib3.exceptions.DecodeError:
+        return None
+    return body if len(body) <= most else None
+
+
+def _translated(error: Exception, host: str | None) -> TransportError:
+    """Name the reason by the kind of error; the error itself may quote the request or the answer."""
+    causes = _causes(error)
+    if any(isinstance(cause, TimeoutError | urllib3.exceptions.TimeoutError | requests.Timeout) for cause in causes):
+        return OutOfTimeError(f"{host} did not answer in time")
+    for kind, reason in _REASONS:
+        if any(isinstance(cause, kind) for cause in causes):
+            return TransportError(reason.format(host=host))
+    return TransportError(f"the connection to {host} was lost")
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """Return the error and what it wraps: requests and urllib3 keep that in args, in reason or as the context."""
+    found: list[BaseException] = []
+    waiting: list[object] = [error]
+    while waiting:
+        cause = waiting.pop()
+        if isinstance(cause, BaseException) and cause not in found:
+            found.append(cause)
+            waiting += [*cause.args, getattr(cause, "reason", None), cause.__context__]
+    return found
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 - the base class names it
+        """Know no redirect: following one, or only reading its body for `Response.next`, is never wanted here."""
+        return
+
+
+class _Adapter(HTTPAdapter):
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Let the pool make connections that keep the deadline, whether they go to a proxy or not."""
+        pool = super().get_connection_with_tls_context(*args, **kwargs)
+        pool.ConnectionCls = _SecureConnection if pool.scheme == "https" else _Connection
+        return pool
+
+
+class _BoundedReader(io.RawIOBase):
+    """Reads a socket, and gives all reads together the time that the socket's timeout gives to one."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._end = monotonic() + (sock.gettimeout() or 0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._end - monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._sock.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _BoundedAnswer(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_BoundedReader(self.fp.detach(), sock))
+
+
+class _Connection(HTTPConnection):
+    response_class = _BoundedAnswer
+
+    def _new_conn(self) -> socket.socket:
+        """Connect and shake hands within the one timeout; urllib3 gives it whole to each address, then to the rest."""
+        seconds = self.timeout or 0
+        end = monotonic() + seconds
+        try:
+            addresses = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        except OSError:
+            addresses = []  # the same error comes again below, and is told there in urllib3's words
+        self.timeout = seconds / (len(addresses) or 1)
+        sock = super()._new_conn()
+        sock.settimeout(max(end - monotonic(), 0.001))
+        return sock
+
+
+class _SecureConnection(_Connection, HTTPSConnection):
+    pass
+
+
+_REASONS: Final = (
+    (urllib3.exceptions.NameResolutionError, "the host name {host} could not be resolved"),
+    (urllib3.exceptions.ProxyError, "the proxy in front of {host} did not connect"),
+    (urllib3.exceptions.SSLError, "the TLS connection to {host} could not be made, or its certificate is not trusted"),
+    (ConnectionRefusedError, "{host} refused the connection"),
+)
