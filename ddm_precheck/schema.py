@@ -37,9 +37,11 @@ class Schema:
     def violations(self, document: object) -> tuple[Violation, ...]:
         """Return what breaks the schema, the first twenty at most; empty means valid."""
         errors = itertools.islice(self._validator.iter_errors(document), _MOST_VIOLATIONS)
-        # jsonschema reports a missing member once for each member that is missing: what repeats is dropped.
-        found = dict.fromkeys(violation for error in errors for violation in _translated(error))
-        return tuple(itertools.islice(found, _MOST_VIOLATIONS))
+        # One place, one violation, the first: what is empty is not told to match a pattern as well.
+        found: dict[str, Violation] = {}
+        for violation in itertools.chain.from_iterable(map(_translated, errors)):
+            found.setdefault(violation.pointer, violation)
+        return tuple(found.values())[:_MOST_VIOLATIONS]
 
 
 def _translated(error: Any) -> Iterator[Violation]:

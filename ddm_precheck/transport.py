@@ -95,7 +95,8 @@ def _body(raw: urllib3.HTTPResponse, most: int) -> bytes | None:
 def _translated(error: Exception, host: str | None) -> TransportError:
     """Name the reason by the kind of error; the error itself may quote the request or the answer."""
     causes = _causes(error)
-    if any(isinstance(cause, TimeoutError | urllib3.exceptions.TimeoutError | requests.Timeout) for cause in causes):
+    # By exact class: urllib3's NewConnectionError, a refusal, is a ConnectTimeoutError by descent only.
+    if any(isinstance(cause, TimeoutError) or type(cause) in _TIMEOUTS for cause in causes):
         return OutOfTimeError(f"{host} did not answer in time")
     for kind, reason in _REASONS:
         if any(isinstance(cause, kind) for cause in causes):
@@ -179,6 +180,7 @@ class _SecureConnection(_Connection, HTTPSConnection):
     pass
 
 
+_TIMEOUTS: Final = {urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.ReadTimeoutError}
 _REASONS: Final = (
     (urllib3.exceptions.NameResolutionError, "the host name {host} could not be resolved"),
     (urllib3.exceptions.ProxyError, "the proxy in front of {host} did not connect"),

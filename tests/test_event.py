@@ -1,0 +1,239 @@
+"""The event: section 2 of the contract. Whatever is wrong with it, DDM is not called."""
+
+import json
+
+import pytest
+from conftest import EVENT, TOKEN, Function, Served
+from standin import StandIn
+
+MISSING = object()
+IDS = ("project_id", "instance_id", "db_name", "job_id")
+LONGEST = {"project_id": 64, "instance_id": 64, "db_name": 48, "job_id": 64, "token": 65536, "region": 32}
+BAD_TEXTS = {
+    "null": None,
+    "number": 7,
+    "boolean": True,
+    "list": ["ab"],
+    "object": {"a": "b"},
+    "empty": "",
+    "space": "a b",
+    "newline at the end": "ab\n",
+    "CRLF": "ab\r\nX-Evil: 1",
+    "NUL": "ab\0",
+    "non-ASCII": "ab\u00e9",
+    "other digits": "ab\u0663",
+    "lone surrogate": "ab\ud800",
+}
+BAD_PATHS = {
+    "dots": "..",
+    "encoded dots": "%2e%2e",
+    "slash": "a/b",
+    "backslash": "a\\b",
+    "query": "ab?x",
+    "fragment": "ab#x",
+    "semicolon": "ab;x",
+    "at sign": "ab@host",
+}
+BAD_VALUES = [
+    *((name, value, f"{name}: {what}") for name in (*IDS, "token", "region") for what, value in BAD_TEXTS.items()),
+    *((name, value, f"{name}: {what}") for name in (*IDS, "region") for what, value in BAD_PATHS.items()),
+    *((name, "a" * (most + 1), f"{name}: too long") for name, most in LONGEST.items()),
+    *((name, MISSING, f"{name}: missing") for name in (*IDS, "token")),
+    *(("db_name", value, f"db_name: {value}") for value in ("a", "A_b", "1ab", "_ab", "a-b")),
+    *(("region", value, f"region: {value}") for value in ("-cn", "cn-", "cn--north", "CN", "localhost:80", "cn.evil")),
+    *(("proceed_on_warn", value, f"proceed_on_warn: {value}") for value in (None, "true", 1, [])),
+    *(("expected_checks", value, f"expected_checks: {value}") for value in (None, "1", 0, 1001, 1.5, True, 1e400, -1)),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [row[:2] for row in BAD_VALUES], ids=[row[2].encode("ascii", "replace") for row in BAD_VALUES]
+)
+def test_bad_member(function: Function, standin: StandIn, name, value):
+    """A member that breaks its rule is pointed at, and its value is not told on."""
+    event = EVENT | {name: value}
+    if value is MISSING:
+        del event[name]
+    answer = function.send(json.dumps(event).encode() if value != 1e400 else _huge_number(event))
+    assert (answer.status, answer.problem, answer.pointers) == (400, "invalid-event", [f"/{name}"])
+    assert standin.calls == []
+
+
+def _huge_number(event: dict) -> bytes:
+    return json.dumps(event).replace("Infinity", "1e400").encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "pointers"),
+    [
+        (b"", []),
+        (b"\xff{}", []),
+        (b'{"project_id": "\xc3\x28"}', []),
+        ("{}".encode("utf-16"), []),
+        (b"{", []),
+        (json.dumps(EVENT).encode() + b"x", []),
+        (json.dumps(EVENT | {"expected_checks": float("nan")}).encode(), []),
+        (json.dumps(EVENT | {"expected_checks": float("-inf")}).encode(), []),
+        (json.dumps(EVENT)[:-1].encode() + b', "db_name": "fail"}', []),
+        (json.dumps(EVENT)[:-1].encode() + b', "expected_checks": ' + b"1" * 5000 + b"}", []),
+        (b"[" * 100_000, []),
+        (b'{"a":' * 40_000, []),
+        (b'{"a":' * 20_000 + b"1" + b"}" * 20_000, []),
+        (b"null", [""]),
+        (b"true", [""]),
+        (b"7", [""]),
+        (b"7.5", [""]),
+        (json.dumps([EVENT]).encode(), [""]),
+        (json.dumps(json.dumps(EVENT)).encode(), [""]),
+        (b"{}", ["/project_id", "/instance_id", "/db_name", "/job_id", "/token"]),
+    ],
+    ids=[
+        *("empty", "invalid UTF-8", "invalid UTF-8 in a text", "UTF-16", "cut", "trailing text", "NaN", "-Infinity"),
+        *("duplicate member", "number of 5000 digits", "100,000 brackets", "40,000 braces", "deep and closed"),
+        *("null", "boolean", "number", "float", "list", "event as a string", "nothing in it"),
+    ],
+)
+def test_bad_body(function: Function, standin: StandIn, body, pointers):
+    """A body that is no JSON object to be trusted is refused, and the function lives on."""
+    answer = function.send(body)
+    assert (answer.status, answer.problem, answer.pointers) == (400, "invalid-event", pointers)
+    assert standin.calls == []
+    assert function.ask().summary["verdict"] == "PASS"
+
+
+@pytest.mark.parametrize(
+    ("members", "pointers"),
+    [
+        ({"dbName": "orders"}, ["/dbName"]),
+        ({"x y": 1}, [""]),
+        ({TOKEN: 1}, [""]),
+        ({"a/b": 1, "a~b": 1}, [""]),
+        ({f"m{number}": 1 for number in range(50)}, [f"/m{number}" for number in range(20)]),
+    ],
+    ids=["typing error", "no name", "the token", "two", "fifty"],
+)
+def test_unknown_member(function: Function, standin: StandIn, members, pointers):
+    """A member that is not known is refused; it is named only where it looks like a name."""
+    answer = function.send(EVENT | members)
+    assert (answer.problem, answer.pointers) == ("invalid-event", pointers)
+    assert "known are project_id" in answer.body["errors"][0]["detail"]
+    assert standin.calls == []
+
+
+def test_unknown_member_named_as_the_token(function: Function):
+    """A member that looks like a name but is the token is not named."""
+    answer = function.send(EVENT | {"token": "secret-token-1", "x_secret-token-1": 1})
+    assert answer.pointers == [""]
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_token_in_an_id(function: Function, standin: StandIn, name):
+    """A token that stands in an ID would be told on with it."""
+    answer = function.send(EVENT | {name: "x" + "secret00", "token": "secret00"})
+    assert (answer.problem, answer.pointers, standin.calls) == ("invalid-event", ["/token"], [])
+
+
+def test_token_in_the_region(function: Function, standin: StandIn):
+    """The same goes for the region."""
+    answer = function.send(EVENT | {"region": "xsecret00", "token": "secret00"})
+    assert (answer.problem, answer.pointers, standin.calls) == ("invalid-event", ["/token"], [])
+
+
+def test_message_says_how_many(function: Function):
+    """The message names the first fault and says how many more there are."""
+    answer = function.send(EVENT | {"db_name": 1, "job_id": 2})
+    assert answer.body["message"] == "/db_name must be of type string (and 1 more, see errors)"
+
+
+@pytest.mark.parametrize(
+    "body_type", ["", "application/octet-stream", "text/plain", "application/xml; charset=latin-1"]
+)
+def test_any_content_type(function: Function, body_type):
+    """Whatever the sender calls the body, it is the event."""
+    assert function.ask(headers={"Content-Type": body_type}).summary["verdict"] == "PASS"
+
+
+def test_byte_order_mark(function: Function):
+    """Some editors put a byte order mark before the JSON text."""
+    assert function.send(b"\xef\xbb\xbf" + json.dumps(EVENT).encode()).status == 200
+
+
+@pytest.mark.parametrize(
+    ("own", "header", "sent"),
+    [
+        ("event-token", None, "event-token"),
+        ("event-token", "header-token", "event-token"),
+        (None, "header-token", "header-token"),
+    ],
+    ids=["event", "both", "header"],
+)
+def test_token_of_event_or_header(function: Function, standin: StandIn, own, header, sent):
+    """The token may come in a header; the event's own wins."""
+    event = EVENT | {"token": own}
+    if own is None:
+        del event["token"]
+    answer = function.send(event, headers={"X-Auth-Token": header} if header else {})
+    assert answer.summary["verdict"] == "PASS"
+    assert [call.token for call in standin.calls] == [sent]
+
+
+@pytest.mark.parametrize("header", ["two words", "caf\u00e9\u00e9\u00e9\u00e9"], ids=["space", "non-ASCII"])
+def test_bad_token_in_header(function: Function, standin: StandIn, header):
+    """A token that no header can carry is refused by its rule."""
+    event = {name: value for name, value in EVENT.items() if name != "token"}
+    answer = function.send(event, headers={"X-Auth-Token": header})
+    assert (answer.problem, answer.pointers, standin.calls) == ("invalid-event", ["/token"], [])
+    assert header not in answer.text
+
+
+def test_longest_values(function: Function, standin: StandIn):
+    """The longest IDs that the rules allow reach DDM as they are, and so does a token as long as the stand-in reads."""
+    longest = {name: "a" * most for name, most in LONGEST.items()} | {"token": "!~" * 32700}
+    standin.behaviours[longest["db_name"]] = standin.behaviours["pass"]
+    answer = function.send(longest)
+    assert answer.summary["verdict"] == "PASS"
+    (call,) = standin.calls
+    assert {name: getattr(call, name) for name in (*IDS, "token")} == {name: longest[name] for name in (*IDS, "token")}
+
+
+def test_region_needed(start, standin: StandIn):
+    """Where the endpoint has the region in it and no default is set, the event has to name one."""
+    function = start(DDM_ENDPOINT="https://ddm.{region}.example.invalid", DDM_REGION=None)
+    answer = function.ask()
+    assert (answer.problem, answer.pointers) == ("invalid-event", ["/region"])
+
+
+def test_region_not_needed(start):
+    """Where the endpoint needs no region, the summary has none."""
+    assert start(DDM_REGION=None).ask().summary["region"] is None
+
+
+@pytest.mark.parametrize("size", [256 * 1024, 256 * 1024 + 1, 40 * 1024 * 1024], ids=["most", "one over", "far over"])
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
+def test_size(served_function: Served, standin: StandIn, size, chunked):
+    """Bodies over 256 KiB are too large, however they are sent; their sender gets to read the answer."""
+    text = json.dumps(EVENT).encode()
+    body = text + b" " * (size - len(text))
+    served_function.logged()
+    pieces = (body[start : start + 65536] for start in range(0, size, 65536))
+    try:
+        answer = served_function.exchange("POST", pieces if chunked else body, {})
+    except OSError:
+        assert size > 32 * 1024 * 1024  # past this, nobody waits for the rest
+        return
+    assert (answer.status, len(standin.calls)) == ((200, 1) if size == 256 * 1024 else (413, 0))
+    assert size == 256 * 1024 or answer.problem == "event-too-large"
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "PROPFIND"])
+def test_other_methods(function: Function, method):
+    """Only POST asks."""
+    answer = function.send(EVENT, method=method)
+    assert (answer.status, answer.problem, answer.headers["Allow"]) == (405, "method-not-allowed", "POST, OPTIONS")
+
+
+def test_options(function: Function):
+    """OPTIONS tells what is allowed."""
+    answer = function.send(b"", method="OPTIONS")
+    assert (answer.status, answer.headers["Allow"], answer.text) == (204, "POST, OPTIONS", "")
+    assert "Content-Type" not in answer.headers
