@@ -217,8 +217,7 @@ def _send(samples: Sequence[Sample], url: str) -> bool:
         failures += bool(mistakes)
         for mistake in mistakes:
             _say(f"! {sample.event['db_name']}: {mistake}")
-    right = len(samples) - failures
-    _say(f"\n{right} of {len(samples)} answers {'was' if right == 1 else 'were'} as expected.")
+    _say(f"\n{len(samples) - failures} of {len(samples)} answers as expected.")
     return failures > 0
 
 
