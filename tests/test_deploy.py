@@ -518,8 +518,9 @@ def platform() -> Iterator[None]:
             folder.rmdir()
 
 
-def test_the_package_serves_on_the_platform(built, platform, tmp_path):
-    """Unpacked elsewhere and started by its bootstrap with nothing in the environment, it answers on 127.0.0.1:8000."""
+@pytest.mark.parametrize("environment", [{}, {"HOME": "/proc/none"}], ids=["nothing", "a home that is none"])
+def test_the_package_serves_on_the_platform(built, platform, tmp_path, environment):
+    """Unpacked elsewhere and started by its bootstrap, it answers on 127.0.0.1:8000 and complains of nothing."""
     code = tmp_path / "the code"
     with zipfile.ZipFile(built) as archive:
         for entry in archive.infolist():
@@ -531,7 +532,7 @@ def test_the_package_serves_on_the_platform(built, platform, tmp_path):
         except OSError:
             pytest.skip("port 8000 is taken")
     with subprocess.Popen(
-        [code / "bootstrap"], cwd="/", env={}, stderr=subprocess.PIPE, start_new_session=True
+        [code / "bootstrap"], cwd="/", env=environment, stderr=subprocess.PIPE, start_new_session=True
     ) as server:
         try:
             status, answer = posted(8000, {})
