@@ -205,7 +205,8 @@ say_how_to_call() {
         identity=' -H "Authorization: Bearer $(gcloud auth print-identity-token)"'
     fi
     printf '\nURL: %s\n\nCall it, with an IAM token of Huawei Cloud in HUAWEICLOUD_TOKEN:\n' "$1"
-    printf "  curl -sS -X POST '%s'%s -H \"X-Auth-Token: \$HUAWEICLOUD_TOKEN\" -H 'Content-Type: application/json' -d '%s'\n" \
+    # The token goes through a pipe: the arguments of a process can be read by everybody on its machine.
+    printf "  printf 'X-Auth-Token: %%s' \"\$HUAWEICLOUD_TOKEN\" | curl -sS -X POST '%s' -H @-%s -H 'Content-Type: application/json' -d '%s'\n" \
         "$1" "$identity" "$(sample_event)"
 }
 

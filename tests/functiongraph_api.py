@@ -33,11 +33,12 @@ class Reply:
 
 @dataclass
 class Call:
-    """One call as it came in: the method, the last part of its path, the whole path, the token and the body."""
+    """One call as it came in: the method, the last part of its path, the whole path, two headers and the body."""
 
     name: str
     path: str
     token: str | None
+    authorization: str | None
     body: Any
 
 
@@ -108,7 +109,8 @@ class _Handler(BaseHTTPRequestHandler):
         size = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(size)) if size else None
         name = f"{self.command} {self.path.rpartition('/')[2]}"
-        reply = self.api.answer(Call(name, self.path, self.headers.get("X-Auth-Token"), body))
+        token, authorization = self.headers.get("X-Auth-Token"), self.headers.get("Authorization")
+        reply = self.api.answer(Call(name, self.path, token, authorization, body))
         content = (reply.body if isinstance(reply.body, str) else json.dumps(reply.body)).encode()
         self.send_response(reply.status)
         for header, value in {**reply.headers, "Content-Length": str(len(content))}.items():

@@ -351,12 +351,28 @@ def test_cloud_run_is_one_call_of_gcloud(checkout, gcloud, tmp_path, options, se
         *("--quiet", "--format", "value(status.url)"),
     ]
     assert f"URL: {SERVICE_URL}\n" in result.stdout
-    curl = shlex.split(result.stdout.splitlines()[-1])
+    curl = shlex.split(result.stdout.splitlines()[-1].partition(" | ")[2])
     assert curl[:5] == ["curl", "-sS", "-X", "POST", SERVICE_URL]
     private = "Authorization: Bearer $(gcloud auth print-identity-token)" in curl
     assert private == (access == "--no-allow-unauthenticated")
     assert json.loads(curl[-1])["db_name"] == "orders"
     assert TOKEN not in result.stdout
+
+
+def test_the_printed_curl_works(checkout, gcloud, tmp_path):
+    """Run as printed, it sends the sample event with both tokens; the one for DDM is in no process's arguments."""
+    if not shutil.which("curl"):
+        pytest.skip("curl is missing")
+    result = checkout.run(*CLOUD_RUN, PATH=str(tmp_path / "tools"))
+    path = f"{tmp_path / 'tools'}{os.pathsep}{os.environ['PATH']}"
+    with FunctionGraphApi({"POST ": Reply(200, {"verdict": "PASS"})}) as server:
+        line = result.stdout.splitlines()[-1].replace(SERVICE_URL, server.endpoint)
+        environment = checkout.environment(PATH=path, HUAWEICLOUD_TOKEN=TOKEN, no_proxy="127.0.0.1")
+        output = subprocess.run(["bash", "-c", line], env=environment, capture_output=True, check=True).stdout
+    (call,) = server.calls
+    assert (json.loads(output), call.token, call.body["db_name"]) == ({"verdict": "PASS"}, TOKEN, "orders")
+    assert call.authorization == f"Bearer {SERVICE_URL}"  # the stub prints the same whatever it is asked
+    assert server.tokens_in_arguments == []
 
 
 def test_a_dry_run_prints_the_call_and_makes_none(checkout, gcloud, tmp_path):
