@@ -1,0 +1,52 @@
+"""What runs: the files of the function itself, and whether they can be read."""
+
+import ast
+import json
+import sys
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+_PATTERNS: Final = ("main.py", "ddm_precheck/*.py", "schemas/*.json")
+_REQUIREMENTS: Final = ("requirements.txt", "constraints.txt")
+
+
+class SourceError(Exception):
+    """The source cannot be deployed; the message says which file and why, on one line."""
+
+
+def main() -> int:
+    """Check the source, as ``python -m deploy.source``."""
+    try:
+        check(ROOT)
+    except SourceError as error:
+        sys.stderr.write(f"deploy.sh: {error}\n")
+        return 1
+    return 0
+
+
+def check(root: Path) -> None:
+    """Raise SourceError where a file is missing or cannot be parsed."""
+    for name in _REQUIREMENTS:
+        if not (root / name).is_file():
+            raise SourceError(f"{name} is missing")
+    for path in files(root):
+        parse = ast.parse if path.suffix == ".py" else json.loads
+        try:
+            parse(path.read_text("utf-8"))
+        except (SyntaxError, ValueError) as error:
+            reason = error.msg if isinstance(error, SyntaxError) else str(error)
+            raise SourceError(f"{path.relative_to(root)} cannot be parsed: {reason}") from None
+
+
+def files(root: Path) -> list[Path]:
+    """List the files of the function, in an order that does not depend on the file system."""
+    found = [sorted(root.glob(pattern)) for pattern in _PATTERNS]
+    for pattern, paths in zip(_PATTERNS, found, strict=True):
+        if not paths:
+            raise SourceError(f"{pattern} is missing")
+    return [path for paths in found for path in paths]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
