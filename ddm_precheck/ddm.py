@@ -62,7 +62,9 @@ class Client:
         """
         started = monotonic()
         end = started + self._settings.timeout
-        for attempt in range(1, _MOST_ATTEMPTS + 1):
+        attempt = 0
+        while True:
+            attempt += 1
             try:
                 reply = self._ask(event, end - monotonic())
             except OutOfTimeError as error:
@@ -76,9 +78,8 @@ class Client:
                 problem = _refusal(reply, event, _call(started, attempt, reply.status))
             pause = _FIRST_PAUSE_SECONDS * 2**attempt * random.uniform(0.25, 0.5)
             if attempt == _MOST_ATTEMPTS or monotonic() + pause >= end:
-                break
+                raise problem
             sleep(pause)
-        raise problem
 
     def _ask(self, event: Event, seconds: float) -> Reply:
         # The IDs hold nothing that means something in a path: the event's schema sees to that.

@@ -170,7 +170,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         match = _PATH.fullmatch(self.path)
-        token = self.headers.get("X-Auth-Token", "")
+        # DDM takes a token or, from the vendor's SDK, a signature.
+        token = self.headers.get("X-Auth-Token") or self.headers.get("Authorization", "")
         if not match:
             reply = Reply(404, {"error_code": "APIGW.0101", "error_msg": "The API does not exist."})
         elif not token:

@@ -210,7 +210,7 @@ def test_region_not_needed(start):
 
 @pytest.mark.parametrize("size", [256 * 1024, 256 * 1024 + 1, 40 * 1024 * 1024], ids=["most", "one over", "far over"])
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
-def test_size(served_function: Served, standin: StandIn, size, chunked):
+def test_size_over_sockets(served_function: Served, standin: StandIn, size, chunked):
     """Bodies over 256 KiB are too large, however they are sent; their sender gets to read the answer."""
     text = json.dumps(EVENT).encode()
     body = text + b" " * (size - len(text))
@@ -223,6 +223,13 @@ def test_size(served_function: Served, standin: StandIn, size, chunked):
         return
     assert (answer.status, len(standin.calls)) == ((200, 1) if size == 256 * 1024 else (413, 0))
     assert size == 256 * 1024 or answer.problem == "event-too-large"
+
+
+@pytest.mark.parametrize(("size", "status"), [(256 * 1024, 200), (256 * 1024 + 1, 413), (40 * 1024 * 1024, 413)])
+def test_size(start, size, status):
+    """The same, where coverage sees it."""
+    text = json.dumps(EVENT).encode()
+    assert start().send(text + b" " * (size - len(text))).status == status
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "PROPFIND"])

@@ -286,7 +286,7 @@ def test_bug_is_one_internal_problem(start, monkeypatch, standin: StandIn):
 @pytest.mark.parametrize("spelled", ["plain", "escaped"])
 def test_token_in_a_check(function: Function, standin: StandIn, place, spelled):
     """Where DDM echoes the token in a check, it leaves masked, however JSON spells it."""
-    body = json.dumps({"pre_check_results": [check("a", "FAILED") | {place: f"Token {TOKEN} is wrong"}]})
+    body = json.dumps({"pre_check_results": [check("a", "FAILED") | {place: f"Token {TOKEN} is wrong", "level": 3}]})
     if spelled == "escaped":
         body = body.replace(TOKEN, "".join(f"\\u{ord(letter):04x}" for letter in TOKEN))
     standin.behaviours["echo"] = lambda _: Reply(200, body.encode())

@@ -1,0 +1,89 @@
+"""The log: section 8 of the contract. That there is one line for each invocation is held in every test."""
+
+import json
+import sys
+
+import pytest
+from conftest import EVENT, Function
+from standin import StandIn, check, results
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+def test_line_of_a_summary(function: Function):
+    """The line has the verdict, the IDs and how the call to DDM went."""
+    answer = function.ask("fail", headers={"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"})
+    log = answer.log
+    assert isinstance(log.pop("duration_ms"), int)
+    assert isinstance(log["upstream"].pop("elapsed_ms"), int)
+    assert log == {
+        "severity": "INFO",
+        "message": answer.body["message"],
+        "verdict": "FAIL",
+        "code": None,
+        "http_status": 200,
+        "project_id": EVENT["project_id"],
+        "instance_id": EVENT["instance_id"],
+        "db_name": "fail",
+        "job_id": EVENT["job_id"],
+        "upstream": {"status": 200, "attempts": 1, "request_id": answer.body["upstream"]["request_id"]},
+        "trace": TRACE,
+    }
+
+
+@pytest.mark.parametrize(
+    ("db_name", "severity"),
+    [("unauthorized", "WARNING"), ("throttled", "WARNING"), ("broken", "ERROR"), ("running", "ERROR")],
+)
+def test_severity(function: Function, db_name, severity):
+    """What the caller caused is a warning; what DDM did is an error."""
+    assert function.ask(db_name).log["severity"] == severity
+
+
+def test_line_of_a_bad_event(function: Function):
+    """What is not known is null."""
+    log = function.send(b"{").log
+    assert (log["severity"], log["verdict"], log["code"], log["job_id"], log["upstream"]) == (
+        "WARNING",
+        "ERROR",
+        "invalid-event",
+        None,
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("headers", "trace"),
+    [
+        ({"X-Cloud-Trace-Context": f"{TRACE}/123;o=1"}, TRACE),
+        ({"X-Cloud-Trace-Context": TRACE}, TRACE),
+        ({"X-Cloud-Trace-Context": "x"}, None),
+        ({"traceparent": "x", "X-Cloud-Trace-Context": TRACE}, TRACE),
+        ({}, None),
+    ],
+)
+def test_trace(function: Function, headers, trace):
+    """The trace is that of the caller."""
+    assert function.ask(headers=headers).log["trace"] == trace
+
+
+def test_values_cannot_break_the_line(function: Function, standin: StandIn):
+    """A name with line breaks of all kinds stays in its line."""
+    name = 'a\r\n{"severity": "ERROR"}\u2028\u0085\x00b'
+    standin.behaviours["lines"] = results(check(name, "FAILED"))
+    answer = function.ask("lines")
+    assert answer.summary["checks"][0]["name"] == name
+    assert answer.log["verdict"] == "FAIL"
+
+
+def test_stdout_that_is_gone(start, standin: StandIn, monkeypatch):
+    """An answer is worth more than its line."""
+    function = start()
+
+    class Gone:
+        def write(self, _: str) -> None:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", Gone())
+    answer = function.exchange("POST", json.dumps(EVENT).encode(), {})
+    assert answer.body["verdict"] == "PASS"
