@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-_PATTERNS: Final = ("main.py", "ddm_precheck/*.py", "schemas/*.json")
+_PATTERNS: Final = ("main.py", "ddm_precheck/*.py", "schemas/*.schema.json")
 _REQUIREMENTS: Final = ("requirements.txt", "constraints.txt")
 
 

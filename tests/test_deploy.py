@@ -409,7 +409,7 @@ def test_what_runs_is_uploaded_and_nothing_else(fresh):
         (fresh.root / name).touch()
     command = [gcloud, "meta", "list-files-for-upload", str(fresh.root)]
     output = subprocess.run(command, env=fresh.environment(), capture_output=True, text=True, check=True).stdout
-    patterns = ("main.py", "ddm_precheck/*.py", "schemas/*.json", "requirements.txt", "constraints.txt")
+    patterns = ("main.py", "ddm_precheck/*.py", "schemas/*.schema.json", "requirements.txt", "constraints.txt")
     runs = [path.relative_to(ROOT).as_posix() for pattern in patterns for path in ROOT.glob(pattern)]
     assert sorted(output.splitlines()) == sorted(runs)
 
@@ -458,7 +458,8 @@ def test_the_package_has_what_runs(built):
         names = [entry.filename for entry in entries]
         ours = [name for name in names if not name.startswith("lib/")]
         content = {name: archive.read(name) for name in ours}
-    sources = [path for pattern in ("main.py", "ddm_precheck/*.py", "schemas/*.json") for path in ROOT.glob(pattern)]
+    patterns = ("main.py", "ddm_precheck/*.py", "schemas/*.schema.json")
+    sources = [path for pattern in patterns for path in ROOT.glob(pattern)]
     expected = {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in sources}
     assert content == expected | {"bootstrap": (ROOT / "deploy" / "bootstrap").read_bytes()}
     assert names == sorted(set(names))
