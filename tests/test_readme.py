@@ -1,0 +1,83 @@
+"""The README is true: its event gives its answer, and its tables are those of the code."""
+
+import dataclasses
+import json
+import re
+
+import pytest
+from conftest import ROOT
+from standin import StandIn
+
+from ddm_precheck.event import Event
+from ddm_precheck.problem import CATALOGUE
+from ddm_precheck.settings import Settings, from_environment
+
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def block(name: str) -> dict:
+    """Return the JSON block after the comment of that name."""
+    found = re.search(rf"<!-- {name} -->\n```json\n(.*?)```", README, re.DOTALL)
+    return json.loads(found[1])
+
+
+def table(heading: str) -> list[list[str]]:
+    """Return the rows of the first table under the heading, without its head."""
+    section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def test_event_gives_the_answer(start, standin: StandIn):
+    """The event, sent as it stands, is answered as it stands there."""
+    standin.behaviours["orders"] = standin.behaviours["fail"]
+    answer = start(DDM_REGION=None).send(block("event")).summary
+    shown = block("answer: fail")
+    assert len(shown.pop("checks")) == 1
+    assert len(answer.pop("checks")) == 3
+    for body in (answer, shown):
+        del body["checked_at"], body["upstream"]["request_id"]
+    assert (list(answer), answer) == (list(shown), shown)
+
+
+def test_event_table():
+    """The table of the event's members has them all, in order."""
+    schema = json.loads((ROOT / "schemas" / "event.schema.json").read_text())
+    rows = table("The event")
+    assert [row[0] for row in rows] == list(schema["properties"]) == [each.name for each in dataclasses.fields(Event)]
+    assert [row[0] for row in rows if row[1] == "required"] == schema["required"]
+
+
+def test_problem_table():
+    """The table of problems is the catalogue."""
+    rows = {code: (int(status), retryable == "yes") for code, status, retryable, _ in table("The problems")}
+    assert rows == {code: (kind.status, kind.retryable) for code, kind in CATALOGUE.items()}
+
+
+def test_configuration_table():
+    """The table of variables has those that the code reads, with their defaults."""
+    rows = {name: default for name, default, _ in table("Configuration")}
+    read: list[str] = []
+
+    class Recorded(dict):
+        def get(self, name, default=None):
+            read.append(name)
+            return default
+
+    settings = from_environment(Recorded())
+    assert read == list(rows)
+    assert len(read) == len(dataclasses.fields(Settings))
+    assert (rows["DDM_ENDPOINT"], float(rows["DDM_TIMEOUT_SECONDS"])) == (settings.endpoint, settings.timeout)
+
+
+@pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)", README))
+def test_link(target):
+    """What the README links to is there."""
+    assert target.startswith("https://") or (ROOT / target).exists()
+
+
+@pytest.mark.parametrize("anchor", re.findall(r"\]\(#([^)]+)\)", README))
+def test_anchor(anchor):
+    """Sections that the README links to are there."""
+    headings = re.findall(r"^##+ (.+)$", README, re.MULTILINE)
+    assert anchor in {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
