@@ -41,6 +41,7 @@ def _invoke(request: Request, line: log.Line) -> Response:
     if request.method != "POST":
         discard(request)
         if request.method == "OPTIONS":
+            line.message = "Told what is allowed"
             return answer.for_options()
         raise Problem("method-not-allowed", "Send the event with POST")
     delivery = receive(request)

@@ -43,7 +43,7 @@ def parse(document: object, header_token: str | None, settings: Settings) -> Eve
     if not isinstance(document, dict):
         raise _invalid(Violation("", f"must be a JSON object, not {_KINDS[type(document)]}"))
     defaults = {"token": header_token, "region": settings.region}
-    members: dict[str, Any] = {name: value for name, value in defaults.items() if value is not None} | document
+    members: dict[str, Any] = {name: value for name, value in defaults.items() if value} | document
     violations = [*_SCHEMA.violations(members), *_missing(members, settings)]
     if violations:
         raise _invalid(*(_unquoted(violation, members) for violation in violations))

@@ -186,6 +186,13 @@ def test_bad_token_in_header(function: Function, standin: StandIn, header):
     assert header not in answer.text
 
 
+def test_empty_header_is_no_token(function: Function):
+    """An empty header counts as none, and the problem says where a token may be."""
+    event = {name: value for name, value in EVENT.items() if name != "token"}
+    answer = function.send(event, headers={"X-Auth-Token": ""})
+    assert answer.body["message"] == "/token is required, here or as the header X-Auth-Token"
+
+
 def test_longest_values(function: Function, standin: StandIn):
     """The longest IDs that the rules allow reach DDM as they are, and so does a token as long as the stand-in reads."""
     longest = {name: "a" * most for name, most in LONGEST.items()} | {"token": "!~" * 32700}
