@@ -1,0 +1,98 @@
+"""Redelivery is the poll: Google's own Pub/Sub emulator pushes to the served function."""
+
+import base64
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from conftest import EVENT, Served
+from standin import StandIn
+
+PROJECT = "v1/projects/ddm-precheck"
+
+
+def _jar() -> Path | None:
+    """Return the emulator that ships with gcloud, where it is installed."""
+    gcloud = shutil.which("gcloud")
+    if not gcloud:
+        return None
+    roots = [Path(gcloud).resolve().parent.parent, Path("/usr/lib/google-cloud-sdk")]
+    found = [jar for root in roots for jar in root.glob("platform/pubsub-emulator/lib/cloud-pubsub-emulator-*-all.jar")]
+    return found[0] if found else None
+
+
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The base URL of an emulator that runs while the tests of this file do."""
+    jar, java = _jar(), shutil.which("java")
+    if not (jar and java):
+        pytest.skip("the Pub/Sub emulator or Java is missing")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    output = tmp_path_factory.mktemp("emulator") / "log"
+    command = [java, "-jar", str(jar), "--host=127.0.0.1", f"--port={port}"]
+    with (
+        output.open("wb") as log,
+        subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True) as process,
+    ):
+        try:
+            _wait_until_started(output, process)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+
+
+def _wait_until_started(output: Path, process: "subprocess.Popen[bytes]") -> None:
+    for _ in range(600):
+        if "Server started" in output.read_text():
+            return
+        assert process.poll() is None, output.read_text()
+        time.sleep(0.1)
+    pytest.fail(output.read_text())
+
+
+def _put(url: str, body: dict) -> None:
+    requests.put(url, json=body, timeout=30).raise_for_status()
+
+
+def test_pending_is_redelivered_until_there_is_a_verdict(emulator, served_function: Served, standin: StandIn):
+    """A precheck that is pending twice and then passes is asked for three times, and then never again."""
+    _put(f"{emulator}/{PROJECT}/topics/wanted", {})
+    subscription = {
+        "topic": "projects/ddm-precheck/topics/wanted",
+        "pushConfig": {"pushEndpoint": served_function.url},
+        "ackDeadlineSeconds": 10,
+        "retryPolicy": {"minimumBackoff": "0.1s", "maximumBackoff": "0.5s"},
+    }
+    _put(f"{emulator}/{PROJECT}/subscriptions/push", subscription)
+    data = base64.b64encode(json.dumps(EVENT | {"db_name": "pending_twice"}).encode()).decode()
+    published = requests.post(
+        f"{emulator}/{PROJECT}/topics/wanted:publish", json={"messages": [{"data": data}]}, timeout=30
+    )
+    published.raise_for_status()
+    (message_id,) = published.json()["messageIds"]
+    assert message_id
+
+    served_function.logged()
+    lines: list[dict] = []
+    end = time.monotonic() + 60
+    while len(lines) < 3 and time.monotonic() < end:
+        time.sleep(0.2)
+        lines += [json.loads(line) for line in served_function.logged()]
+    time.sleep(4)  # longer than any backoff: what comes now would be one call too many
+    lines += [json.loads(line) for line in served_function.logged()]
+    assert [(line["code"], line["http_status"], line["verdict"]) for line in lines] == [
+        ("pending", 503, "PENDING"),
+        ("pending", 503, "PENDING"),
+        (None, 200, "PASS"),
+    ]
+    assert [call.number for call in standin.calls] == [1, 2, 3]
