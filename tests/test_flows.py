@@ -4,6 +4,7 @@ Every engine is told its events all at once, so that the waits of the polls pass
 installed on first use into a cache outside the project; where that is not possible, its tests are skipped.
 """
 
+import functools
 import hashlib
 import json
 import os
@@ -143,40 +144,44 @@ ENGINES: Final[dict[str, Engine]] = {"pipeline": pipeline, "node-red": node_red,
 def _node_red_module() -> Path:
     if not shutil.which("node") or not shutil.which("npm"):
         pytest.skip("node and npm are not installed")
-    arguments = ["--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
-    folder = _cached(
-        f"node-red-{NODE_RED}",
-        lambda folder: ["npm", "install", "--prefix", folder, *arguments, f"node-red@{NODE_RED}"],
-    )
-    return folder / "node_modules" / "node-red"
+    quiet = ["--no-audit", "--no-fund", "--no-update-notifier", "--fetch-retries=1"]
+    command = ["npm", "install", f"node-red@{NODE_RED}", "--no-package-lock", "--ignore-scripts", *quiet, "--prefix"]
+    return _cache(f"node-red-{NODE_RED}", command) / "node_modules" / "node-red"
 
 
 def _emulator_packages() -> Path:
     requirements = HERE / "workflows-emulator.txt"
     version = f"{sys.implementation.cache_tag}-{hashlib.sha256(requirements.read_bytes()).hexdigest()[:8]}"
-    arguments = ["--quiet", "--disable-pip-version-check", "--no-deps", "-r", str(requirements)]
-    return _cached(
-        f"workflows-emulator-{version}",
-        lambda folder: [sys.executable, "-m", "pip", "install", "--target", folder, *arguments],
-    )
+    quiet = ["--quiet", "--disable-pip-version-check"]
+    command = [sys.executable, "-m", "pip", "install", "--no-deps", "-r", str(requirements), *quiet, "--target"]
+    return _cache(f"workflows-emulator-{version}", command)
 
 
-def _cached(name: str, install: Callable[[str], list[str]]) -> Path:
-    """Return the folder, installed unless it is there; the work is done aside, so that half a folder never stays."""
-    folder = CACHE / name
-    if folder.exists():
-        return folder
+def _cache(name: str, command: list[str]) -> Path:
+    if reason := _installed(name, *command):
+        pytest.skip(f"{name} cannot be installed: {reason}")
+    return CACHE / name
+
+
+@functools.cache
+def _installed(name: str, *command: str) -> str | None:
+    """Install into the cache, unless it is there, and return why not; aside, so that half a folder never stays.
+
+    The command gets the folder as its last argument. One failure counts for the whole run: it may have taken a minute.
+    """
+    if (CACHE / name).exists():
+        return None
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as aside:
-        command = install(str(Path(aside, name)))
+        folder = Path(aside, name)
         try:
-            subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
+            subprocess.run([*command, str(folder)], capture_output=True, text=True, timeout=180, check=True)
         except subprocess.TimeoutExpired:
-            pytest.skip(f"{name} cannot be installed: it takes too long")
+            return "it takes too long"
         except subprocess.CalledProcessError as error:
-            pytest.skip(f"{name} cannot be installed: {error.stderr.strip()[-200:]}")
-        Path(aside, name).rename(folder)
-    return folder
+            return " ".join(error.stderr.split())[:160]
+        folder.rename(CACHE / name)
+    return None
 
 
 # what they are asked
