@@ -215,7 +215,7 @@ UNUSABLE: Final = {
     "cut off": b'{"can_proceed": true',
     "null": b"null",
     "text": b'"true"',
-    "list": b'[{"verdict": "PASS", "can_proceed": true}]',
+    "list": b'[{"verdict": "PASS", "can_proceed": true, "message": ""}]',
     "empty object": b"{}",
     "one": b'{"verdict": "PASS", "can_proceed": 1, "message": ""}',
     "true as text": b'{"verdict": "PASS", "can_proceed": "true", "message": ""}',
