@@ -1,0 +1,350 @@
+"""The example flows, each run by its real engine against the function and the stand-in DDM.
+
+Every engine is told its events all at once, so that the waits of the polls pass at the same time. What it needs is
+installed on first use into a cache outside the project; where that is not possible, its tests are skipped.
+"""
+
+import functools
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from conftest import EVENT, ROOT, TOKEN, Served, clean_environment
+from standin import StandIn
+
+pytestmark = pytest.mark.engines
+
+NODE_RED: Final = "4.1.15"
+MAX_POLLS: Final = 3
+HERE: Final = Path(__file__).parent
+EXAMPLES: Final = ROOT / "examples"
+CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ddm-precheck-tests"
+WITHOUT_TOKEN: Final = {name: value for name, value in EVENT.items() if name != "token"}
+
+
+@dataclass(frozen=True)
+class End:
+    """How one run of a flow ended: in which branch, and what it told there."""
+
+    branch: str
+    message: str | None = None
+    issues: tuple[str, ...] = ()
+
+
+Engine = Callable[[str, list[Any], Path], list[End]]
+
+
+# the engines
+
+
+def pipeline(url: str, events: list[Any], _folder: Path) -> list[End]:
+    """Run pipeline.sh once for each event."""
+    environment = _environment(url, MAX_POLLS=str(MAX_POLLS), MAX_WAIT_SECONDS="1")
+    with ThreadPoolExecutor(len(events)) as threads:
+        return [_pipeline_end(run) for run in threads.map(lambda event: run_pipeline(event, environment), events)]
+
+
+def run_pipeline(event: Any, environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    """Run pipeline.sh and return how it ended."""
+    for tool in ("curl", "jq"):
+        if not shutil.which(tool):
+            pytest.skip(f"{tool} is not installed")
+    command = [shutil.which("bash") or "/bin/bash", str(EXAMPLES / "pipeline.sh")]
+    run = subprocess.run(
+        command, input=json.dumps(event), env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert TOKEN not in run.stdout + run.stderr
+    return run
+
+
+def _pipeline_end(run: "subprocess.CompletedProcess[str]") -> End:
+    branch = {0: "go", 1: "stop", 2: "error", 3: "error"}[run.returncode]
+    try:
+        answer = json.loads(run.stdout)
+        return End(branch, answer["message"], _names(answer.get("issues")))
+    except (ValueError, TypeError, KeyError):
+        return End(branch)
+
+
+def node_red(url: str, events: list[Any], folder: Path) -> list[End]:
+    """Run the Node-RED flow in one headless Node-RED, as if its button were pressed with each event."""
+    module = _node_red_module()
+    flow = json.loads((EXAMPLES / "node-red.json").read_text())
+    (box,) = (node for node in flow if node["type"].startswith("subflow:"))
+    settings = {"MAX_POLLS": MAX_POLLS, "MAX_WAIT_SECONDS": 1}
+    box["env"] += [{"name": name, "type": "num", "value": str(value)} for name, value in settings.items()]
+    (folder / "flows.json").write_text(json.dumps(flow))
+    (folder / "flows_cred.json").write_text(json.dumps({box["id"]: {"DDM_TOKEN": TOKEN}}))
+    command = ["node", str(HERE / "run_node_red.cjs"), str(module), str(folder), "flows.json"]
+    outcomes = _run_json(command, events, _environment(url))
+    return [_node_red_end(messages) for messages in outcomes]
+
+
+def _node_red_end(messages: list[dict[str, Any]]) -> End:
+    (end,) = messages
+    payload = end["msg"]["payload"]
+    return End(end["node"], payload["message"], _names(payload.get("issues")))
+
+
+def workflows(url: str, events: list[Any], _folder: Path) -> list[End]:
+    """Run the Google Workflows file in the emulator."""
+    packages = str(_emulator_packages())
+    environment = _environment(url, DDM_PRECHECK_AUTH="NONE", DDM_TOKEN_SECRET="", PYTHONPATH=packages)
+    arguments = [{"event": event, "max_polls": MAX_POLLS, "max_wait_seconds": 1} for event in events]
+    command = [sys.executable, str(HERE / "run_workflow.py"), str(EXAMPLES / "google-workflows.yaml")]
+    return [_workflow_end(outcome) for outcome in _run_json(command, arguments, environment)]
+
+
+def _workflow_end(outcome: dict[str, Any]) -> End:
+    if "raised" in outcome:
+        return End("error", outcome["raised"].get("message"))
+    returned = outcome["returned"]
+    if returned["outcome"] == "go":
+        return End("go", returned["answer"]["message"])
+    return End(returned["outcome"], returned["message"], _names(returned["issues"]))
+
+
+def _names(issues: list[dict[str, Any]] | None) -> tuple[str, ...]:
+    return tuple(issue["name"] for issue in issues or [])
+
+
+def _environment(url: str, **more: str) -> dict[str, str]:
+    return clean_environment() | {"DDM_PRECHECK_URL": url, "DDM_TOKEN": TOKEN} | more
+
+
+def _run_json(command: list[str], stdin: Any, environment: dict[str, str]) -> Any:
+    run = subprocess.run(
+        command, input=json.dumps(stdin), env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert TOKEN not in run.stdout
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+ENGINES: Final[dict[str, Engine]] = {"pipeline": pipeline, "node-red": node_red, "workflows": workflows}
+
+
+# their installation
+
+
+def _node_red_module() -> Path:
+    if not shutil.which("node") or not shutil.which("npm"):
+        pytest.skip("node and npm are not installed")
+    quiet = ["--no-audit", "--no-fund", "--no-update-notifier", "--fetch-retries=1"]
+    command = ["npm", "install", f"node-red@{NODE_RED}", "--no-package-lock", "--ignore-scripts", *quiet, "--prefix"]
+    return _cache(f"node-red-{NODE_RED}", command) / "node_modules" / "node-red"
+
+
+def _emulator_packages() -> Path:
+    requirements = HERE / "workflows-emulator.txt"
+    version = f"{sys.implementation.cache_tag}-{hashlib.sha256(requirements.read_bytes()).hexdigest()[:8]}"
+    quiet = ["--quiet", "--disable-pip-version-check"]
+    command = [sys.executable, "-m", "pip", "install", "--no-deps", "-r", str(requirements), *quiet, "--target"]
+    return _cache(f"workflows-emulator-{version}", command)
+
+
+def _cache(name: str, command: list[str]) -> Path:
+    if reason := _installed(name, *command):
+        pytest.skip(f"{name} cannot be installed: {reason}")
+    return CACHE / name
+
+
+@functools.cache
+def _installed(name: str, *command: str) -> str | None:
+    """Install into the cache, unless it is there, and return why not; aside, so that half a folder never stays.
+
+    The command gets the folder as its last argument. One failure counts for the whole run: it may have taken a minute.
+    """
+    if (CACHE / name).exists():
+        return None
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as aside:
+        folder = Path(aside, name)
+        try:
+            subprocess.run([*command, str(folder)], capture_output=True, text=True, timeout=180, check=True)
+        except subprocess.TimeoutExpired:
+            return "it takes too long"
+        except subprocess.CalledProcessError as error:
+            return " ".join(error.stderr.split())[:160]
+        folder.rename(CACHE / name)
+    return None
+
+
+# what they are asked
+
+
+@dataclass(frozen=True)
+class Case:
+    """One event for the function: the schema's name, the branch it ends in, and how often DDM is asked."""
+
+    db_name: str
+    branch: str
+    calls: int = 1
+    told_as: str | None = None
+    """The schema whose answer is the last one, where that is another."""
+
+
+CASES: Final = {
+    "pass": Case("pass", "go"),
+    "warn": Case("warn", "stop"),
+    "fail": Case("fail", "stop"),
+    "pending-then-pass": Case("pending_twice", "go", 3, "pass"),
+    "still-pending": Case("pending", "error", MAX_POLLS),
+    "throttled": Case("throttled", "error", MAX_POLLS),
+    "expired-token": Case("unauthorized", "error"),
+    "malformed-event": Case("No Schema", "error", 0),
+}
+
+UNUSABLE: Final = {
+    "nothing": b"",
+    "html": b"<html>can_proceed true</html>",
+    "cut off": b'{"can_proceed": true',
+    "null": b"null",
+    "text": b'"true"',
+    "list": b'[{"verdict": "PASS", "can_proceed": true, "message": ""}]',
+    "empty object": b"{}",
+    "one": b'{"verdict": "PASS", "can_proceed": 1, "message": ""}',
+    "true as text": b'{"verdict": "PASS", "can_proceed": "true", "message": ""}',
+    "true in a list": b'{"verdict": "PASS", "can_proceed": [true], "message": ""}',
+    "another case": b'{"verdict": "PASS", "Can_Proceed": true, "message": ""}',
+}
+"""What something else than the function could answer, by the db_name that asks for it."""
+
+
+class _Impostor(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        event = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = UNUSABLE[event["db_name"]]
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def impostor() -> Iterator[str]:
+    """The URL of a server that answers, but not as the function does."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Impostor) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+        server.shutdown()
+
+
+@dataclass(frozen=True)
+class Run:
+    """How an engine ended each case, and the tokens of the calls that DDM got for it."""
+
+    engine: str
+    ends: dict[str, End]
+    tokens: dict[str, list[str]]
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def run(
+    request: pytest.FixtureRequest,
+    served_function: Served,
+    standin_server: StandIn,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Run:
+    """One run of an engine with the events of all cases, each for a job of its own."""
+    events = {name: event_for(case.db_name) for name, case in CASES.items()}
+    standin_server.forget()
+    ends = ENGINES[request.param](served_function.url, list(events.values()), tmp_path_factory.mktemp("engine"))
+    calls = list(standin_server.calls)
+    tokens = {name: [call.token for call in calls if call.job_id == event["job_id"]] for name, event in events.items()}
+    return Run(request.param, dict(zip(CASES, ends, strict=True)), tokens)
+
+
+def event_for(db_name: str) -> dict[str, Any]:
+    """Return an event without a token, for a job that nobody asked for yet."""
+    return WITHOUT_TOKEN | {"db_name": db_name, "job_id": str(uuid.uuid4())}
+
+
+# the tests
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_answer_ends_in_its_branch(run: Run, name: str, served_function: Served):
+    """The branch is the right one, and it is told what the function said."""
+    case = CASES[name]
+    last = served_function.ask(case.told_as or case.db_name).body
+    expected = End(case.branch, last["message"], _names(last.get("issues")))
+    if run.engine == "workflows" and name == "expired-token":
+        # The emulator meets a 401 by renewing its own credentials, and it has none: it never sees the answer.
+        assert run.ends[name].branch == case.branch
+    else:
+        assert run.ends[name] == expected
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_ddm_is_asked_as_often_as_needed_with_the_stored_token(run: Run, name: str):
+    """Polling stops at the answer or at the bound, and every call carries the token that the event does not."""
+    assert run.tokens[name] == [TOKEN] * CASES[name].calls
+
+
+@pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
+def test_an_answer_that_is_not_understood_is_never_go(engine: Engine, impostor: str, tmp_path: Path):
+    """Whatever else answers at the URL, the flow ends in its error branch."""
+    ends = engine(impostor, [event_for(name) for name in UNUSABLE], tmp_path)
+    assert {name: end.branch for name, end in zip(UNUSABLE, ends, strict=True)} == dict.fromkeys(UNUSABLE, "error")
+
+
+# The emulator is left out: it ends itself where Workflows raises ConnectionFailedError.
+@pytest.mark.parametrize("engine", [pipeline, node_red], ids=["pipeline", "node-red"])
+def test_no_answer_is_an_error(engine: Engine, closed_url: str, tmp_path: Path):
+    """A function that cannot be reached ends in the error branch."""
+    assert [end.branch for end in engine(closed_url, [event_for("pass")], tmp_path)] == ["error"]
+
+
+@pytest.fixture
+def closed_url() -> str:
+    """A URL where nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}/"
+
+
+@pytest.mark.parametrize(
+    ("settings", "status"),
+    [
+        pytest.param({"DDM_PRECHECK_URL": ""}, 2, id="no-url"),
+        pytest.param({"DDM_TOKEN": ""}, 2, id="no-token"),
+        pytest.param({"MAX_POLLS": "0"}, 2, id="no-polls"),
+        pytest.param({"MAX_WAIT_SECONDS": "soon"}, 2, id="odd-wait"),
+        pytest.param({"PATH": "/nowhere"}, 2, id="no-curl"),
+        pytest.param({"MAX_POLLS": "1"}, 3, id="still-pending"),
+    ],
+)
+def test_the_pipeline_tells_errors_from_pending(served_function: Served, settings: dict[str, str], status: int):
+    """Exit status 2 is an error and 3 a check that goes on, so that neither is taken for "stop"."""
+    run = run_pipeline(event_for("pending"), _environment(served_function.url) | settings)
+    assert run.returncode == status, run.stderr
+
+
+def test_the_pipeline_keeps_the_token_out_of_the_process_list(served_function: Served, tmp_path: Path):
+    """No argument of curl holds the token."""
+    curl, arguments = tmp_path / "curl", tmp_path / "arguments"
+    curl.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >>{arguments}\nexec {shutil.which("curl")} "$@"\n')
+    curl.chmod(0o755)
+    environment = _environment(served_function.url, PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert run_pipeline(event_for("pass"), environment).returncode == 0
+    assert served_function.url in arguments.read_text()
+    assert TOKEN not in arguments.read_text()
