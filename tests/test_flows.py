@@ -4,7 +4,6 @@ Every engine is told its events all at once, so that the waits of the polls pass
 installed on first use into a cache outside the project; where that is not possible, its tests are skipped.
 """
 
-import functools
 import hashlib
 import json
 import os
@@ -12,7 +11,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -22,6 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
+import cached
 import pytest
 from conftest import EVENT, ROOT, TOKEN, Served, clean_environment
 from standin import StandIn
@@ -32,7 +31,6 @@ NODE_RED: Final = "4.1.15"
 MAX_POLLS: Final = 3
 HERE: Final = Path(__file__).parent
 EXAMPLES: Final = ROOT / "examples"
-CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ddm-precheck-tests"
 WITHOUT_TOKEN: Final = {name: value for name, value in EVENT.items() if name != "token"}
 
 
@@ -146,42 +144,13 @@ def _node_red_module() -> Path:
         pytest.skip("node and npm are not installed")
     quiet = ["--no-audit", "--no-fund", "--no-update-notifier", "--fetch-retries=1"]
     command = ["npm", "install", f"node-red@{NODE_RED}", "--no-package-lock", "--ignore-scripts", *quiet, "--prefix"]
-    return _cache(f"node-red-{NODE_RED}", command) / "node_modules" / "node-red"
+    return cached.folder(f"node-red-{NODE_RED}", *command) / "node_modules" / "node-red"
 
 
 def _emulator_packages() -> Path:
     requirements = HERE / "workflows-emulator.txt"
-    version = f"{sys.implementation.cache_tag}-{hashlib.sha256(requirements.read_bytes()).hexdigest()[:8]}"
-    quiet = ["--quiet", "--disable-pip-version-check"]
-    command = [sys.executable, "-m", "pip", "install", "--no-deps", "-r", str(requirements), *quiet, "--target"]
-    return _cache(f"workflows-emulator-{version}", command)
-
-
-def _cache(name: str, command: list[str]) -> Path:
-    if reason := _installed(name, *command):
-        pytest.skip(f"{name} cannot be installed: {reason}")
-    return CACHE / name
-
-
-@functools.cache
-def _installed(name: str, *command: str) -> str | None:
-    """Install into the cache, unless it is there, and return why not; aside, so that half a folder never stays.
-
-    The command gets the folder as its last argument. One failure counts for the whole run: it may have taken a minute.
-    """
-    if (CACHE / name).exists():
-        return None
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=CACHE) as aside:
-        folder = Path(aside, name)
-        try:
-            subprocess.run([*command, str(folder)], capture_output=True, text=True, timeout=180, check=True)
-        except subprocess.TimeoutExpired:
-            return "it takes too long"
-        except subprocess.CalledProcessError as error:
-            return " ".join(error.stderr.split())[:160]
-        folder.rename(CACHE / name)
-    return None
+    digest = hashlib.sha256(requirements.read_bytes()).hexdigest()[:8]
+    return cached.packages(f"workflows-emulator-{digest}", "--no-deps", "-r", str(requirements))
 
 
 # what they are asked

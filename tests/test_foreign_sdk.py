@@ -17,7 +17,7 @@ TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 @pytest.mark.parametrize(("db_name", "verdict"), [("pass", "PASS"), ("warn", "WARN"), ("fail", "FAIL")])
 def test_sdk_builds_the_event_and_reads_the_reply(served_function: Served, standin: StandIn, mode, db_name, verdict):
     """What the SDK sends is understood, and it reads the reply whole: attributes, extensions and data."""
-    sdk = cached.packages("cloudevents==2.2.0")
+    sdk = cached.packages("cloudevents-2.2.0", "cloudevents==2.2.0")
     identity = 'run 7 / "höchst" %'
     attributes = {"id": identity, "source": "/scheduler", "type": "precheck.wanted", "traceparent": TRACE}
     given = {"url": served_function.url, "mode": mode, "attributes": attributes, "data": EVENT | {"db_name": db_name}}
