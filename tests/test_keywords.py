@@ -13,6 +13,7 @@ from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+from jsonschema.exceptions import UnknownType
 
 from ddm_precheck.keywords import PrecheckValidator
 
@@ -90,6 +91,38 @@ def test_suite(suite: Path, name: str):
 def test_suite_dollar(suite: Path):
     """The official case that the stock validator fails comes out as it should: ``$`` is the end."""
     assert misjudged(suite / "optional" / "ecmascript-regex.json", only="$ does not match trailing newline") == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "matches"),
+    [
+        pytest.param("^a$", "a", True, id="end"),
+        pytest.param("^a$", "a\n", False, id="newline-before-end"),
+        pytest.param("^(a$|b)", "a\n", False, id="inner-dollar"),
+        pytest.param(r"^a\$", "a$", True, id="escaped-dollar"),
+        pytest.param(r"^a\$", "a", False, id="escaped-dollar-is-no-end"),
+        pytest.param(r"^a\\$", "a\\", True, id="escaped-backslash-before-end"),
+        pytest.param(r"^a\\$", "a\\\n", False, id="escaped-backslash-before-end-and-newline"),
+        pytest.param("^a[$b]", "a$", True, id="dollar-in-class"),
+        pytest.param(r"^a[^\]$]", "a$", False, id="dollar-in-negated-class"),
+        pytest.param("^a[]$]", "a$", True, id="dollar-in-class-with-bracket"),
+    ],
+)
+@pytest.mark.parametrize("nested", [False, True], ids=["keyword", "predicate"])
+def test_dollar(pattern: str, text: str, matches: bool, nested: bool):  # noqa: FBT001 - columns of the table
+    """``$`` is the end of the text wherever it is not a character."""
+    schema: Any = {"pattern": pattern}
+    instance: Any = text
+    if nested:
+        schema, instance = {"properties": {"x": schema}}, {"x": text}
+    assert PrecheckValidator(schema).is_valid(instance) == matches
+
+
+@pytest.mark.parametrize("validator", [PrecheckValidator, Draft202012Validator], ids=["ours", "stock"])
+def test_unknown_type(validator: Any):
+    """A type that does not exist is told as jsonschema tells it."""
+    with pytest.raises(UnknownType):
+        validator({"properties": {"x": {"type": "text"}}}).is_valid({"x": "a"})
 
 
 # Generated cases
