@@ -55,9 +55,7 @@ COLD_STARTS: Final = {
 def main() -> None:
     """Measure everything and print it."""
     parser = argparse.ArgumentParser(description="Measure the function beside its peers.")
-    parser.add_argument(
-        "--rounds", type=int, default=9, help="samples of a figure; three times as many of a cold start"
-    )
+    parser.add_argument("--rounds", type=int, default=9, help="samples of each figure, threefold for a cold start")
     rounds = parser.parse_args().rounds
     with ExitStack() as stack:
         endpoint = stack.enter_context(ddm())
