@@ -78,7 +78,7 @@ def _never(_value: object) -> bool:
 
 def _certain_type(types: str | list[str]) -> _Predicate:
     # Exact classes: a bool is no integer, and 1.0, which is one, takes the ordinary way.
-    classes = {_CLASSES[name] for name in ([types] if isinstance(types, str) else types)}
+    classes = {_CLASSES.get(name) for name in ([types] if isinstance(types, str) else types)}
     return lambda value: value.__class__ in classes
 
 
@@ -121,10 +121,11 @@ def _certain_properties(properties: dict[str, Any]) -> _Predicate:
 
 @cache
 def _ecma(pattern: str) -> re.Pattern[str]:
-    """Compile the pattern with ECMA-262's meaning of a closing ``$``: the end, and nothing before it."""
-    return re.compile(pattern.removesuffix("$") + r"\Z" if pattern.endswith("$") else pattern)
+    """Compile the pattern with ECMA-262's meaning of ``$``: the end, and nothing before it."""
+    return re.compile(_ESCAPE_CLASS_OR_DOLLAR.sub(lambda part: r"\Z" if part[0] == "$" else part[0], pattern))
 
 
+_ESCAPE_CLASS_OR_DOLLAR: Final = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\$", re.DOTALL)
 _STOCK_ITEMS: Final = Draft202012Validator.VALIDATORS["items"]
 _CLASSES: Final = {
     "array": list,
