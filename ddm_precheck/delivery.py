@@ -27,7 +27,7 @@ MOST_BYTES: Final = 256 * 1024
 _MOST_DRAINED_BYTES: Final = 32 * 1024 * 1024
 _CHUNK_BYTES: Final = 64 * 1024
 _STRUCTURED_TYPE: Final = "application/cloudevents+json"
-_BATCH_TYPE: Final = "application/cloudevents-batch+json"
+_BATCH_TYPES: Final = "application/cloudevents-batch"
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -65,7 +65,7 @@ def receive(request: Request) -> Delivery:
     is not whole.
     """
     body = _read(request)
-    if request.mimetype == _BATCH_TYPE:
+    if request.mimetype.startswith(_BATCH_TYPES):
         raise _invalid("", "must be one event, not a batch of CloudEvents")
     document = _json(body, "the request's body")
     if request.mimetype == _STRUCTURED_TYPE:

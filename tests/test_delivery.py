@@ -71,6 +71,7 @@ def test_envelopes(function: Function, standin: StandIn, body, headers):
     ("body", "headers", "pointers"),
     [
         ([ATTRIBUTES | {"data": EVENT}], {"Content-Type": "application/cloudevents-batch+json"}, [""]),
+        (EVENT, {"Content-Type": "application/cloudevents-batch"}, [""]),
         ([ATTRIBUTES | {"data": EVENT}], {"Content-Type": STRUCTURED}, [""]),
         (EVENT, {"Content-Type": STRUCTURED}, ["/specversion"]),
         (ATTRIBUTES | {"data": EVENT, "specversion": "0.3"}, {}, ["/specversion"]),
