@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 from uuid import uuid4
 
 from flask import Request
@@ -27,8 +27,9 @@ MOST_BYTES: Final = 256 * 1024
 _MOST_DRAINED_BYTES: Final = 32 * 1024 * 1024
 _CHUNK_BYTES: Final = 64 * 1024
 _STRUCTURED_TYPE: Final = "application/cloudevents+json"
-_BATCH_TYPE: Final = "application/cloudevents-batch+json"
+_BATCH_TYPES: Final = "application/cloudevents-batch"
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 class Mode(Enum):
@@ -65,7 +66,7 @@ def receive(request: Request) -> Delivery:
     is not whole.
     """
     body = _read(request)
-    if request.mimetype == _BATCH_TYPE:
+    if request.mimetype.startswith(_BATCH_TYPES):
         raise _invalid("", "must be one event, not a batch of CloudEvents")
     document = _json(body, "the request's body")
     if request.mimetype == _STRUCTURED_TYPE:
@@ -145,11 +146,21 @@ def _structured(envelope: Any, request: Request) -> Delivery:
 
 def _binary(data: Any, request: Request) -> Delivery:
     """Unwrap a CloudEvent whose attributes are headers (CloudEvents HTTP binding 1.0.2, section 3.1)."""
-    names = ("specversion", "id", "source", "type")
-    # Header values are percent-encoded UTF-8 (section 3.1.3.2).
-    identity = _identity({name: unquote(request.headers.get(f"ce-{name}", "")) for name in names})
-    trace = _well_formed(request.headers.get("ce-traceparent")) or traceparent(request)
+    identity = _identity({name: _header(name, request) for name in ("specversion", "id", "source", "type")})
+    trace = _well_formed(_header("traceparent", request)) or traceparent(request)
     return Delivery(_unwrapped(data), Mode.BINARY, identity, trace)
+
+
+def _header(name: str, request: Request) -> str:
+    """Return the attribute that a header holds, empty where there is none (HTTP binding, section 3.1.3.2)."""
+    value = request.headers.get(f"ce-{name}", "")
+    if _QUOTED.fullmatch(value):
+        value = re.sub(r"\\(.)", r"\1", value[1:-1])
+    try:
+        # WSGI gives a header's bytes as Latin-1; senders that do not percent-encode send UTF-8.
+        return unquote_to_bytes(value.encode("latin-1")).decode()
+    except UnicodeError:
+        raise _invalid(f"/{name}", "must be percent-encoded UTF-8") from None
 
 
 def _identity(attributes: Mapping[str, Any]) -> str:

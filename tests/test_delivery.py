@@ -71,6 +71,7 @@ def test_envelopes(function: Function, standin: StandIn, body, headers):
     ("body", "headers", "pointers"),
     [
         ([ATTRIBUTES | {"data": EVENT}], {"Content-Type": "application/cloudevents-batch+json"}, [""]),
+        (EVENT, {"Content-Type": "application/cloudevents-batch"}, [""]),
         ([ATTRIBUTES | {"data": EVENT}], {"Content-Type": STRUCTURED}, [""]),
         (EVENT, {"Content-Type": STRUCTURED}, ["/specversion"]),
         (ATTRIBUTES | {"data": EVENT, "specversion": "0.3"}, {}, ["/specversion"]),
@@ -91,6 +92,10 @@ def test_envelopes(function: Function, standin: StandIn, body, headers):
         (EVENT, {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "s"}, ["/type"]),
         (EVENT, binary_headers(specversion="0.3"), ["/specversion"]),
         (EVENT, {"ce-specversion": ""}, ["/specversion"]),
+        (EVENT, binary_headers(id='""'), ["/id"]),
+        (EVENT, binary_headers(id="%C0%A0"), ["/id"]),
+        (EVENT, binary_headers(source="%ED%A0%80"), ["/source"]),
+        (EVENT, binary_headers(type="\u00e9"), ["/type"]),
         (ATTRIBUTES | {"data": EVENT}, binary_headers(), None),
         (b"", binary_headers(), []),
         (push(push(EVENT)), {}, None),
@@ -153,6 +158,30 @@ def test_plain_reply(function: Function):
         answer = function.send(body, headers={"traceparent": TRACE})
         assert answer.headers["Content-Type"] == "application/json"
         assert not [name for name, _ in answer.headers.items() if name.lower().startswith("ce-")]
+
+
+@pytest.mark.parametrize(
+    ("value", "identity"),
+    [
+        ('"a b"', "a b"),
+        (r'"say \"hi\" \\o/"', r'say "hi" \o/'),
+        ('"50%25"', "50%"),
+        ('"open', '"open'),
+        ("%c3%A9", "\u00e9"),
+        ("\u00e9".encode().decode("latin-1"), "\u00e9"),
+    ],
+    ids=["quoted", "escaped", "quoted and encoded", "not quoted", "either case", "UTF-8 as it is"],
+)
+def test_id_in_header(function: Function, value, identity):
+    """A header's value is read as the HTTP binding says, in the older ways of writing it, too."""
+    assert unquote(function.send(EVENT, headers=binary_headers(id=value)).headers["ce-id"]) == identity
+
+
+def test_all_quoted(function: Function):
+    """All attributes may be quoted."""
+    headers = {name: f'"{value}"' for name, value in binary_headers(traceparent=TRACE).items()}
+    answer = function.send(EVENT, headers=headers)
+    assert (answer.summary["verdict"], answer.headers["ce-traceparent"]) == ("PASS", TRACE)
 
 
 @pytest.mark.parametrize(
