@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import cached
 import pytest
 from conftest import ROOT
 from hypothesis import given, settings
@@ -47,8 +49,7 @@ def assert_same(schema: Any, instance: Any) -> None:
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The JSON-Schema-Test-Suite's cases for draft 2020-12, which jsonschema's source distribution carries."""
     requirement = f"jsonschema=={version('jsonschema')}"
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ddm-precheck-tests"
-    kept = cache / requirement
+    kept = cached.FOLDER / requirement
     if not kept.exists():
         # pip unpacks the distribution and then fails for want of its build backend. That is all we want: building it
         # would take a minute.
@@ -59,8 +60,8 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
         found = next(folder.glob("*/*/json/tests/draft2020-12"), None)
         if found is None:
             pytest.skip(f"pip cannot download the source distribution of {requirement}")
-        cache.mkdir(parents=True, exist_ok=True)
-        found.rename(kept)
+        cached.FOLDER.mkdir(parents=True, exist_ok=True)
+        shutil.move(found, kept)  # the two may be on different disks
     return kept
 
 
