@@ -74,6 +74,7 @@ def test_pending_is_redelivered_until_there_is_a_verdict(emulator, served_functi
         "retryPolicy": {"minimumBackoff": "0.1s", "maximumBackoff": "0.5s"},
     }
     _put(f"{emulator}/{PROJECT}/subscriptions/push", subscription)
+    served_function.logged()
     data = base64.b64encode(json.dumps(EVENT | {"db_name": "pending_twice"}).encode()).decode()
     published = requests.post(
         f"{emulator}/{PROJECT}/topics/wanted:publish", json={"messages": [{"data": data}]}, timeout=30
@@ -82,7 +83,6 @@ def test_pending_is_redelivered_until_there_is_a_verdict(emulator, served_functi
     (message_id,) = published.json()["messageIds"]
     assert message_id
 
-    served_function.logged()
     lines: list[dict] = []
     end = time.monotonic() + 60
     while len(lines) < 3 and time.monotonic() < end:
