@@ -1,4 +1,4 @@
-"""The examples for Knative and Google are what they seem: they parse, they fit the function, gcloud knows the commands."""
+"""The examples for Knative and Google parse, fit the function, and use commands that gcloud knows."""
 
 import json
 import os
