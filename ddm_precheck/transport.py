@@ -9,6 +9,7 @@ takes as long as the system's resolver is set to try.
 import http.client
 import io
 import socket
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,6 +24,10 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 _HOSTS_KEPT: Final = 32
 """Pools kept, one a host: Huawei Cloud has about as many regions."""
+
+_PIECE_BYTES: Final = 64 * 1024
+_GZIP_ONLY: Final = 31  # zlib's number for it
+_CODINGS: Final = {"": False, "identity": False, "gzip": True, "x-gzip": True}
 
 
 class TransportError(Exception):
@@ -85,11 +90,23 @@ class Transport:
 
 
 def _body(raw: urllib3.HTTPResponse, most: int) -> bytes | None:
-    try:
-        body = raw.read(most + 1, decode_content=True)
-    except urllib3.exceptions.DecodeError:
+    """Read the body piece by piece, and undo gzip here, where nothing is lenient.
+
+    urllib3's decoder takes a stream that was cut short for a whole one, and minutes for one of many empty members.
+    """
+    coding = raw.headers.get("Content-Encoding", "").strip().lower()
+    if coding not in _CODINGS:
         return None
-    return body if len(body) <= most else None
+    unzip = zlib.decompressobj(wbits=_GZIP_ONLY) if _CODINGS[coding] else None
+    body = bytearray()
+    try:
+        while piece := raw.read(_PIECE_BYTES, decode_content=False):
+            body += unzip.decompress(piece, most + 1 - len(body)) if unzip else piece
+            if len(body) > most or (unzip and unzip.unused_data):
+                return None
+    except zlib.error:
+        return None
+    return bytes(body) if unzip is None or unzip.eof else None
 
 
 def _translated(error: Exception, host: str | None) -> TransportError:
