@@ -148,9 +148,13 @@ class _Adapter(HTTPAdapter):
 
 
 class _BoundedReader(io.RawIOBase):
-    """Reads a socket, and gives all reads together the time that the socket's timeout gives to one."""
+    """Reads a socket, and gives all reads together the time that the socket's timeout gives to one.
+
+    ``ended`` tells whether the peer has hung up.
+    """
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
+        self.ended = False
         self._raw = raw
         self._sock = sock
         self._end = monotonic() + (sock.gettimeout() or 0)
@@ -163,7 +167,9 @@ class _BoundedReader(io.RawIOBase):
         if left <= 0:
             raise TimeoutError
         self._sock.settimeout(left)
-        return self._raw.readinto(buffer)
+        count = self._raw.readinto(buffer)
+        self.ended = count == 0
+        return count
 
     def close(self) -> None:
         self._raw.close()
@@ -171,9 +177,36 @@ class _BoundedReader(io.RawIOBase):
 
 
 class _BoundedAnswer(http.client.HTTPResponse):
+    """Reads an answer in bounded time, and takes less on trust than its base class does."""
+
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_BoundedReader(self.fp.detach(), sock))
+        self._reader = _BoundedReader(self.fp.detach(), sock)
+        self.fp = io.BufferedReader(self._reader)
+
+    def begin(self) -> None:
+        """Read the head; one that the end of the connection cut short is none."""
+        super().begin()
+        if self._reader.ended:
+            raise http.client.IncompleteRead(b"")
+
+    def _read_status(self) -> tuple[str, int, str]:
+        """Read the status line of the answer itself, past interim ones (1xx).
+
+        Taken for the answer, an interim one would leave the true one on the connection, for the next request to find.
+        """
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc] # private, so it has no types
+            if not 102 <= status <= 199:  # http.client itself skips 100; 101 ends the talk
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+
+    def _read_next_chunk_size(self) -> int:
+        """Read the size of a chunk; a negative one would be read as "all there is", whatever the limit."""
+        size: int = super()._read_next_chunk_size()  # type: ignore[misc] # the same
+        if size < 0:
+            raise ValueError
+        return size
 
 
 class _Connection(HTTPConnection):
