@@ -135,13 +135,18 @@ def _document(body: bytes, token: str) -> Any:
     Only a body that holds the token, or an escape that may spell it or a lone surrogate, is worth the walk.
     """
     document = strictjson.loads(body)
-    return masked(document, token) if b"\\" in body or token.encode() in body else document
+    if b"\\" not in body and token.encode() not in body:
+        return document
+    try:
+        return masked(document, token)
+    except RecursionError:
+        raise strictjson.NotJSONError("it is nested too deeply") from None
 
 
 def _refusal(reply: Reply, event: Event, upstream: Upstream) -> Problem:
     """Classify an answer of 4xx or 5xx: by DDM's code where it has one that says more than the status."""
     body = _error_body(reply, event.token)
-    code, text = _first(body, _CODE_NAMES), _first(body, _MESSAGE_NAMES)
+    code, text = _first(body, _CODE_NAMES, event.token), _first(body, _MESSAGE_NAMES, event.token)
     request_id = _request_id(reply.headers, body, event.token)
     upstream = replace(upstream, request_id=request_id, error_code=code, error_msg=text)
     said = f"DDM said {reply.status} {code or ''} {text or ''}".rstrip().replace("  ", " ")
@@ -171,14 +176,13 @@ def _error_body(reply: Reply, token: str) -> dict[str, Any]:
     return document | inner if isinstance(inner, dict) else document
 
 
-def _first(body: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
+def _first(body: Mapping[str, Any], names: tuple[str, ...], token: str) -> str | None:
     """Return the first of the members that says something, as one line of text."""
     for name in names:
         value = body.get(name)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return str(value)
-        if isinstance(value, str) and value.strip():
-            return " ".join(value.split())[:_TEXT_LENGTH]
+        if isinstance(value, str | int) and not isinstance(value, bool) and str(value).strip():
+            # Masked once more: a token of digits may come back as a number.
+            return masked(" ".join(str(value).split()), token)[:_TEXT_LENGTH]  # type: ignore[no-any-return]
     return None
 
 

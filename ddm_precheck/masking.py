@@ -24,7 +24,9 @@ def masked(value: Any, token: str) -> Any:
     """
     if isinstance(value, str):
         text = value.encode("utf-8", "replace").decode() if not value.isascii() else value
-        return text.replace(token, MASK) if holds_secret(text, token) else text
+        while holds_secret(text, token):  # once is not enough for a token with the mask in it
+            text = text.replace(token, MASK)
+        return text
     if isinstance(value, list):
         return [masked(item, token) for item in value]
     if isinstance(value, dict):
