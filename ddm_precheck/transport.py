@@ -8,11 +8,13 @@ takes as long as the system's resolver is set to try.
 
 import http.client
 import io
+import logging
 import socket
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from http.cookiejar import DefaultCookiePolicy
 from time import monotonic
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -28,6 +30,10 @@ _HOSTS_KEPT: Final = 32
 _PIECE_BYTES: Final = 64 * 1024
 _GZIP_ONLY: Final = 31  # zlib's number for it
 _CODINGS: Final = {"": False, "identity": False, "gzip": True, "x-gzip": True}
+
+# urllib3 warns of headers that it cannot read, and quotes them; where LOG_EXECUTION_ID is set, its warnings have a way
+# out. What a peer sends must not get into the log that way: it may hold the token.
+logging.getLogger("urllib3").propagate = False
 
 
 class TransportError(Exception):
@@ -58,6 +64,7 @@ class Transport:
         """Keep up to ``connections`` connections a host."""
         self._session = _Session()
         self._session.headers.clear()
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         adapter = _Adapter(pool_connections=_HOSTS_KEPT, pool_maxsize=connections)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
@@ -218,7 +225,7 @@ class _Connection(HTTPConnection):
         end = monotonic() + seconds
         try:
             addresses = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
-        except OSError:
+        except (OSError, UnicodeError):
             addresses = []  # the same error comes again below, and is told there in urllib3's words
         self.timeout = seconds / (len(addresses) or 1)
         sock = super()._new_conn()

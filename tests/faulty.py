@@ -60,6 +60,11 @@ def request(connection: Connection) -> None:
     connection.read_request()
 
 
+def listen(connection: Connection) -> None:
+    """Take in some bytes, whatever they are."""
+    connection.sock.recv(65536)
+
+
 def send(data: bytes) -> Action:
     """Send the bytes."""
     return lambda connection: connection.sock.sendall(data)
@@ -96,6 +101,12 @@ def silence(connection: Connection) -> None:
     """Say nothing until the other side hangs up."""
     while connection.sock.recv(65536):
         pass
+
+
+def sip(connection: Connection) -> None:
+    """Take in what comes, but slowly, until the other side hangs up."""
+    while connection.sock.recv(16384):
+        connection.peer.closing.wait(0.05)
 
 
 def reset(connection: Connection) -> None:
@@ -136,24 +147,20 @@ class Peer:
 
     def __enter__(self) -> Self:
         """Begin to listen."""
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port = self.listener.getsockname()[1]
         self._start(self._accept)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Hang up on everybody and wait until every thread has ended."""
         self.closing.set()
-        for each in [self._listener, *self._open]:
+        for each in [self.listener, *self._open]:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(10)
-        self._listener.close()
-
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        return self._listener.getsockname()[1]
+        self.listener.close()
 
     @property
     def url(self) -> str:
@@ -168,7 +175,7 @@ class Peer:
     def _accept(self) -> None:
         while not self.closing.is_set():
             try:
-                sock = self._listener.accept()[0]
+                sock = self.listener.accept()[0]
             except OSError:
                 return
             self._open.append(sock)
@@ -189,7 +196,9 @@ class Peer:
         if not self.tls:
             return sock
         try:
-            return self.tls.wrap_socket(sock, server_side=True)
+            secured = self.tls.wrap_socket(sock, server_side=True)
         except BaseException:
             sock.close()
             raise
+        self._open.append(secured)
+        return secured

@@ -1,11 +1,11 @@
 """Faults between the function and DDM, made for real: each ends in time, as the right problem, and leaves nothing."""
 
 import gzip
-import os
 import threading
 import time
 import tracemalloc
 import zlib
+from pathlib import Path
 
 import pytest
 from conftest import TOKEN, Answer, Function
@@ -37,6 +37,8 @@ def bomb(mib: int) -> bytes:
     stream = zlib.compressobj(9, wbits=31)
     return b"".join([*(stream.compress(bytes(MIB)) for _ in range(mib)), stream.flush()])
 
+
+BOMB = bomb(200)
 
 TIMEOUTS = {
     "silence": [silence],
@@ -92,8 +94,8 @@ DOUBTS = {
     "gzip with a wrong checksum": [send(whole(CORRUPT, **ZIPPED))],
     "gzip cut short": [send(whole(GOOD[:-2], **ZIPPED))],
     "gzip with more behind it": [send(whole(GOOD + b"x", **ZIPPED))],
-    "gzip of 200 MiB": [send(whole(bomb(200), **ZIPPED))],
-    "gzip of gzip": [send(whole(gzip.compress(bomb(200)), Content_Encoding="gzip, gzip", Connection="close"))],
+    "gzip of 200 MiB": [send(whole(BOMB, **ZIPPED))],
+    "gzip of gzip": [send(whole(gzip.compress(BOMB), Content_Encoding="gzip, gzip", Connection="close"))],
     "gzip in 200,000 empty pieces": [send(whole(NO_MEMBER * 200_000, **ZIPPED))],
     "a coding nobody asked for": [send(whole(zlib.compress(LAST_GOOD), Content_Encoding="deflate"))],
     "endless body": [send(head()), endless(b" " * 65536)],
@@ -113,7 +115,7 @@ FAULTS = [
 
 def open_files() -> int:
     """Count what this process has open, sockets included."""
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @pytest.mark.parametrize(("script", "seconds", "code", "status", "calls"), FAULTS, ids=[*TIMEOUTS, *LOST, *DOUBTS])

@@ -1,0 +1,270 @@
+"""Between the function and DDM: redirects, kept connections, certificates, proxies, and what requests would add."""
+
+import base64
+import json
+import time
+
+import pytest
+from authority import Authority
+from conftest import EVENT, TOKEN
+from faulty import (
+    LAST_GOOD,
+    Peer,
+    chunk,
+    drip,
+    endless,
+    head,
+    listen,
+    pause,
+    request,
+    reset,
+    send,
+    silence,
+    sip,
+    tunnel,
+    whole,
+)
+from standin import StandIn, check, results
+from test_faults import BOMB, CHUNKED, ZIPPED
+
+from ddm_precheck.transport import Transport
+
+DOWN = whole(b'{"error_code": "APIGW.0201", "error_msg": "down"}', "503 Service Unavailable")
+GOOD = [send(whole()), silence]
+CHUNKS = [CHUNKED, b"A;x=y\r\n" + LAST_GOOD[:10], b"\r\n" + chunk(LAST_GOOD[10:]), b"0\r\nX-Trailer: x\r\n\r\n"]
+
+
+@pytest.fixture
+def authority(tmp_path) -> Authority:
+    """A certificate authority of the test's own."""
+    return Authority(tmp_path)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize(
+    "body", [[send(b"")], [send(BOMB)], [endless(b" " * 65536)]], ids=["plain", "gzip bomb", "endless"]
+)
+def test_redirect(start, status, body):
+    """A redirect is not followed, whatever it carries: it would take the token along."""
+    with Peer([GOOD]) as target:
+        redirect = head(f"{status} Elsewhere", Location=f"{target.url}/v3", Refresh=f"0; url={target.url}", **ZIPPED)
+        with Peer([[send(redirect), *body]]) as peer:
+            answer = start(DDM_ENDPOINT=peer.url).ask()
+    assert answer.problem == "upstream-contract"
+    assert answer.body["message"] == f"DDM answered with the unexpected status {status}"
+    assert (peer.connections, target.connections) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("scripts", "attempts"),
+    [
+        ([[send(DOWN), request, send(DOWN), request, *GOOD]], 3),
+        ([[reset], GOOD], 2),
+        ([[send(head(Content_Length=9))], GOOD], 2),
+        ([[send(DOWN), reset], GOOD], 2),
+        ([[send(head("103 Early Hints", Link="x")), pause(0.2), *GOOD]], 1),
+        ([[send(head("100 Continue") + head("102 Processing")), *GOOD]], 1),
+        ([[*(send(each) for each in CHUNKS), silence]], 1),
+        ([[send(head() + LAST_GOOD)]], 1),
+    ],
+    ids=[
+        *("two refusals", "a reset", "an end", "a refusal and a reset"),
+        *("early hints", "interim answers", "chunks", "no length"),
+    ],
+)
+def test_success_in_the_end(start, scripts, attempts):
+    """What passes within the attempts, or is no fault at all, ends in the verdict."""
+    with Peer(scripts) as peer:
+        summary = start(DDM_ENDPOINT=peer.url).ask().summary
+    assert (summary["verdict"], summary["upstream"]["attempts"]) == ("PASS", attempts)
+    assert (len(peer.requests), peer.connections) == (attempts, len(scripts))
+
+
+@pytest.mark.parametrize(
+    ("scripts", "attempts"),
+    [
+        ([[send(whole()), request, *GOOD]], [1, 1]),
+        (
+            [[send(CHUNKED + chunk(LAST_GOOD) + b"0\r\n\r\n"), request, *GOOD]],
+            [1, 1],
+        ),
+        ([[send(DOWN.replace(b"503", b"403")), request, *GOOD]], [1, 1]),
+        ([[send(head("204 No Content")), request, *GOOD]], [1, 1]),
+        ([[send(whole())], GOOD], [1, 1]),
+        ([[send(whole(Connection="close")), silence], GOOD], [1, 1]),
+        ([[send(whole(Set_Cookie="session=1; Path=/")), request, *GOOD]], [1, 1]),
+        ([[send(whole()), request], GOOD], [1, 2]),
+        ([[send(whole() + whole(b"{}"))], GOOD], [1, 1]),
+        ([[send(head("102 Processing")), pause(0.1), send(whole(b"{}")), request, *GOOD]], [1, 1]),
+    ],
+    ids=[
+        *("kept", "kept after chunks", "kept after a refusal", "kept after nothing", "ended while idle", "not kept"),
+        *("cookie", "ended by the second request", "an answer too many", "late answer"),
+    ],
+)
+def test_kept_connection(start, scripts, attempts):
+    """A connection is used again while it lives, and nothing of one answer shows in the next."""
+    with Peer(scripts) as peer:
+        function = start(DDM_ENDPOINT=peer.url)
+        first = function.ask()
+        peer.closing.wait(0.05)
+        second = function.ask()
+    assert [first.log["upstream"]["attempts"], second.log["upstream"]["attempts"]] == attempts
+    assert second.summary["verdict"] == "PASS"
+    assert peer.connections == len(scripts)
+    assert not any(b"Cookie" in each for each in peer.requests)
+
+
+def test_cookies_are_not_kept():
+    """However many cookies a peer sets, none is kept, let alone sent."""
+    transport = Transport(1)
+    with Peer([[send(whole(Set_Cookie="session=1; Path=/")), silence]]) as peer:
+        transport.send("GET", peer.url, {}, seconds=5, most=100)
+    assert list(transport._session.cookies) == []
+
+
+def test_request(start, tmp_path):
+    """Exactly this is sent to DDM: no credentials of `.netrc`, nothing that requests adds by itself."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login someone password secret")
+    with Peer([GOOD]) as peer:
+        start(DDM_ENDPOINT=peer.url, NETRC=str(netrc)).ask(headers={"Cookie": "a=b", "X-Other": "c"})
+    line, *headers = peer.requests[0].decode().split("\r\n")
+    assert line == (
+        f"GET /v3/{EVENT['project_id']}/instances/{EVENT['instance_id']}"
+        f"/databases/pass/migration/precheck/{EVENT['job_id']} HTTP/1.1"
+    )
+    assert sorted(headers) == [
+        "Accept-Encoding: gzip",
+        "Accept: application/json",
+        f"Host: 127.0.0.1:{peer.port}",
+        "User-Agent: ddm-precheck",
+        f"X-Auth-Token: {TOKEN}",
+    ]
+
+
+def test_sink_that_takes_it_slowly(start, monkeypatch, standin: StandIn, authority: Authority):
+    """A sink that takes a long summary in sips holds the function no longer than its time."""
+    monkeypatch.setattr("ddm_precheck.sink.TIMEOUT_SECONDS", 0.5)
+    standin.behaviours["long"] = results(check("a", "WARN", note="b" * 3_000_000))
+    event = base64.b64encode(json.dumps(EVENT | {"db_name": "long"}).encode()).decode()
+    with Peer([[sip]], tls=authority.context(), early=True) as sink:
+        function = start(K_SINK=sink.url, REQUESTS_CA_BUNDLE=str(authority.bundle))
+        started = time.monotonic()
+        answer = function.send({"message": {"data": event}, "subscription": "s"})
+    assert (answer.problem, sink.connections) == ("sink-unavailable", 1)
+    assert answer.body["message"] == "The sink did not take the event: localhost did not answer in time"
+    assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize("host", ["a..b.example", f"{'a' * 64}.example"], ids=["empty label", "long label"])
+def test_host_that_cannot_be_a_name(start, host):
+    """A host that no resolver takes is one that cannot be resolved."""
+    answer = start(DDM_ENDPOINT=f"https://{host}").ask()
+    assert answer.problem == "upstream-unavailable"
+
+
+def test_trusted_certificate(start, authority: Authority):
+    """With the authority's bundle, its certificate is trusted."""
+    with Peer([GOOD], tls=authority.context()) as peer:
+        answer = start(DDM_ENDPOINT=peer.url, REQUESTS_CA_BUNDLE=str(authority.bundle)).ask()
+    assert (answer.summary["verdict"], peer.connections) == ("PASS", 1)
+
+
+@pytest.mark.parametrize(
+    ("host", "how", "trusted"),
+    [
+        ("localhost", {}, False),
+        ("localhost", {"expired": True}, True),
+        ("localhost", {"self_signed": True}, True),
+        ("ddm.example.com", {}, True),
+    ],
+    ids=["unknown authority", "expired", "self-signed", "wrong host"],
+)
+def test_certificate_that_is_not_trusted(start, authority: Authority, host, how, trusted):
+    """A certificate in doubt gets no request, and so no token."""
+    bundle = {"REQUESTS_CA_BUNDLE": str(authority.bundle)} if trusted else {}
+    with Peer([GOOD], tls=authority.context(host, **how)) as peer:
+        answer = start(DDM_ENDPOINT=peer.url, **bundle).ask()
+    assert answer.problem == "upstream-unavailable"
+    assert answer.body["message"] == (
+        "DDM is not available: the TLS connection to localhost could not be made, or its certificate is not trusted"
+    )
+    assert (peer.requests, peer.connections) == ([], 3)
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "calls"),
+    [
+        ([silence], "upstream-timeout", 1),
+        ([drip(b"\x16\x03\x03\x40\x00" + bytes(900))], "upstream-timeout", 1),
+        ([send(whole())], "upstream-unavailable", 3),
+        ([listen, reset], "upstream-unavailable", 3),
+    ],
+    ids=["silence", "dripping", "HTTP instead", "reset"],
+)
+def test_handshake(start, monkeypatch, script, code, calls):
+    """A TLS handshake that comes to nothing ends in time, and no token has left by then."""
+    monkeypatch.setattr("ddm_precheck.ddm._FIRST_PAUSE_SECONDS", 0.01)
+    with Peer([script], early=True) as peer:
+        answer = start(DDM_ENDPOINT=f"https://localhost:{peer.port}", DDM_TIMEOUT_SECONDS="0.5").ask()
+    assert (answer.problem, peer.connections) == (code, calls)
+    assert answer.log["upstream"]["elapsed_ms"] < 1500
+
+
+def test_proxy(start, authority: Authority):
+    """HTTPS_PROXY is used, gets its own credentials, and sees no token."""
+    with Peer([GOOD], tls=authority.context()) as peer, Peer([[tunnel]], early=True) as proxy:
+        function = start(
+            DDM_ENDPOINT=peer.url,
+            REQUESTS_CA_BUNDLE=str(authority.bundle),
+            HTTPS_PROXY=f"http://someone:secret@127.0.0.1:{proxy.port}",
+        )
+        answer = function.ask()
+    assert (answer.summary["verdict"], peer.connections, proxy.connections) == ("PASS", 1, 1)
+    assert proxy.requests[0].split(b"\r\n") == [
+        b"CONNECT localhost:%d HTTP/1.%c" % (peer.port, proxy.requests[0].split(b"\r\n")[0][-1]),
+        *proxy.requests[0].split(b"\r\n")[1:-1],
+        b"Proxy-Authorization: Basic c29tZW9uZTpzZWNyZXQ=",
+    ]
+    assert b"Proxy-Authorization" not in peer.requests[0]
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "calls"),
+    [
+        ([request, send(whole(TOKEN.encode(), "403 Forbidden"))], "upstream-unavailable", 3),
+        ([request, reset], "upstream-unavailable", 3),
+        ([reset], "upstream-unavailable", 3),
+        ([request, silence], "upstream-timeout", 1),
+        ([request, drip(head(X_Header="x" * 900))], "upstream-timeout", 1),
+        ([request, send(head()), silence], "upstream-timeout", 1),
+        ([request, send(head()), listen, drip(b"\x16\x03\x03\x40\x00" + bytes(900))], "upstream-timeout", 1),
+    ],
+    ids=["refusal", "reset", "early reset", "silence", "dripping", "silence behind it", "dripping behind it"],
+)
+def test_proxy_that_fails(start, monkeypatch, script, code, calls):
+    """A proxy that fails is no DDM to be reached, in time."""
+    monkeypatch.setattr("ddm_precheck.ddm._FIRST_PAUSE_SECONDS", 0.01)
+    with Peer([script], early=True) as proxy:
+        function = start(
+            DDM_ENDPOINT="https://ddm.example.com",
+            DDM_TIMEOUT_SECONDS="0.5",
+            HTTPS_PROXY=f"http://127.0.0.1:{proxy.port}",
+        )
+        answer = function.ask()
+    assert (answer.problem, proxy.connections) == (code, calls)
+    assert answer.log["upstream"]["elapsed_ms"] < 1500
+
+
+def test_no_proxy(start, authority: Authority):
+    """NO_PROXY names who is asked without one."""
+    with Peer([GOOD], tls=authority.context()) as peer, Peer([[tunnel]], early=True) as proxy:
+        function = start(
+            DDM_ENDPOINT=peer.url,
+            REQUESTS_CA_BUNDLE=str(authority.bundle),
+            HTTPS_PROXY=f"http://127.0.0.1:{proxy.port}",
+            NO_PROXY="localhost",
+        )
+        answer = function.ask()
+    assert (answer.summary["verdict"], peer.connections, proxy.connections) == ("PASS", 1, 0)
