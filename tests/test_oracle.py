@@ -1,0 +1,47 @@
+"""A second opinion on the verdict: the contract's table read again, and held against the code over all small cases."""
+
+import itertools
+
+import pytest
+from conftest import EVENT
+from ddm_precheck.event import Event
+from ddm_precheck.problem import Upstream
+from ddm_precheck.verdict import judge
+
+STATUSES = ["SUCCESS", "WARN", "FAILED"]
+LISTS = [list(found) for length in range(5) for found in itertools.product(STATUSES, repeat=length)]
+
+
+def expected_verdict(statuses: list[str], expected_checks: int | None) -> str:
+    """Read section 4: any FAILED, else an empty or short list, else any WARN, else all is well."""
+    if any(status == "FAILED" for status in statuses):
+        return "FAIL"
+    if not statuses or (expected_checks is not None and len(statuses) < expected_checks):
+        return "PENDING"
+    return "WARN" if any(status == "WARN" for status in statuses) else "PASS"
+
+
+@pytest.mark.parametrize("proceed_on_warn", [None, False, True])
+@pytest.mark.parametrize("expected_checks", [None, 1, 2, 3, 4, 5])
+def test_every_small_list(proceed_on_warn, expected_checks):
+    """Over every list of up to four statuses, the code says what the contract says."""
+    said = {"proceed_on_warn": proceed_on_warn, "expected_checks": expected_checks}
+    event = Event(**EVENT, **{name: value for name, value in said.items() if value is not None})
+    for statuses in LISTS:
+        results = [{"name": f"{number}", "status": status} for number, status in enumerate(statuses)]
+        summary = judge(event, results, Upstream(200, 1, 0), "2026-11-23T08:00:00Z")
+        verdict = expected_verdict(statuses, expected_checks)
+        assert summary.verdict.value == verdict
+        assert summary.can_proceed == (verdict == "PASS" or (verdict == "WARN" and proceed_on_warn is True))
+        assert summary.retry_after == (10 if verdict == "PENDING" else None)
+        assert [check["name"] for check in summary.checks] == [result["name"] for result in results]
+        order = sorted(range(len(statuses)), key=lambda number: STATUSES.index(statuses[number]), reverse=True)
+        bad = [number for number in order if statuses[number] != "SUCCESS"]
+        assert [check["name"] for check in summary.issues] == [f"{number}" for number in bad]
+        numbers = [len(statuses), *(statuses.count(status) for status in STATUSES)]
+        assert [summary.counts[name] for name in ("total", "success", "warn", "failed")] == numbers
+
+
+def test_number_of_lists():
+    """1 + 3 + 9 + 27 + 81 lists were looked at."""
+    assert len(LISTS) == 121
