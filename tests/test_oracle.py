@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 from conftest import EVENT
+
 from ddm_precheck.event import Event
 from ddm_precheck.problem import Upstream
 from ddm_precheck.verdict import judge
