@@ -12,6 +12,17 @@ from cryptography.x509.oid import NameOID
 
 _NOW = dt.datetime.now(dt.UTC)
 _DAY = dt.timedelta(days=1)
+_SIGNING = x509.KeyUsage(
+    key_cert_sign=True,
+    crl_sign=True,
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 class Authority:
@@ -21,10 +32,12 @@ class Authority:
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name(name)
-        builder = _builder(self._name, self._name, self._key, _NOW + _DAY).add_extension(
-            x509.BasicConstraints(ca=True, path_length=0), critical=True
+        certificate = (
+            _builder(self._name, self._name, self._key, _NOW + _DAY, self._key)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_SIGNING, critical=True)
+            .sign(self._key, hashes.SHA256())
         )
-        certificate = builder.sign(self._key, hashes.SHA256())
         self.bundle = folder / f"{name}.pem"
         self.bundle.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
@@ -34,7 +47,7 @@ class Authority:
         end = _NOW - _DAY if expired else _NOW + _DAY
         issuer, signing_key = (_name(host), key) if self_signed else (self._name, self._key)
         names = [x509.DNSName(host), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-        builder = _builder(_name(host), issuer, key, end).add_extension(
+        builder = _builder(_name(host), issuer, key, end, signing_key).add_extension(
             x509.SubjectAlternativeName(names if host == "localhost" else names[:1]), critical=False
         )
         file = self._folder / f"{host}-{key.private_numbers().private_value:x}"[:60]
@@ -54,7 +67,11 @@ def _name(text: str) -> x509.Name:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, end: dt.datetime
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    end: dt.datetime,
+    signing_key: ec.EllipticCurvePrivateKey,
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
@@ -64,4 +81,6 @@ def _builder(
         .serial_number(x509.random_serial_number())
         .not_valid_before(_NOW - 10 * _DAY)
         .not_valid_after(end)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signing_key.public_key()), critical=False)
     )

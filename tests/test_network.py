@@ -222,11 +222,10 @@ def test_proxy(start, authority: Authority):
         )
         answer = function.ask()
     assert (answer.summary["verdict"], peer.connections, proxy.connections) == ("PASS", 1, 1)
-    assert proxy.requests[0].split(b"\r\n") == [
-        b"CONNECT localhost:%d HTTP/1.%c" % (peer.port, proxy.requests[0].split(b"\r\n")[0][-1]),
-        *proxy.requests[0].split(b"\r\n")[1:-1],
-        b"Proxy-Authorization: Basic c29tZW9uZTpzZWNyZXQ=",
-    ]
+    (asked,) = proxy.requests
+    assert asked.startswith(b"CONNECT localhost:%d HTTP/1." % peer.port)
+    assert b"\r\nProxy-Authorization: Basic c29tZW9uZTpzZWNyZXQ=" in asked
+    assert b"X-Auth-Token" not in asked
     assert b"Proxy-Authorization" not in peer.requests[0]
 
 
