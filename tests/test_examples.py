@@ -13,6 +13,16 @@ from conftest import EVENT, ROOT, Function, clean_environment
 
 KNATIVE = {path.stem: list(yaml.safe_load_all(path.read_text())) for path in (ROOT / "examples/knative").glob("*.yaml")}
 SCRIPTS = sorted((ROOT / "examples" / "google").glob("*.sh"))
+EVENTARC_SUBSCRIPTION = "projects/my-project/subscriptions/eventarc-europe-west1-ddm-precheck-sub-123"
+# Notes each call, and answers what the scripts ask for.
+GCLOUD = f"""#!/usr/bin/env bash
+printf '%s\\n' "${{*@Q}}" >>"$RECORD"
+case "$*" in
+*projectNumber*) echo 1234567890 ;;
+*status.url*) echo https://precheck.example ;;
+*transport.pubsub.subscription*) echo {EVENTARC_SUBSCRIPTION} ;;
+esac
+"""
 
 
 @pytest.mark.parametrize(
@@ -53,32 +63,80 @@ def test_trigger_filters_what_the_function_sends(function: Function):
     assert matched == {"pass": True, "warn": False, "fail": False, "pending": False, "broken": False}
 
 
+def test_sequence_delivers_as_the_trigger_does():
+    """Both try as long, and both keep what they give up."""
+    (sequence,) = KNATIVE["sequence"]
+    assert sequence["spec"]["steps"][0]["delivery"] == KNATIVE["trigger"][0]["spec"]["delivery"]
+
+
 @pytest.fixture
 def recorded(tmp_path: Path):
     """Run a script with a stand-in for gcloud, and return the commands it got."""
 
-    def run(script: Path) -> list[str]:
+    def run(script: Path) -> list[list[str]]:
         stub = tmp_path / "gcloud"
-        stub.write_text('#!/usr/bin/env bash\nprintf "%s\\n" "${*@Q}" >>"$RECORD"\necho https://precheck.example\n')
+        stub.write_text(GCLOUD)
         stub.chmod(0o755)
         record = tmp_path / "record"
         variables = {"PROJECT": "my-project", "REGION": "europe-west1", "GCLOUD": str(stub), "RECORD": str(record)}
         subprocess.run([script], env=clean_environment() | variables, check=True, capture_output=True, timeout=30)
-        return [shlex.join(["gcloud", *shlex.split(line)]) for line in record.read_text().splitlines()]
+        return [shlex.split(line) for line in record.read_text().splitlines()]
 
     return run
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
-def test_gcloud_knows_the_commands(recorded, script):
+def test_gcloud_knows_the_commands(recorded, tmp_path, script):
     """Every command passes gcloud's own linter, which needs no network."""
     if not shutil.which("gcloud"):
         pytest.skip("gcloud is missing")
-    for command in recorded(script):
-        lint = ["gcloud", "meta", "lint-gcloud-commands", f"--command-string={command}"]
-        done = subprocess.run(lint, capture_output=True, text=True, timeout=120, check=False)
-        (result,) = json.loads(done.stdout)
-        assert result["success"], (command, result["error_message"])
+    commands = [{"command_string": shlex.join(["gcloud", *words])} for words in recorded(script)]
+    (tmp_path / "commands").write_text(json.dumps(commands))
+    lint = ["gcloud", "meta", "lint-gcloud-commands", f"--commands-file={tmp_path / 'commands'}"]
+    environment = clean_environment() | {"CLOUDSDK_CONFIG": str(tmp_path / "config")}
+    done = subprocess.run(lint, env=environment, capture_output=True, text=True, timeout=120, check=True)
+    found = [(result["success"], result["error_message"]) for result in json.loads(done.stdout)]
+    assert found == [(True, None)] * len(commands)
+
+
+@pytest.mark.parametrize(
+    ("script", "verb", "subscription", "account"),
+    [
+        (SCRIPTS[0], "update", EVENTARC_SUBSCRIPTION, "precheck-eventarc"),
+        (SCRIPTS[1], "create", "precheck-wanted", "precheck-push"),
+    ],
+    ids=["eventarc", "pubsub"],
+)
+def test_what_the_scripts_set(recorded, script, verb, subscription, account):
+    """Both set backoff, dead letters and the rights that these need, and deliver as an account of its own."""
+    calls = recorded(script)
+
+    def options(*words: str) -> dict[str, str]:
+        (call,) = (call for call in calls if call[: len(words)] == list(words))
+        names, values = call[len(words) :: 2], call[len(words) + 1 :: 2]
+        return dict(zip(names, values, strict=True))
+
+    caller = f"{account}@my-project.iam.gserviceaccount.com"
+    invoker = {"--member": f"serviceAccount:{caller}", "--role": "roles/run.invoker", "--region": "europe-west1"}
+    assert invoker.items() <= options("run", "services", "add-iam-policy-binding", "ddm-precheck").items()
+    delivery = {
+        "--ack-deadline": "60",
+        "--min-retry-delay": "10s",
+        "--max-retry-delay": "60s",
+        "--dead-letter-topic": "precheck-dead-letters",
+        "--max-delivery-attempts": "100",
+        "--message-retention-duration": "6h",
+    }
+    found = options("pubsub", "subscriptions", verb, subscription)
+    assert delivery.items() <= found.items()
+    as_caller = options("eventarc", "triggers", "create", "ddm-precheck") if verb == "update" else found
+    assert caller in {as_caller.get("--service-account"), as_caller.get("--push-auth-service-account")}
+    agent = "serviceAccount:service-1234567890@gcp-sa-pubsub.iam.gserviceaccount.com"
+    publisher = options("pubsub", "topics", "add-iam-policy-binding", "precheck-dead-letters")
+    assert publisher == {"--project": "my-project", "--member": agent, "--role": "roles/pubsub.publisher"}
+    subscriber = options("pubsub", "subscriptions", "add-iam-policy-binding", subscription)
+    assert subscriber == {"--project": "my-project", "--member": agent, "--role": "roles/pubsub.subscriber"}
+    assert options("pubsub", "subscriptions", "create", "precheck-dead-letters")["--topic"] == "precheck-dead-letters"
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)

@@ -74,8 +74,8 @@ def test_pending_is_redelivered_until_there_is_a_verdict(emulator, served_functi
         "retryPolicy": {"minimumBackoff": "0.1s", "maximumBackoff": "0.5s"},
     }
     _put(f"{emulator}/{PROJECT}/subscriptions/push", subscription)
-    served_function.logged()
     data = base64.b64encode(json.dumps(EVENT | {"db_name": "pending_twice"}).encode()).decode()
+    served_function.logged()
     published = requests.post(
         f"{emulator}/{PROJECT}/topics/wanted:publish", json={"messages": [{"data": data}]}, timeout=30
     )
