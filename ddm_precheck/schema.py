@@ -72,7 +72,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _DETAILS: Final[dict[str, Callable[[Any], str]]] = {
     "type": _types,
     "enum": lambda values: f"must be one of {', '.join(values)}",
-    "pattern": lambda pattern: f"must match {pattern}",
+    "pattern": lambda pattern: f"must match {pattern}, with no space or line break around it",
     "minLength": lambda least: f"must have at least {least} characters",
     "maxLength": lambda most: f"must have at most {most} characters",
     "minimum": lambda least: f"must be at least {least}",

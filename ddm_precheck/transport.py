@@ -239,7 +239,7 @@ class _SecureConnection(_Connection, HTTPSConnection):
 
 _TIMEOUTS: Final = {urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.ReadTimeoutError}
 _REASONS: Final = (
-    (urllib3.exceptions.NameResolutionError, "the host name {host} could not be resolved"),
+    (urllib3.exceptions.NameResolutionError, "the host name {host} could not be resolved; check the region"),
     (urllib3.exceptions.ProxyError, "the proxy in front of {host} did not connect"),
     (urllib3.exceptions.SSLError, "the TLS connection to {host} could not be made, or its certificate is not trusted"),
     (ConnectionRefusedError, "{host} refused the connection"),

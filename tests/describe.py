@@ -143,7 +143,7 @@ ABOUT: Final = (
     "Asks Huawei Cloud DDM for the result of the precheck that goes before a schema gets more shards, and returns one "
     "verdict. Branch on can_proceed; while retryable is true, ask again after retry_after_seconds."
 )
-VERSION: Final = "1.0.0"
+VERSION: Final = "0.1.0"
 
 
 def openapi_3(answers: dict[str, Any]) -> dict[str, Any]:
@@ -280,7 +280,7 @@ _TOKEN_HEADER: Final = {
     "type": "apiKey",
     "in": "header",
     "name": "X-Auth-Token",
-    "description": "An IAM token of Huawei Cloud. The event may carry one of its own instead.",
+    "description": "An IAM token of Huawei Cloud. An event may carry one of its own instead, which then counts.",
 }
 
 

@@ -126,7 +126,7 @@ def main(arguments: Sequence[str]) -> int:
             samples = _start(processes, port)
             wrong = _send(samples, f"http://127.0.0.1:{port}")
             if "--once" not in arguments:
-                _serve(processes, port, samples)
+                _serve(processes, port)
     except LocalError as error:
         sys.stderr.write(f"deploy.sh: {error}\n")
         return 1
@@ -177,7 +177,8 @@ def _stand_in(processes: Processes) -> dict[str, str]:
     # A proxy of the machine cannot reach this machine's loopback address.
     no_proxy = ",".join(filter(None, [os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), "127.0.0.1"]))
     endpoint = line.removeprefix(_LISTENING).strip()
-    return {"DDM_ENDPOINT": endpoint, "DDM_REGION": "cn-north-4", "NO_PROXY": no_proxy, "no_proxy": no_proxy}
+    region = os.environ.get("DDM_REGION") or "cn-north-4"
+    return {"DDM_ENDPOINT": endpoint, "DDM_REGION": region, "NO_PROXY": no_proxy, "no_proxy": no_proxy}
 
 
 def _verdict_samples() -> tuple[Sample, ...]:
@@ -242,9 +243,9 @@ def _parsed(body: str) -> dict[str, Any]:
     return answer if isinstance(answer, dict) else {}
 
 
-def _serve(processes: Processes, port: int, samples: Sequence[Sample]) -> None:
+def _serve(processes: Processes, port: int) -> None:
     """Say how to call the function, and stay until a signal comes."""
-    event = json.dumps({**samples[0].event, "token": "TOKEN"})
+    event = json.dumps({**_event("orders"), "token": "TOKEN"})
     _say("\nServing until Ctrl-C. Call it yourself:\n")
     _say(f"  curl -sS http://127.0.0.1:{port} -H 'Content-Type: application/json' -d '{event}'\n")
     try:

@@ -97,6 +97,7 @@ _pass = results(PRIMARY_KEYS, TIME_ZONE)
 _pending = results()
 
 BEHAVIOURS: Final[dict[str, Callable[[Call], Reply]]] = {
+    "orders": results(PRIMARY_KEYS_FAIL, TIME_ZONE_WARNS, BINLOG),  # the schema of the README
     "pass": _pass,
     "warn": results(PRIMARY_KEYS, TIME_ZONE_WARNS, BINLOG),
     "fail": results(PRIMARY_KEYS_FAIL, TIME_ZONE_WARNS, BINLOG),

@@ -248,7 +248,7 @@ def test_name_that_is_not_known(start):
     """A region that does not exist shows as a host that has no address."""
     answer = start(DDM_ENDPOINT="https://ddm.{region}.invalid").ask(region="xx-nowhere-1")
     assert answer.problem == "upstream-unavailable"
-    assert answer.body["message"].endswith("the host name ddm.xx-nowhere-1.invalid could not be resolved")
+    assert answer.body["message"].endswith("ddm.xx-nowhere-1.invalid could not be resolved; check the region")
 
 
 def test_time_is_over(start, standin: StandIn):

@@ -30,7 +30,6 @@ def table(heading: str) -> list[list[str]]:
 
 def test_event_gives_the_answer(start, standin: StandIn):
     """The event, sent as it stands, is answered as it stands there."""
-    standin.behaviours["orders"] = standin.behaviours["fail"]
     answer = start(DDM_REGION=None).send(block("event")).summary
     shown = block("answer: fail")
     assert len(shown.pop("checks")) == 1
