@@ -239,6 +239,16 @@ def test_size(start, size, status):
     assert start().send(text + b" " * (size - len(text))).status == status
 
 
+def test_half_a_body(start, standin: StandIn):
+    """A body that ends before the length that was announced is refused, even where it is whole JSON."""
+    body = json.dumps(EVENT).encode()
+    longer = {"CONTENT_LENGTH": str(len(body) + 1)}
+    response = start()._client.post("/", data=body, environ_overrides=longer)
+    assert (response.status_code, response.json["code"]) == (400, "invalid-event")
+    assert response.json["message"] == "the event ended before it was whole; send it again"
+    assert standin.calls == []
+
+
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "PROPFIND"])
 def test_other_methods(function: Function, method):
     """Only POST asks."""
