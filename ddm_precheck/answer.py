@@ -73,7 +73,7 @@ def for_problem(problem: Problem, request: Request) -> Response:
             "error_msg": upstream.error_msg,
             "request_id": upstream.request_id,
         }
-    accepted = {value.partition(";")[0].strip() for value, quality in request.accept_mimetypes if quality > 0}
+    accepted = {value.partition(";")[0].strip().lower() for value, quality in request.accept_mimetypes if quality > 0}
     content_type = _PROBLEM_JSON if _PROBLEM_JSON in accepted else _JSON
     response = _response(members, problem.kind.status, content_type, problem.retry_after)
     if problem.code == "method-not-allowed":

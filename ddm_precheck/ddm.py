@@ -15,7 +15,7 @@ from typing import Any, Final
 from ddm_precheck import strictjson
 from ddm_precheck.event import Event
 from ddm_precheck.masking import holds_secret, masked
-from ddm_precheck.problem import Problem, Upstream
+from ddm_precheck.problem import Problem, Upstream, one_line
 from ddm_precheck.schema import Schema, Violation
 from ddm_precheck.settings import Settings
 from ddm_precheck.transport import OutOfTimeError, Reply, Transport, TransportError
@@ -145,11 +145,12 @@ def _document(body: bytes, token: str) -> Any:
 
 def _refusal(reply: Reply, event: Event, upstream: Upstream) -> Problem:
     """Classify an answer of 4xx or 5xx: by DDM's code where it has one that says more than the status."""
-    body = _error_body(reply, event.token)
-    code, text = _first(body, _CODE_NAMES, event.token), _first(body, _MESSAGE_NAMES, event.token)
+    body = _error_body(reply)
+    code, text = _first(body, _CODE_NAMES), _first(body, _MESSAGE_NAMES)
+    told_code, told_text = _told(code, event.token), _told(text, event.token)
     request_id = _request_id(reply.headers, body, event.token)
-    upstream = replace(upstream, request_id=request_id, error_code=code, error_msg=text)
-    said = f"DDM said {reply.status} {code or ''} {text or ''}".rstrip().replace("  ", " ")
+    upstream = replace(upstream, request_id=request_id, error_code=told_code, error_msg=told_text)
+    said = " ".join(filter(None, [f"DDM said {reply.status}", told_code, told_text]))
     if reply.status >= 500 or (reply.status == 400 and code in _UNAVAILABLE_CODES):
         return _unavailable(said, upstream)
     if reply.status == 429:
@@ -164,10 +165,10 @@ def _unavailable(reason: str, upstream: Upstream) -> Problem:
     return Problem("upstream-unavailable", f"DDM is not available: {reason}", upstream=upstream)
 
 
-def _error_body(reply: Reply, token: str) -> dict[str, Any]:
-    """Return the object that says what is wrong, wherever it stands; empty where there is none."""
+def _error_body(reply: Reply) -> dict[str, Any]:
+    """Return the object that says what is wrong, wherever it stands, not masked yet; empty where there is none."""
     try:
-        document = _document(reply.body or b"", token)
+        document = strictjson.loads(reply.body or b"")
     except strictjson.NotJSONError:
         return {}
     if not isinstance(document, dict):
@@ -176,14 +177,17 @@ def _error_body(reply: Reply, token: str) -> dict[str, Any]:
     return document | inner if isinstance(inner, dict) else document
 
 
-def _first(body: Mapping[str, Any], names: tuple[str, ...], token: str) -> str | None:
+def _first(body: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
     """Return the first of the members that says something, as one line of text."""
     for name in names:
         value = body.get(name)
-        if isinstance(value, str | int) and not isinstance(value, bool) and str(value).strip():
-            # Masked once more: a token of digits may come back as a number.
-            return masked(" ".join(str(value).split()), token)[:_TEXT_LENGTH]  # type: ignore[no-any-return]
+        if isinstance(value, str | int) and not isinstance(value, bool) and (line := one_line(str(value))):
+            return line
     return None
+
+
+def _told(line: str | None, token: str) -> str | None:
+    return None if line is None else str(masked(line, token))[:_TEXT_LENGTH]
 
 
 def _request_id(headers: Mapping[str, str], body: Mapping[str, Any] | None, token: str) -> str | None:
@@ -197,8 +201,8 @@ def _request_id(headers: Mapping[str, str], body: Mapping[str, Any] | None, toke
 def _retry_after(headers: Mapping[str, str]) -> int:
     """Read ``Retry-After`` (RFC 9110, section 10.2.3), in seconds; what makes no sense becomes a minute."""
     value = headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"[0-9]{1,9}", value):
-        return min(int(value), _MOST_RETRY_AFTER_SECONDS)
+    if re.fullmatch(r"[0-9]+", value):
+        return min(int(value[:9]), _MOST_RETRY_AFTER_SECONDS)  # nine digits are decades already
     try:
         seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
     except (TypeError, ValueError, OverflowError):  # no date, or one without a zone

@@ -24,6 +24,7 @@ from ddm_precheck.schema import Violation
 
 MOST_BYTES: Final = 256 * 1024
 _MOST_DRAINED_BYTES: Final = 32 * 1024 * 1024
+_MOST_ID_LENGTH: Final = 1024
 _CHUNK_BYTES: Final = 64 * 1024
 _STRUCTURED_TYPE: Final = "application/cloudevents+json"
 _BATCH_TYPES: Final = "application/cloudevents-batch"
@@ -94,6 +95,8 @@ def _read(request: Request) -> bytes:
             body += chunk
     if size > MOST_BYTES:
         raise Problem("event-too-large", f"The request's body is over {MOST_BYTES} bytes; an event is far smaller")
+    if size < (request.content_length or 0):
+        raise _cut_short()
     return bytes(body)
 
 
@@ -110,7 +113,11 @@ def _chunks(request: Request) -> Iterator[bytes]:
             left -= len(chunk)
             yield chunk
     except Exception:  # noqa: BLE001 - every server has kinds of its own, and gunicorn's for bad chunks share no base
-        raise _invalid("", "ended before it was whole; send it again") from None
+        raise _cut_short() from None
+
+
+def _cut_short() -> Problem:
+    return _invalid("", "ended before it was whole; send it again")
 
 
 def traceparent(request: Request) -> str | None:
@@ -170,6 +177,9 @@ def _identity(attributes: Mapping[str, Any]) -> str:
         value = attributes.get(name)
         if not isinstance(value, str) or not value:
             raise _invalid(f"/{name}", "is required in a CloudEvent, a string that is not empty")
+    if len(attributes["id"]) > _MOST_ID_LENGTH:
+        # Replies and the sink carry it in a header; one that no sink takes would be delivered again without end.
+        raise _invalid("/id", f"must have at most {_MOST_ID_LENGTH} characters")
     return str(attributes["id"])
 
 

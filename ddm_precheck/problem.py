@@ -1,11 +1,13 @@
 """The catalogue of problems and the one exception that carries them."""
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
 from ddm_precheck.schema import Violation
 
 _ASK_AGAIN_SECONDS: Final = 10
+_NOT_TEXT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,11 @@ CATALOGUE: Final = {
     "sink-unavailable": Kind(502, "The sink did not take the event", retryable=True),
     "internal": Kind(500, "The function failed", retryable=True),
 }
+
+
+def one_line(text: str) -> str:
+    """Return the text as one line for a person: white space and control characters become single spaces."""
+    return " ".join(_NOT_TEXT.sub(" ", text).split())
 
 
 class Problem(Exception):  # noqa: N818 - the field's word (RFC 9457), not every problem is an error

@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from ddm_precheck.keywords import PrecheckValidator
 
+_NAMED: Final = 16
 _FOLDER: Final = Path(__file__).parent.parent / "schemas"
-_MOST_VIOLATIONS: Final = 20
+MOST_VIOLATIONS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +37,12 @@ class Schema:
 
     def violations(self, document: object) -> tuple[Violation, ...]:
         """Return what breaks the schema, the first twenty at most; empty means valid."""
-        errors = itertools.islice(self._validator.iter_errors(document), _MOST_VIOLATIONS)
+        errors = itertools.islice(self._validator.iter_errors(document), MOST_VIOLATIONS)
         # One place, one violation, the first: what is empty is not told to match a pattern as well.
         found: dict[str, Violation] = {}
         for violation in itertools.chain.from_iterable(map(_translated, errors)):
             found.setdefault(violation.pointer, violation)
-        return tuple(found.values())[:_MOST_VIOLATIONS]
+        return tuple(found.values())[:MOST_VIOLATIONS]
 
 
 def _translated(error: Any) -> Iterator[Violation]:
@@ -51,9 +52,10 @@ def _translated(error: Any) -> Iterator[Violation]:
         yield from (Violation(_pointer([*path, name]), "is required") for name in value if name not in error.instance)
     elif rule == "additionalProperties":
         known = error.schema["properties"]
-        unknown = (name for name in error.instance if name not in known)
         detail = f"is not a member; known are {', '.join(known)}"
-        yield from (Violation(_pointer([*path, name]), detail) for name in unknown)
+        # A long name is not told: a token may have got into its place.
+        shown = ([name] if len(name) <= _NAMED else [] for name in error.instance if name not in known)
+        yield from (Violation(_pointer(path + name), detail) for name in shown)
     else:
         yield Violation(_pointer(path), _DETAILS[rule](value))
 

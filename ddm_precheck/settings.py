@@ -60,7 +60,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
 
 def _endpoint(value: str) -> str:
     url = _url("DDM_ENDPOINT", value)
-    if url.scheme != "https" and not _is_loopback(url.hostname or ""):
+    if url.scheme != "https" and not is_loopback(url.hostname or ""):
         raise SettingError("DDM_ENDPOINT must start with https:// (http:// is for loopback addresses only)")
     # The last label of the host is never the event's to choose, so no region can name a host of its own.
     host_end = (url.hostname or "").rpartition(".")[2]
@@ -89,7 +89,8 @@ def _url(variable: str, value: str) -> SplitResult:
     return url
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether the host is this machine, by address or as ``localhost``."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -24,6 +24,8 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from ddm_precheck.settings import is_loopback
+
 _HOSTS_KEPT: Final = 32
 """Pools kept, one a host: Huawei Cloud has about as many regions."""
 
@@ -93,7 +95,12 @@ class Transport:
             raise _translated(error, origin.hostname) from None
 
     def _read_environment(self, origin: str) -> dict[str, Any]:
-        return dict(self._session.merge_environment_settings(origin, {}, True, None, None))  # noqa: FBT003
+        environment = dict(self._session.merge_environment_settings(origin, {}, True, None, None))  # noqa: FBT003
+        url = urlsplit(origin)
+        if url.scheme == "http" and is_loopback(url.hostname or ""):
+            # Plain HTTP carries the token only because it stays on this machine.
+            environment["proxies"] = {}
+        return environment
 
 
 def _body(raw: urllib3.HTTPResponse, most: int) -> bytes | None:
@@ -175,6 +182,8 @@ class _BoundedReader(io.RawIOBase):
             raise TimeoutError
         self._sock.settimeout(left)
         count = self._raw.readinto(buffer)
+        # What comes after a proxy's answer, such as the TLS handshake, gets what is left as well.
+        self._sock.settimeout(max(self._end - monotonic(), 0.001))
         self.ended = count == 0
         return count
 

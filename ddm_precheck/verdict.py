@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, Final, TypedDict
 
 from ddm_precheck.event import Event
-from ddm_precheck.problem import Upstream
+from ddm_precheck.problem import Upstream, one_line
 
 PENDING_RETRY_SECONDS: Final = 10
 _MOST_NAMES: Final = 5
@@ -115,7 +115,7 @@ def _message(verdict: Verdict, counts: dict[str, int], issues: list[Check], expe
 
 def _names(issues: Iterable[Check]) -> str:
     """Return the first names in one line, each cut where it is very long."""
-    names = [" ".join(issue["name"].split()) for issue in issues]
+    names = [one_line(issue["name"]) for issue in issues]
     shown = [name if len(name) <= _NAME_LENGTH else f"{name[:_NAME_LENGTH]}…" for name in names[:_MOST_NAMES]]
     more = [f"{len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else []
     return "; ".join(shown + more)

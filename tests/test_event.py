@@ -120,6 +120,21 @@ def test_unknown_member(function: Function, standin: StandIn, members, pointers)
     assert standin.calls == []
 
 
+def test_most_errors(start):
+    """However much is wrong, twenty errors are told."""
+    function = start(DDM_ENDPOINT="https://ddm.{region}.example.invalid", DDM_REGION=None)
+    event = {name: value for name, value in EVENT.items() if name != "token"} | {f"m{n}": 1 for n in range(25)}
+    answer = function.send(event)
+    assert answer.pointers == [f"/m{n}" for n in range(20)]
+
+
+def test_long_unknown_member(function: Function):
+    """A long name may be a token in the wrong place, so it is not told."""
+    event = {name: value for name, value in EVENT.items() if name != "token"} | {"MIISECRETTOKEN01234": 1}
+    answer = function.send(event)
+    assert "MIISECRET" not in answer.text
+
+
 def test_unknown_member_named_as_the_token(function: Function):
     """A member that looks like a name but is the token is not named."""
     answer = function.send(EVENT | {"token": "secret-token-1", "x_secret-token-1": 1})

@@ -65,7 +65,7 @@ def test_success_at_the_third_attempt(function: Function, standin: StandIn):
         (lambda: "0", {0}),
         (lambda: "120", {120}),
         (lambda: "999999", {86400}),
-        (lambda: "9" * 5000, {60}),
+        (lambda: "9" * 5000, {86400}),
         (lambda: "-5", {60}),
         (lambda: "1.5", {60}),
         (lambda: "soon", {60}),
@@ -127,7 +127,7 @@ def test_shapes_of_error_bodies(function: Function, standin: StandIn, body, code
         ("two words", None, None),
         ("r" * 129, None, None),
         (f"r-{TOKEN}", None, None),
-        (None, f"r-{TOKEN}", "r-***"),
+        (None, f"r-{TOKEN}", None),
         (None, None, None),
     ],
 )
@@ -215,7 +215,10 @@ def test_size_of_the_answer(function: Function, standin: StandIn, size, status):
     assert function.ask("large").status == status
 
 
-@pytest.mark.parametrize("accept", ["application/problem+json", "application/json, application/problem+json;q=0.5"])
+@pytest.mark.parametrize(
+    "accept",
+    ["application/problem+json", "Application/Problem+JSON", "application/json, application/problem+json;q=0.5"],
+)
 def test_problem_json_where_asked_for(function: Function, accept):
     """Who names application/problem+json gets it."""
     assert function.ask("fail", headers={"Accept": accept}).headers["Content-Type"] == "application/json"

@@ -114,7 +114,7 @@ def test_issues_are_failures_then_warnings(function: Function, standin: StandIn)
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["Primary\nkeys \t x"], "1 of 1 checks failed, 0 warned: Primary keys x"),
+        (["Primary\x1b[2J\x00\nkeys \t x"], "1 of 1 checks failed, 0 warned: Primary [2J keys x"),
         (["n" * 101], f"1 of 1 checks failed, 0 warned: {'n' * 100}…"),
         (list("abcdefg"), "7 of 7 checks failed, 0 warned: a; b; c; d; e; 2 more"),
     ],
