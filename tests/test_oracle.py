@@ -43,6 +43,25 @@ def test_every_small_list(proceed_on_warn, expected_checks):
         assert [summary.counts[name] for name in ("total", "success", "warn", "failed")] == numbers
 
 
+@pytest.mark.parametrize(
+    ("names", "expected_checks", "message"),
+    [
+        ([], 3, "DDM lists no checks yet; ask again later"),
+        (["a"], 3, "DDM lists 1 of at least 3 checks so far; ask again later"),
+        (list("abcde"), 1, "5 of 5 checks warned: a; b; c; d; e"),
+        (list("abcdef"), 1, "6 of 6 checks warned: a; b; c; d; e; 1 more"),
+        (["n" * 100], 1, "1 of 1 checks warned: " + "n" * 100),
+        (["n" * 101], 1, "1 of 1 checks warned: " + "n" * 100 + "…"),
+    ],
+    ids=["none", "some", "five names", "six names", "long name", "longer name"],
+)
+def test_message_at_its_limits(names, expected_checks, message):
+    """The message says how far the list is, and shortens only what is over its limits."""
+    event = Event(**EVENT, expected_checks=expected_checks)
+    results = [{"name": name, "status": "WARN"} for name in names]
+    assert judge(event, results, Upstream(200, 1, 0), "2026-11-23T08:00:00Z").message == message
+
+
 def test_number_of_lists():
     """1 + 3 + 9 + 27 + 81 lists were looked at."""
     assert len(LISTS) == 121
