@@ -276,3 +276,4 @@ def test_options(function: Function):
     answer = function.send(b"", method="OPTIONS")
     assert (answer.status, answer.headers["Allow"], answer.text) == (204, "POST, OPTIONS", "")
     assert "Content-Type" not in answer.headers
+    assert (answer.log["message"], answer.log["verdict"]) == ("Told what is allowed", None)
