@@ -16,6 +16,7 @@ Data flows one way, and every arrow is a typed, frozen value::
     problem      the catalogue of problems and the one exception
     transport    one HTTP exchange, bounded in time and bytes, never redirected
     schema       the JSON Schemas, compiled once; violations as data
+    keywords     jsonschema's validator, with three keywords of our own
     strictjson   bytes -> JSON value, nothing lenient
     masking      keeps the token out of what DDM sends back
     cloudevent   attributes of the events that leave, and their HTTP headers

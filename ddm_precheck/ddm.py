@@ -202,7 +202,7 @@ def _retry_after(headers: Mapping[str, str]) -> int:
     """Read ``Retry-After`` (RFC 9110, section 10.2.3), in seconds; what makes no sense becomes a minute."""
     value = headers.get("Retry-After", "").strip()
     if re.fullmatch(r"[0-9]+", value):
-        return min(int(value[:9]), _MOST_RETRY_AFTER_SECONDS)  # nine digits are decades already
+        return min(int(value.lstrip("0")[:9] or "0"), _MOST_RETRY_AFTER_SECONDS)  # nine digits are decades already
     try:
         seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
     except (TypeError, ValueError, OverflowError):  # no date, or one without a zone

@@ -64,6 +64,7 @@ def test_success_at_the_third_attempt(function: Function, standin: StandIn):
     [
         (lambda: "0", {0}),
         (lambda: "120", {120}),
+        (lambda: "000000000120", {120}),
         (lambda: "999999", {86400}),
         (lambda: "9" * 5000, {86400}),
         (lambda: "-5", {60}),
@@ -76,7 +77,7 @@ def test_success_at_the_third_attempt(function: Function, standin: StandIn):
         (lambda: "Fri, 31 Dec 2099 23:59:59 -0000", {60}),
     ],
     ids=[
-        *("zero", "seconds", "days", "absurd", "negative", "fraction", "word", "empty"),
+        *("zero", "seconds", "zeros before", "days", "absurd", "negative", "fraction", "word", "empty"),
         *("date", "past", "far", "no zone"),
     ],
 )
