@@ -154,6 +154,22 @@ def test_token_in_the_region(function: Function, standin: StandIn):
     assert (answer.problem, answer.pointers, standin.calls) == ("invalid-event", ["/token"], [])
 
 
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ([], "a list"),
+        ("{}", "a string (send the object itself, not its text)"),
+        (7, "a number"),
+        (7.5, "a number"),
+        (True, "a boolean"),
+        (None, "null"),
+    ],
+)
+def test_message_says_what_the_event_is_instead(function: Function, body, kind):
+    """An event that is no object is told what it is."""
+    assert function.send(body).body["message"] == f"the event must be a JSON object, not {kind}"
+
+
 def test_message_says_how_many(function: Function):
     """The message names the first fault and says how many more there are."""
     answer = function.send(EVENT | {"db_name": 1, "job_id": 2})

@@ -45,6 +45,26 @@ def test_refusals(function: Function, standin: StandIn, ddm, code, status, secon
     assert len(standin.calls) == 1
 
 
+@pytest.mark.parametrize(
+    ("db_name", "message"),
+    [
+        ("rejected", "Check the event: DDM said 400 DBS.280001 Parameter error."),
+        ("not_found", "Check the four IDs and the region: DDM said 400 DBS.300400 The job does not exist."),
+        (
+            "forbidden",
+            "Let the token's user read the DDM instance: DDM said 403 DBS.200011 You do not have the permission.",
+        ),
+        ("throttled", "DDM said 429 APIGW.0308 The throttling threshold has been reached."),
+        ("busy", "DDM is not available: DDM said 400 DBS.300002 The instance is busy."),
+        ("broken", "DDM is not available: DDM said 500 DBS.200001 Internal server error."),
+        ("another_job", "DDM's answer is not as documented: /job_id is not the job that was asked for"),
+    ],
+)
+def test_message_says_what_to_do(function: Function, db_name, message):
+    """The message says what DDM said and, where the caller can do something, what."""
+    assert function.ask(db_name).body["message"] == message
+
+
 @pytest.mark.parametrize("status", [502, 503, 504])
 def test_gateway_failures_are_tried_again(function: Function, standin: StandIn, status):
     """A gateway's 502, 503 and 504 are tried three times in all."""
