@@ -27,6 +27,7 @@ UNAVAILABLE = ["DBS.300002", "DBS.300005", "DBS.200412", "DBS.300120", "DBS.3003
         (error(429, "APIGW.0308", "x", Retry_After="7"), "throttled", 429, 7),
         (error(500, "DBS.200001", "x"), "upstream-unavailable", 502, 10),
         (error(501, "DBS.300400", "x"), "upstream-unavailable", 502, 10),
+        (error(599, "x", "x"), "upstream-unavailable", 502, 10),
         *((error(400, each, "x"), "upstream-unavailable", 502, 10) for each in UNAVAILABLE),
     ],
 )
