@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import EVENT, TOKEN, Function, Served
+from conftest import EVENT, TOKEN, Answer, Function, Served
 from standin import StandIn
 
 MISSING = object()
@@ -118,6 +118,16 @@ def test_unknown_member(function: Function, standin: StandIn, members, pointers)
     assert (answer.problem, answer.pointers) == ("invalid-event", pointers)
     assert "known are project_id" in answer.body["errors"][0]["detail"]
     assert standin.calls == []
+
+
+def test_body_shorter_than_announced(start, standin: StandIn):
+    """A body that ends before its Content-Length is cut, even where what there is could be read."""
+    function = start()
+    # As gunicorn gives it: the stream ends by itself, wherever that is.
+    announced = {"CONTENT_LENGTH": "5000", "wsgi.input_terminated": True}
+    response = function._client.post("/", data=json.dumps(EVENT), environ_overrides=announced)
+    answer = Answer(response.status_code, response.headers, response.text, function.logged()).check(TOKEN)
+    assert (answer.problem, answer.pointers, standin.calls) == ("invalid-event", [""], [])
 
 
 def test_most_errors(start):
