@@ -22,7 +22,7 @@ from ddm_precheck import strictjson
 from ddm_precheck.problem import Problem
 from ddm_precheck.schema import Violation
 
-MOST_BYTES: Final = 256 * 1024
+_MOST_BYTES: Final = 256 * 1024
 _MOST_DRAINED_BYTES: Final = 32 * 1024 * 1024
 _MOST_ID_LENGTH: Final = 1024
 _CHUNK_BYTES: Final = 64 * 1024
@@ -77,7 +77,7 @@ def receive(request: Request) -> Delivery:
         return _structured(document, request)
     if _is_push(document):
         return _push(document, request)
-    return Delivery(document, Mode.PLAIN, id="", traceparent=traceparent(request))
+    return Delivery(document, Mode.PLAIN, id="", traceparent=_traceparent(request))
 
 
 def discard(request: Request) -> None:
@@ -91,10 +91,10 @@ def _read(request: Request) -> bytes:
     size = 0
     for chunk in _chunks(request):
         size += len(chunk)
-        if size <= MOST_BYTES:
+        if size <= _MOST_BYTES:
             body += chunk
-    if size > MOST_BYTES:
-        raise Problem("event-too-large", f"The request's body is over {MOST_BYTES} bytes; an event is far smaller")
+    if size > _MOST_BYTES:
+        raise Problem("event-too-large", f"The request's body is over {_MOST_BYTES} bytes; an event is far smaller")
     if size < (request.content_length or 0):
         raise _cut_short()
     return bytes(body)
@@ -120,7 +120,7 @@ def _cut_short() -> Problem:
     return _invalid("", "ended before it was whole; send it again")
 
 
-def traceparent(request: Request) -> str | None:
+def _traceparent(request: Request) -> str | None:
     """Return the request's trace context (W3C ``traceparent``), None where it is missing or malformed."""
     return _well_formed(request.headers.get("traceparent"))
 
@@ -146,14 +146,14 @@ def _structured(envelope: Any, request: Request) -> Delivery:
     if ("data" in envelope) == ("data_base64" in envelope):
         raise _invalid("/data", "is required: the event, or its base64 in data_base64, and not both")
     data = envelope["data"] if "data" in envelope else _base64_json(envelope["data_base64"], "/data_base64")
-    trace = _well_formed(envelope.get("traceparent")) or traceparent(request)
+    trace = _well_formed(envelope.get("traceparent")) or _traceparent(request)
     return Delivery(_unwrapped(data), Mode.STRUCTURED, identity, trace)
 
 
 def _binary(data: Any, request: Request) -> Delivery:
     """Unwrap a CloudEvent whose attributes are headers (CloudEvents HTTP binding 1.0.2, section 3.1)."""
     identity = _identity({name: _header(name, request) for name in ("specversion", "id", "source", "type")})
-    trace = _well_formed(_header("traceparent", request)) or traceparent(request)
+    trace = _well_formed(_header("traceparent", request)) or _traceparent(request)
     return Delivery(_unwrapped(data), Mode.BINARY, identity, trace)
 
 
@@ -196,7 +196,7 @@ def _push(document: dict[str, Any], request: Request) -> Delivery:
     data = _pushed(document)
     message_id = document["message"].get("messageId")
     identity = message_id if isinstance(message_id, str) and message_id else str(uuid4())
-    return Delivery(data, Mode.PUSH, identity, traceparent(request))
+    return Delivery(data, Mode.PUSH, identity, _traceparent(request))
 
 
 def _pushed(document: dict[str, Any]) -> Any:

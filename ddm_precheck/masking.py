@@ -6,15 +6,15 @@ masked: a token that happens to read ``PASS`` cannot damage an answer.
 
 from typing import Any, Final
 
-SECRET_LENGTH: Final = 8
+_SECRET_LENGTH: Final = 8
 """Shorter tokens are no secret: IAM's have thousands of characters, and masking ``e`` would garble every text."""
 
-MASK: Final = "***"
+_MASK: Final = "***"
 
 
 def holds_secret(text: str, token: str) -> bool:
     """Tell whether the text would tell the token on."""
-    return len(token) >= SECRET_LENGTH and token in text
+    return len(token) >= _SECRET_LENGTH and token in text
 
 
 def masked(value: Any, token: str) -> Any:
@@ -25,7 +25,7 @@ def masked(value: Any, token: str) -> Any:
     if isinstance(value, str):
         text = value.encode("utf-8", "replace").decode() if not value.isascii() else value
         while holds_secret(text, token):  # once is not enough for a token with the mask in it
-            text = text.replace(token, MASK)
+            text = text.replace(token, _MASK)
         return text
     if isinstance(value, list):
         return [masked(item, token) for item in value]

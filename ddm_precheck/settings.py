@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-REGION_PATTERN: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_REGION_PATTERN: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _REGION_LENGTH: Final = 32
 _REGION_FIELD: Final = "{region}"
 _MOST_SECONDS: Final = 3600
@@ -100,7 +100,7 @@ def is_loopback(host: str) -> bool:
 def _region(value: str | None) -> str | None:
     if not value:
         return None
-    if len(value) > _REGION_LENGTH or not REGION_PATTERN.fullmatch(value):
+    if len(value) > _REGION_LENGTH or not _REGION_PATTERN.fullmatch(value):
         raise SettingError("DDM_REGION must be a region such as cn-north-4")
     return value
 
