@@ -69,7 +69,7 @@ def _missing(members: dict[str, Any], settings: Settings) -> list[Violation]:
 def _unquoted(violation: Violation, *tokens: object) -> Violation:
     """Return the violation; where its pointer would name a member that holds a token, it points at the event."""
     quoted = any(isinstance(token, str) and holds_secret(violation.pointer, token) for token in tokens)
-    return Violation("", violation.detail) if quoted else violation
+    return Violation("", "has a member with the token in its name") if quoted else violation
 
 
 def _invalid(*violations: Violation) -> Problem:

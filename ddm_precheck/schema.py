@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from ddm_precheck.keywords import PrecheckValidator
 
-_NAMED: Final = 16
 _FOLDER: Final = Path(__file__).parent.parent / "schemas"
 MOST_VIOLATIONS: Final = 20
 
@@ -52,25 +51,26 @@ def _translated(error: Any) -> Iterator[Violation]:
         yield from (Violation(_pointer([*path, name]), "is required") for name in value if name not in error.instance)
     elif rule == "additionalProperties":
         known = error.schema["properties"]
-        detail = f"is not a member; known are {', '.join(known)}"
-        # A long name is not told: a token may have got into its place.
-        shown = ([name] if len(name) <= _NAMED else [] for name in error.instance if name not in known)
-        yield from (Violation(_pointer(path + name), detail) for name in shown)
+        hint = f"known are {', '.join(known)}"
+        for name in (name for name in error.instance if name not in known):
+            if _TOLD_NAME.fullmatch(name):
+                yield Violation(_pointer([*path, name]), f"is not a member; {hint}")
+            else:  # what does not look like a name is not told: it may be a token in the wrong place
+                yield Violation(_pointer(path), f"has a member that is not known; {hint}")
     else:
         yield Violation(_pointer(path), _DETAILS[rule](value))
 
 
 def _pointer(path: list[str | int]) -> str:
-    """Return the RFC 6901 pointer; it ends before a name that does not look like one, which may be anything."""
-    names = itertools.takewhile(_NAME.fullmatch, map(str, path))
-    return "".join(f"/{name}" for name in names)
+    """Return the RFC 6901 pointer; no name in it needs escaping."""
+    return "".join(f"/{name}" for name in path)
 
 
 def _types(types: str | list[str]) -> str:
     return "must be of type " + (types if isinstance(types, str) else " or ".join(types))
 
 
-_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
+_TOLD_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,16}")
 _DETAILS: Final[dict[str, Callable[[Any], str]]] = {
     "type": _types,
     "enum": lambda values: f"must be one of {', '.join(values)}",

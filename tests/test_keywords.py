@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import UnknownType
 
+from ddm_precheck import keywords
 from ddm_precheck.keywords import PrecheckValidator
 
 SCHEMAS = {path.name: json.loads(path.read_text()) for path in (ROOT / "schemas").glob("*.schema.json")}
@@ -40,6 +41,12 @@ def errors(validator: Any, instance: Any) -> list[Any]:
 def assert_same(schema: Any, instance: Any) -> None:
     """Hold our validator against the stock one."""
     assert errors(PrecheckValidator(schema), instance) == errors(Draft202012Validator(schema), instance)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_compiled(monkeypatch: pytest.MonkeyPatch):
+    """Each test compiles its schemas anew."""
+    monkeypatch.setattr(keywords, "_compiled", {})
 
 
 # The official cases
@@ -134,6 +141,44 @@ def test_unknown_type(validator: Any):
 def test_enum(member: Any, value: Any):
     """Values that are alike in Python are told apart, or not, as jsonschema does."""
     assert_same({"properties": {"x": {"enum": [member, "a"]}}}, {"x": value})
+
+
+def test_pattern_message():
+    """An error names the pattern and does not quote the text."""
+    (error,) = PrecheckValidator({"pattern": "^a$"}).iter_errors("secret")
+    assert error.message == "does not match '^a$'"
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"type": "string"}, "a"),
+        ({"type": ["string", "null"]}, None),
+        ({"enum": ["a", "b"]}, "b"),
+        ({"pattern": "^b"}, "b"),
+        ({"minLength": 1}, "a"),
+        ({"maxLength": 1}, "a"),
+        ({"required": ["a"]}, {"a": 1}),
+        ({"properties": {"a": {"type": "string"}}}, {"a": "b", "c": 1}),
+        ({"title": "A text", "type": "string", "minLength": 1, "examples": ["a"]}, "a"),
+    ],
+    ids=lambda value: ", ".join(value) if isinstance(value, dict) else "",
+)
+def test_certainly_valid(monkeypatch, schema, value):
+    """What is certainly valid is not descended into, which is what takes the time."""
+    monkeypatch.setattr(PrecheckValidator, "descend", None)
+    assert PrecheckValidator({"properties": {"x": schema}, "items": schema}).is_valid({"x": value})
+    assert PrecheckValidator({"properties": {"x": schema}, "items": schema}).is_valid([value, value])
+
+
+@pytest.mark.parametrize("value", [7, True, 1.5, ["a"], {"b": 1}, "b", None], ids=json.dumps)
+def test_certainly_is_no_guess(value):
+    """A value is judged by what it is, at every depth."""
+    inner = {"properties": {"a": {"type": ["string", "null"]}, "b": {"type": "array"}}}
+    for schema in (inner, {"type": "object"} | inner, {"properties": {"x": inner}}, {"items": inner}):
+        for instance in (value, {"a": value}, {"x": {"a": value}}, [{"b": value}, {"a": value}]):
+            assert_same({"properties": {"y": schema}, "items": schema}, {"y": instance})
+            assert_same({"properties": {"y": schema}, "items": schema}, [instance])
 
 
 # Generated cases

@@ -1,0 +1,21 @@
+"""The schemas as the function loads them."""
+
+import pytest
+from jsonschema.exceptions import SchemaError
+
+from ddm_precheck import schema
+from ddm_precheck.schema import Schema, Violation
+
+
+def test_loaded():
+    """A schema tells what breaks it and where."""
+    assert Schema("precheck-result").violations([]) == (Violation("", "must be of type object"),)
+    assert Schema("precheck-result").violations({"pre_check_results": []}) == ()
+
+
+def test_broken_schema(tmp_path, monkeypatch):
+    """A schema that is none fails when it is loaded, which is at the start."""
+    monkeypatch.setattr(schema, "_FOLDER", tmp_path)
+    (tmp_path / "broken.schema.json").write_text('{"type": "text"}')
+    with pytest.raises(SchemaError):
+        Schema("broken")
