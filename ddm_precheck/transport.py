@@ -11,7 +11,7 @@ import io
 import logging
 import socket
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from http.cookiejar import DefaultCookiePolicy
@@ -125,9 +125,9 @@ def _body(raw: urllib3.HTTPResponse, most: int) -> bytes | None:
 
 def _translated(error: Exception, host: str | None) -> TransportError:
     """Name the reason by the kind of error; the error itself may quote the request or the answer."""
-    causes = _causes(error)
-    # By exact class: urllib3's NewConnectionError, a refusal, is a ConnectTimeoutError by descent only.
-    if any(isinstance(cause, TimeoutError) or type(cause) in _TIMEOUTS for cause in causes):
+    causes = list(_causes(error))
+    # urllib3's has no TimeoutError beneath it where connecting left no time for reading.
+    if any(isinstance(cause, TimeoutError | urllib3.exceptions.ReadTimeoutError) for cause in causes):
         return OutOfTimeError(f"{host} did not answer in time")
     for kind, reason in _REASONS:
         if any(isinstance(cause, kind) for cause in causes):
@@ -135,16 +135,11 @@ def _translated(error: Exception, host: str | None) -> TransportError:
     return TransportError(f"the connection to {host} was lost")
 
 
-def _causes(error: BaseException) -> list[BaseException]:
-    """Return the error and what it wraps: requests and urllib3 keep that in args, in reason or as the context."""
-    found: list[BaseException] = []
-    waiting: list[object] = [error]
-    while waiting:
-        cause = waiting.pop()
-        if isinstance(cause, BaseException) and cause not in found:
-            found.append(cause)
-            waiting += [*cause.args, getattr(cause, "reason", None), cause.__context__]
-    return found
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield the error and, one after the other, what it wraps."""
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 class _Session(requests.Session):
@@ -246,9 +241,9 @@ class _SecureConnection(_Connection, HTTPSConnection):
     pass
 
 
-_TIMEOUTS: Final = {urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.ReadTimeoutError}
 _REASONS: Final = (
     (urllib3.exceptions.NameResolutionError, "the host name {host} could not be resolved; check the region"),
+    (urllib3.exceptions.LocationParseError, "the host name {host} could not be resolved; check the region"),
     (urllib3.exceptions.ProxyError, "the proxy in front of {host} did not connect"),
     (urllib3.exceptions.SSLError, "the TLS connection to {host} could not be made, or its certificate is not trusted"),
     (ConnectionRefusedError, "{host} refused the connection"),

@@ -111,6 +111,10 @@ FAULTS = [
     *((script, 10, "upstream-unavailable", 502, 3) for script in LOST.values()),
     *((script, 10, "upstream-contract", 502, 1) for script in DOUBTS.values()),
 ]
+MESSAGES = {
+    "upstream-timeout": "DDM took too long: 127.0.0.1 did not answer in time",
+    "upstream-unavailable": "DDM is not available: the connection to 127.0.0.1 was lost",
+}
 
 
 def open_files() -> int:
@@ -128,6 +132,8 @@ def test_fault(start, monkeypatch, script, seconds, code, status, calls):
     after = open_files(), threading.active_count()
     assert (answer.problem, answer.status) == (code, status)
     assert (peer.connections, len(peer.requests), answer.log["upstream"]["attempts"]) == (calls, calls, calls)
+    if code in MESSAGES:
+        assert answer.body["message"] == MESSAGES[code]
     assert elapsed < seconds + 1 if code == "upstream-timeout" else elapsed < 3
     assert memory < 24 * MIB
     assert after[0] <= before[0]

@@ -31,6 +31,12 @@ def test_line_of_a_summary(function: Function):
     }
 
 
+def test_durations(function: Function):
+    """The whole time and DDM's part of it are told in milliseconds; the stand-in's slow answer takes 300 of them."""
+    log = function.ask("slow").log
+    assert 300 <= log["upstream"]["elapsed_ms"] <= log["duration_ms"] < 600
+
+
 @pytest.mark.parametrize(
     ("db_name", "severity"),
     [("unauthorized", "WARNING"), ("throttled", "WARNING"), ("broken", "ERROR"), ("running", "ERROR")],

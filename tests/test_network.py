@@ -2,6 +2,7 @@
 
 import base64
 import json
+import socket
 import time
 
 import pytest
@@ -63,7 +64,7 @@ def test_redirect(start, status, body):
         ([[send(head(Content_Length=9))], GOOD], 2),
         ([[send(DOWN), reset], GOOD], 2),
         ([[send(head("103 Early Hints", Link="x")), pause(0.2), *GOOD]], 1),
-        ([[send(head("100 Continue") + head("102 Processing")), *GOOD]], 1),
+        ([[send(head("100 Continue") + head("102 Processing") + head("199 Odd")), *GOOD]], 1),
         ([[*(send(each) for each in CHUNKS), silence]], 1),
         ([[send(head() + LAST_GOOD)]], 1),
     ],
@@ -161,7 +162,9 @@ def test_sink_that_takes_it_slowly(start, monkeypatch, standin: StandIn, authori
 def test_host_that_cannot_be_a_name(start, host):
     """A host that no resolver takes is one that cannot be resolved."""
     answer = start(DDM_ENDPOINT=f"https://{host}").ask()
-    assert answer.problem == "upstream-unavailable"
+    assert answer.body["message"] == (
+        f"DDM is not available: the host name {host} could not be resolved; check the region"
+    )
 
 
 def test_trusted_certificate(start, authority: Authority):
@@ -209,7 +212,7 @@ def test_handshake(start, monkeypatch, script, code, calls):
     with Peer([script], early=True) as peer:
         answer = start(DDM_ENDPOINT=f"https://localhost:{peer.port}", DDM_TIMEOUT_SECONDS="0.5").ask()
     assert (answer.problem, peer.connections) == (code, calls)
-    assert answer.log["upstream"]["elapsed_ms"] < 1500
+    assert answer.log["upstream"]["elapsed_ms"] < 900
 
 
 def test_proxy(start, authority: Authority):
@@ -229,20 +232,25 @@ def test_proxy(start, authority: Authority):
     assert b"Proxy-Authorization" not in peer.requests[0]
 
 
+LOST = "DDM is not available: the connection to ddm.example.com was lost"
+REFUSED = "DDM is not available: the proxy in front of ddm.example.com did not connect"
+LATE = "DDM took too long: ddm.example.com did not answer in time"
+
+
 @pytest.mark.parametrize(
-    ("script", "code", "calls"),
+    ("script", "message", "calls"),
     [
-        ([request, send(whole(TOKEN.encode(), "403 Forbidden"))], "upstream-unavailable", 3),
-        ([request, reset], "upstream-unavailable", 3),
-        ([reset], "upstream-unavailable", 3),
-        ([request, silence], "upstream-timeout", 1),
-        ([request, drip(head(X_Header="x" * 900))], "upstream-timeout", 1),
-        ([request, send(head()), silence], "upstream-timeout", 1),
-        ([request, send(head()), listen, drip(b"\x16\x03\x03\x40\x00" + bytes(900))], "upstream-timeout", 1),
+        ([request, send(whole(TOKEN.encode(), "403 Forbidden"))], REFUSED, 3),
+        ([request, reset], LOST, 3),
+        ([reset], LOST, 3),
+        ([request, silence], LATE, 1),
+        ([request, drip(head(X_Header="x" * 900))], LATE, 1),
+        ([request, send(head()), silence], LATE, 1),
+        ([request, send(head()), listen, drip(b"\x16\x03\x03\x40\x00" + bytes(900))], LATE, 1),
     ],
     ids=["refusal", "reset", "early reset", "silence", "dripping", "silence behind it", "dripping behind it"],
 )
-def test_proxy_that_fails(start, monkeypatch, script, code, calls):
+def test_proxy_that_fails(start, monkeypatch, script, message, calls):
     """A proxy that fails is no DDM to be reached, in time."""
     monkeypatch.setattr("ddm_precheck.ddm._FIRST_PAUSE_SECONDS", 0.01)
     with Peer([script], early=True) as proxy:
@@ -252,8 +260,17 @@ def test_proxy_that_fails(start, monkeypatch, script, code, calls):
             HTTPS_PROXY=f"http://127.0.0.1:{proxy.port}",
         )
         answer = function.ask()
-    assert (answer.problem, proxy.connections) == (code, calls)
-    assert answer.log["upstream"]["elapsed_ms"] < 1500
+    assert (answer.body["message"], proxy.connections) == (message, calls)
+    assert answer.problem == ("upstream-timeout" if message == LATE else "upstream-unavailable")
+    assert answer.log["upstream"]["elapsed_ms"] < 900
+
+
+def test_proxy_that_is_down(start):
+    """A proxy where nobody listens is told as such."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    answer = start(DDM_ENDPOINT="https://ddm.example.com", HTTPS_PROXY=f"http://127.0.0.1:{port}").ask()
+    assert answer.body["message"] == REFUSED
 
 
 def test_no_proxy(start, authority: Authority):

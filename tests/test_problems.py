@@ -1,5 +1,6 @@
 """The problems: section 5 of the contract, as far as a whole answer of DDM's makes them."""
 
+import gzip
 import json
 import socket
 from datetime import UTC, datetime, timedelta
@@ -229,12 +230,21 @@ def test_answer_without_job_id(function: Function, standin: StandIn):
     assert function.ask("bare").summary["verdict"] == "PASS"
 
 
+@pytest.mark.parametrize("zipped", [False, True], ids=["plain", "gzip"])
 @pytest.mark.parametrize(("size", "status"), [(4 * 1024 * 1024, 200), (4 * 1024 * 1024 + 1, 502)], ids=["most", "over"])
-def test_size_of_the_answer(function: Function, standin: StandIn, size, status):
+def test_size_of_the_answer(function: Function, standin: StandIn, size, status, zipped):
     """An answer of more than 4 MiB is not read on."""
     text = json.dumps({"pre_check_results": CHECKS}).encode()
-    standin.behaviours["large"] = lambda _: Reply(200, text + b" " * (size - len(text)))
+    body = text + b" " * (size - len(text))
+    reply = Reply(200, gzip.compress(body), {"Content-Encoding": "gzip"}) if zipped else Reply(200, body)
+    standin.behaviours["large"] = lambda _: reply
     assert function.ask("large").status == status
+
+
+def test_hardly_any_time(start, standin: StandIn):
+    """A timeout too short for anything is a timeout, whatever it meets first."""
+    function = start(DDM_TIMEOUT_SECONDS="0.001")
+    assert {function.ask("slow").problem for _ in range(50)} == {"upstream-timeout"}
 
 
 @pytest.mark.parametrize(
