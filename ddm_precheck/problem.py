@@ -73,7 +73,6 @@ class Problem(Exception):  # noqa: N818 - the field's word (RFC 9457), not every
         upstream: Upstream | None = None,
         retry_after: int = _ASK_AGAIN_SECONDS,
     ) -> None:
-        super().__init__(f"{code}: {detail}")
         self.code = code
         self.kind = CATALOGUE[code]
         self.detail = detail

@@ -249,7 +249,12 @@ def test_hardly_any_time(start, standin: StandIn):
 
 @pytest.mark.parametrize(
     "accept",
-    ["application/problem+json", "Application/Problem+JSON", "application/json, application/problem+json;q=0.5"],
+    [
+        "application/problem+json",
+        "Application/Problem+JSON",
+        "application/json, application/problem+json;q=0.5",
+        "application/problem+json; charset=utf-8",
+    ],
 )
 def test_problem_json_where_asked_for(function: Function, accept):
     """Who names application/problem+json gets it."""
