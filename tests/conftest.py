@@ -39,6 +39,14 @@ LOGGED = [
     *("severity", "message", "verdict", "code", "http_status", "project_id", "instance_id", "db_name", "job_id"),
     *("duration_ms", "upstream", "trace"),
 ]
+SLOW_FILES = {
+    f"test_{name}.py" for name in ("deploy", "faults", "flows", "keywords", "network", "overload", "properties")
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the slow files for last: what is broken shows in the quick ones already, most of the time."""
+    items.sort(key=lambda item: (item.path.name in SLOW_FILES, item.path.name))
 
 
 def schema(name: str) -> jsonschema.Draft202012Validator:

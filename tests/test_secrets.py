@@ -37,7 +37,7 @@ def echo() -> Iterator[Peer]:
         yield peer
 
 
-@pytest.fixture(scope="module", params=["", "true"], ids=["", "LOG_EXECUTION_ID"])
+@pytest.fixture(scope="module", params=["", "true"], ids=["served", "served-LOG_EXECUTION_ID"])
 def watched(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, echo: Peer) -> Iterator[Served]:
     """A served function, all of whose output is looked at; with LOG_EXECUTION_ID the framework sets up logging."""
     environment = {"DDM_ENDPOINT": echo.url, "LOG_EXECUTION_ID": request.param}

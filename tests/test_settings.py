@@ -96,7 +96,7 @@ def test_threads():
     assert from_environment({}).threads >= 4
 
 
-def test_bad_value_stops_the_start(tmp_path):
+def test_bad_value_stops_what_is_served(tmp_path):
     """The start ends with one line that names the variable."""
     command = [sys.executable, "-m", "functions_framework", "--target", "precheck"]
     environment = clean_environment() | {"DDM_TIMEOUT_SECONDS": "ten"}
