@@ -10,6 +10,7 @@ import http.client
 import io
 import logging
 import socket
+import ssl
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -238,7 +239,14 @@ class _Connection(HTTPConnection):
 
 
 class _SecureConnection(_Connection, HTTPSConnection):
-    pass
+    @property
+    def is_connected(self) -> bool:
+        """Whether the connection can be used again: it lives, and nothing waits on it that would be the next answer.
+
+        urllib3 looks at the socket alone, where what TLS has decrypted already does not show. A TLS connection inside
+        of a proxy's TLS cannot tell what it has, so it is not used again.
+        """
+        return super().is_connected and isinstance(self.sock, ssl.SSLSocket) and not self.sock.pending()
 
 
 _REASONS: Final = (

@@ -4,6 +4,7 @@ import base64
 import json
 import socket
 import time
+from io import DEFAULT_BUFFER_SIZE
 
 import pytest
 from authority import Authority
@@ -114,6 +115,25 @@ def test_kept_connection(start, scripts, attempts):
     assert second.summary["verdict"] == "PASS"
     assert peer.connections == len(scripts)
     assert not any(b"Cookie" in each for each in peer.requests)
+
+
+def test_answer_too_many_in_a_tls_record(start, authority: Authority):
+    """What TLS has decrypted behind an answer is not the next one, though the socket has nothing more to read."""
+    refusal = head("403 Forbidden", Content_Length=2, X_Pad="")
+    padded = refusal.replace(b"X-Pad: ", b"X-Pad: " + b"x" * (DEFAULT_BUFFER_SIZE - len(refusal) - 2)) + b"{}"
+    warning = whole(LAST_GOOD.replace(b"SUCCESS", b"WARN"))
+    with Peer([[send(padded + whole()), silence], [send(warning), silence]], tls=authority.context()) as peer:
+        function = start(DDM_ENDPOINT=peer.url, REQUESTS_CA_BUNDLE=str(authority.bundle))
+        assert [function.ask().body["verdict"], function.ask().body["verdict"]] == ["ERROR", "WARN"]
+    assert peer.connections == 2
+
+
+def test_tls_connection_is_kept(start, authority: Authority):
+    """One that has nothing on it is used again."""
+    with Peer([[send(whole()), request, *GOOD]], tls=authority.context()) as peer:
+        function = start(DDM_ENDPOINT=peer.url, REQUESTS_CA_BUNDLE=str(authority.bundle))
+        assert [function.ask().body["verdict"], function.ask().body["verdict"]] == ["PASS", "PASS"]
+    assert peer.connections == 1
 
 
 def test_cookies_are_not_kept():
@@ -238,19 +258,19 @@ LATE = "DDM took too long: ddm.example.com did not answer in time"
 
 
 @pytest.mark.parametrize(
-    ("script", "message", "calls"),
+    ("script", "messages", "calls"),
     [
-        ([request, send(whole(TOKEN.encode(), "403 Forbidden"))], REFUSED, 3),
-        ([request, reset], LOST, 3),
-        ([reset], LOST, 3),
-        ([request, silence], LATE, 1),
-        ([request, drip(head(X_Header="x" * 900))], LATE, 1),
-        ([request, send(head()), silence], LATE, 1),
-        ([request, send(head()), listen, drip(b"\x16\x03\x03\x40\x00" + bytes(900))], LATE, 1),
+        ([request, send(whole(TOKEN.encode(), "403 Forbidden"))], {REFUSED}, 3),
+        ([request, reset], {LOST}, 3),
+        ([reset], {LOST, REFUSED}, 3),  # the reset may be there before the connection counts as made
+        ([request, silence], {LATE}, 1),
+        ([request, drip(head(X_Header="x" * 900))], {LATE}, 1),
+        ([request, send(head()), silence], {LATE}, 1),
+        ([request, send(head()), listen, drip(b"\x16\x03\x03\x40\x00" + bytes(900))], {LATE}, 1),
     ],
     ids=["refusal", "reset", "early reset", "silence", "dripping", "silence behind it", "dripping behind it"],
 )
-def test_proxy_that_fails(start, monkeypatch, script, message, calls):
+def test_proxy_that_fails(start, monkeypatch, script, messages, calls):
     """A proxy that fails is no DDM to be reached, in time."""
     monkeypatch.setattr("ddm_precheck.ddm._FIRST_PAUSE_SECONDS", 0.01)
     with Peer([script], early=True) as proxy:
@@ -260,8 +280,9 @@ def test_proxy_that_fails(start, monkeypatch, script, message, calls):
             HTTPS_PROXY=f"http://127.0.0.1:{proxy.port}",
         )
         answer = function.ask()
-    assert (answer.body["message"], proxy.connections) == (message, calls)
-    assert answer.problem == ("upstream-timeout" if message == LATE else "upstream-unavailable")
+    assert answer.body["message"] in messages
+    assert proxy.connections == calls
+    assert answer.problem == ("upstream-timeout" if messages == {LATE} else "upstream-unavailable")
     assert answer.log["upstream"]["elapsed_ms"] < 900
 
 
