@@ -192,10 +192,10 @@ def _told(line: str | None, token: str) -> str | None:
 
 def _request_id(headers: Mapping[str, str], body: Mapping[str, Any] | None, token: str) -> str | None:
     """Return the ID that Huawei's support asks for, if it looks like one."""
-    request_id = headers.get("X-Request-Id") or (body or {}).get("request_id")
-    if not isinstance(request_id, str) or not re.fullmatch(r"[!-~]{1,128}", request_id):
-        return None
-    return None if holds_secret(request_id, token) else request_id
+    for found in (headers.get("X-Request-Id"), (body or {}).get("request_id")):
+        if isinstance(found, str) and re.fullmatch(r"[!-~]{1,128}", found) and not holds_secret(found, token):
+            return found
+    return None
 
 
 def _retry_after(headers: Mapping[str, str]) -> int:

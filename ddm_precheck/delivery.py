@@ -24,7 +24,7 @@ from ddm_precheck.schema import Violation
 
 _MOST_BYTES: Final = 256 * 1024
 _MOST_DRAINED_BYTES: Final = 32 * 1024 * 1024
-_MOST_ID_LENGTH: Final = 1024
+_MOST_ID_BYTES: Final = 1024
 _CHUNK_BYTES: Final = 64 * 1024
 _STRUCTURED_TYPE: Final = "application/cloudevents+json"
 _BATCH_TYPES: Final = "application/cloudevents-batch"
@@ -177,10 +177,14 @@ def _identity(attributes: Mapping[str, Any]) -> str:
         value = attributes.get(name)
         if not isinstance(value, str) or not value:
             raise _invalid(f"/{name}", "is required in a CloudEvent, a string that is not empty")
-    if len(attributes["id"]) > _MOST_ID_LENGTH:
-        # Replies and the sink carry it in a header; one that no sink takes would be delivered again without end.
-        raise _invalid("/id", f"must have at most {_MOST_ID_LENGTH} characters")
+    if not _fits_a_header(attributes["id"]):
+        raise _invalid("/id", f"must have at most {_MOST_ID_BYTES} bytes")
     return str(attributes["id"])
+
+
+def _fits_a_header(identity: str) -> bool:
+    """Tell whether an id can be told on: one that no sink takes would be delivered again without end."""
+    return len(identity.encode("utf-8", "replace")) <= _MOST_ID_BYTES
 
 
 def _is_push(document: Any) -> bool:
@@ -195,8 +199,8 @@ def _unwrapped(data: Any) -> Any:
 def _push(document: dict[str, Any], request: Request) -> Delivery:
     data = _pushed(document)
     message_id = document["message"].get("messageId")
-    identity = message_id if isinstance(message_id, str) and message_id else str(uuid4())
-    return Delivery(data, Mode.PUSH, identity, _traceparent(request))
+    usable = isinstance(message_id, str) and message_id and _fits_a_header(message_id)
+    return Delivery(data, Mode.PUSH, message_id if usable else str(uuid4()), _traceparent(request))
 
 
 def _pushed(document: dict[str, Any]) -> Any:

@@ -24,9 +24,8 @@ def masked(value: Any, token: str) -> Any:
     """
     if isinstance(value, str):
         text = value.encode("utf-8", "replace").decode() if not value.isascii() else value
-        while holds_secret(text, token):  # once is not enough for a token with the mask in it
-            text = text.replace(token, _MASK)
-        return text
+        text = text.replace(token, _MASK) if holds_secret(text, token) else text
+        return _MASK if holds_secret(text, token) else text  # the mask itself may complete a token that has it inside
     if isinstance(value, list):
         return [masked(item, token) for item in value]
     if isinstance(value, dict):

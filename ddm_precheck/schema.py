@@ -36,6 +36,12 @@ class Schema:
 
     def violations(self, document: object) -> tuple[Violation, ...]:
         """Return what breaks the schema, the first twenty at most; empty means valid."""
+        try:
+            return self._violations(document)
+        except RecursionError:  # jsonschema quotes what it refuses, which can be too deep for that
+            return (Violation("", "is nested too deeply"),)
+
+    def _violations(self, document: object) -> tuple[Violation, ...]:
         errors = itertools.islice(self._validator.iter_errors(document), MOST_VIOLATIONS)
         # One place, one violation, the first: what is empty is not told to match a pattern as well.
         found: dict[str, Violation] = {}

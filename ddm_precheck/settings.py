@@ -45,7 +45,7 @@ class Settings:
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
-    """Read the settings; an empty variable counts as one that is not set.
+    """Read the settings; an empty variable counts as one that is not set, but for THREADS: the server reads it, too.
 
     Raises SettingError for a value that is wrong.
     """
@@ -63,7 +63,7 @@ def _endpoint(value: str) -> str:
     if url.scheme != "https" and not is_loopback(url.hostname or ""):
         raise SettingError("DDM_ENDPOINT must start with https:// (http:// is for loopback addresses only)")
     # The last label of the host is never the event's to choose, so no region can name a host of its own.
-    host_end = (url.hostname or "").rpartition(".")[2]
+    host_end = (url.hostname or "").rstrip(".").rpartition(".")[2]
     if _REGION_FIELD in host_end or set("{}") & set(value.replace(_REGION_FIELD, "")):
         raise SettingError("DDM_ENDPOINT may hold {region} and no other braces, and not in the last part of the host")
     return value.rstrip("/")
@@ -107,7 +107,7 @@ def _region(value: str | None) -> str | None:
 
 def _timeout(value: str) -> float:
     try:
-        seconds = float(value)
+        seconds = float(value) if re.fullmatch(r"[0-9.eE+-]+", value) else math.nan
     except ValueError:
         seconds = math.nan
     if not 0 < seconds <= _MOST_SECONDS:
@@ -117,7 +117,7 @@ def _timeout(value: str) -> float:
 
 def _threads(value: str | None) -> int:
     """Return the server's number of threads; without THREADS it is functions-framework's default."""
-    if not value:
+    if value is None:
         return (os.cpu_count() or 1) * 4
     if not re.fullmatch(r"[1-9][0-9]{0,3}", value):
         raise SettingError("THREADS must be a whole number from 1 to 9999")

@@ -80,6 +80,8 @@ def test_envelopes(function: Function, standin: StandIn, body, headers):
         (ATTRIBUTES | {"data": EVENT, "id": ""}, {}, ["/id"]),
         (ATTRIBUTES | {"data": EVENT, "id": 7}, {}, ["/id"]),
         (ATTRIBUTES | {"data": EVENT, "id": "x" * 1025}, {}, ["/id"]),
+        (ATTRIBUTES | {"data": EVENT, "id": "\U0001f511" * 257}, {}, ["/id"]),
+        (EVENT, binary_headers(id="%F0%9F%94%91" * 257), ["/id"]),
         (ATTRIBUTES | {"data": EVENT, "source": None}, {}, ["/source"]),
         ({"specversion": "1.0", "id": "1", "source": "s", "data": EVENT}, {}, ["/type"]),
         (ATTRIBUTES, {}, ["/data"]),
@@ -205,7 +207,7 @@ def test_traceparent(function: Function, headers, members, carried):
 
 @pytest.mark.parametrize(
     "identity",
-    ["a b", 'say "hi"', "50%", "50%25", "\u00e9\U0001f511", "line\r\nX-Evil: 1", "nul\0", "x" * 1024],
+    ["a b", 'say "hi"', "50%", "50%25", "\u00e9\U0001f511", "line\r\nX-Evil: 1", "nul\0", "\U0001f511" * 256],
     ids=["space", "quote", "percent", "encoded", "other letters", "line break", "NUL", "long"],
 )
 def test_id_comes_back(function: Function, identity):
@@ -316,8 +318,10 @@ def sink() -> Iterator[Sink]:
         (EVENT, binary_headers(), "e-1"),
         (push(EVENT), {}, "m-1"),
         (push(EVENT, messageId=7), {}, None),
+        (push(EVENT, messageId="x" * 1024), {}, "x" * 1024),
+        (push(EVENT, messageId="x" * 1025), {}, None),
     ],
-    ids=["structured", "binary", "push", "push without an id"],
+    ids=["structured", "binary", "push", "push without an id", "long id", "longer id"],
 )
 @pytest.mark.parametrize("status", [200, 202, 204, 299])
 def test_sink_takes_it(start, sink: Sink, body, headers, identity, status):

@@ -42,7 +42,7 @@ NOT_JSON = "the request's body is not JSON that can be trusted: "
         ([], {"Content-Type": STRUCTURED}, "the event must be a CloudEvent, a JSON object"),
         (EVENT, {"Content-Type": STRUCTURED}, "/specversion must be 1.0"),
         (ATTRIBUTES | {"id": ""}, {}, "/id is required in a CloudEvent, a string that is not empty"),
-        (ATTRIBUTES | {"id": "x" * 1025}, {}, "/id must have at most 1024 characters"),
+        (ATTRIBUTES | {"id": "x" * 1025}, {}, "/id must have at most 1024 bytes"),
         (ATTRIBUTES, {}, "/data is required: the event, or its base64 in data_base64, and not both"),
         (ATTRIBUTES | {"data_base64": "?"}, {}, "/data_base64 must be base64 of the event"),
         (

@@ -150,6 +150,8 @@ def test_shapes_of_error_bodies(function: Function, standin: StandIn, body, code
         ("two words", None, None),
         ("r" * 129, None, None),
         (f"r-{TOKEN}", None, None),
+        ("two words", "r-2", "r-2"),
+        (f"r-{TOKEN}", "r-2", "r-2"),
         (None, f"r-{TOKEN}", None),
         (None, None, None),
     ],

@@ -1,6 +1,7 @@
 """The token stays where it belongs: section 7 of the contract, with hostile eyes."""
 
 import json
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -96,6 +97,19 @@ def test_token_that_masking_would_spell(function: Function, standin: StandIn):
     assert function.ask("echo", token=token).body["upstream"]["error_msg"] == "***"
 
 
+def test_token_in_endless_layers(function: Function, standin: StandIn):
+    """However often taking the token out would put it together again, it takes no time."""
+    token = "secret***secret"
+    layers = "secret" * 200_000
+    standin.behaviours["echo"] = lambda _: Reply(
+        200, {"pre_check_results": [check("a", "FAILED", note=f"{layers}{token}{layers}")]}
+    )
+    started = time.monotonic()
+    answer = function.ask("echo", token=token)
+    assert time.monotonic() - started < 2
+    assert answer.summary["checks"][0]["note"] == "***"
+
+
 @pytest.mark.parametrize("status", [200, 403])
 @pytest.mark.parametrize("depth", [100, 500, 700, 900, 2000, 50_000])
 def test_deep_answer_with_an_escape(function: Function, standin: StandIn, depth, status):
@@ -105,3 +119,12 @@ def test_deep_answer_with_an_escape(function: Function, standin: StandIn, depth,
     standin.behaviours["deep"] = lambda _: Reply(status, body)
     answer = function.ask("deep")
     assert answer.status == 200 or answer.problem in {"upstream-contract", "forbidden"}
+
+
+def test_deep_value_of_the_wrong_type(function: Function, standin: StandIn):
+    """Whether reading an answer or telling what is wrong with it takes too many steps, it is no answer."""
+    for depth in range(800, 1000):
+        name = b"[" * depth + b"]" * depth
+        body = b'{"pre_check_results":[{"status":"SUCCESS","name":' + name + b"}]}"
+        standin.behaviours["deep"] = lambda _, body=body: Reply(200, body)
+        assert function.ask("deep").problem == "upstream-contract"

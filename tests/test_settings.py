@@ -30,6 +30,7 @@ BAD = [
     ("DDM_ENDPOINT", "https://ddm.ex\u00e4mple.com"),
     ("DDM_ENDPOINT", "https://{region}"),
     ("DDM_ENDPOINT", "https://ddm.{region}"),
+    ("DDM_ENDPOINT", "https://ddm.{region}."),
     ("DDM_ENDPOINT", "https://ddm.{Region}.example.com"),
     ("DDM_ENDPOINT", "https://ddm.{region.example.com"),
     ("DDM_REGION", "CN-NORTH-4"),
@@ -43,6 +44,9 @@ BAD = [
     ("DDM_TIMEOUT_SECONDS", "nan"),
     ("DDM_TIMEOUT_SECONDS", "inf"),
     ("DDM_TIMEOUT_SECONDS", "3601"),
+    ("DDM_TIMEOUT_SECONDS", "1_0"),
+    ("DDM_TIMEOUT_SECONDS", "\uff11\uff10"),
+    ("DDM_TIMEOUT_SECONDS", "1e+"),
     ("K_SINK", "broker"),
     ("K_SINK", "ftp://broker"),
     ("K_SINK", "http://user:secret@broker"),
@@ -50,6 +54,7 @@ BAD = [
     ("THREADS", "0"),
     ("THREADS", "many"),
     ("THREADS", "-1"),
+    ("THREADS", ""),
 ]
 
 
@@ -67,6 +72,7 @@ def test_bad_value(name, value):
         ("DDM_ENDPOINT", "https://ddm.example.com"),
         ("DDM_ENDPOINT", "https://ddm.example.com:8443/gateway/"),
         ("DDM_ENDPOINT", "https://ddm-{region}.internal"),
+        ("DDM_ENDPOINT", "https://ddm.{region}.example.com."),
         ("DDM_ENDPOINT", "https://gateway.internal/{region}"),
         ("DDM_ENDPOINT", "http://localhost:9999"),
         ("DDM_ENDPOINT", "http://127.1.2.3"),
