@@ -42,8 +42,8 @@
 # Exit status: 0 done; 1 it did not work; 2 the call was wrong, and nothing was done.
 set -euo pipefail
 
-root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
-self=$root/${BASH_SOURCE[0]##*/}
+self=$(readlink -f -- "${BASH_SOURCE[0]}")
+root=${self%/*}
 
 # As many requests as threads: more would wait inside an instance while the platform sees no need for another.
 readonly THREADS=64
@@ -257,9 +257,9 @@ check_endpoint() {
     check "$1" "$2" "$endpoint_pattern|$loopback_pattern" 'an https URL; http for loopback addresses only'
 }
 
-# What is uploaded must at least be readable, and a platform tells that late.
+# What is uploaded must at least be readable and start with its endpoint; a platform tells that late.
 check_source() {
-    "$python" -B -m deploy.source || exit 1
+    "$python" -B -m deploy.source ${ddm_endpoint:+"$ddm_endpoint"} || exit
 }
 
 # Sets python to one that runs: a shim on PATH may not, and the one of an active environment is good.

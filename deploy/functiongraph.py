@@ -21,7 +21,6 @@ from urllib.parse import urlsplit
 from deploy import package
 
 _TIMEOUT_SECONDS: Final = 120
-_MOST_BYTES: Final = 1_000_000
 _LONGEST_LINE: Final = 500
 _NOT_FOUND: Final = "FSS.1051"
 _RUNTIME: Final = "http"
@@ -92,14 +91,18 @@ class FunctionGraph:
         headers = {"X-Auth-Token": self._token, "Content-Type": "application/json"}
         request = urllib.request.Request(self._endpoint + path, data, headers, method=method)  # noqa: S310 - checked by deploy.sh
         try:
-            with self._opener.open(request, timeout=_TIMEOUT_SECONDS) as response:
-                return Answer(response.status, _read(response.read(_MOST_BYTES)))
-        except urllib.error.HTTPError as error:
-            with error:
-                return Answer(error.code, _read(error.read(_MOST_BYTES)))
+            with self._open(request) as response:
+                # Read without a limit: given one, a body that was cut short would count as whole.
+                return Answer(response.status, _read(response.read()))
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             raise DeployError(f"{method} {path} was not answered: {reason!r}") from None
+
+    def _open(self, request: urllib.request.Request) -> Any:
+        try:
+            return self._opener.open(request, timeout=_TIMEOUT_SECONDS)
+        except urllib.error.HTTPError as refusal:
+            return refusal
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -177,6 +180,8 @@ def deploy(api: Api, function: Function) -> None:
         _demand(api, "POST", functions, _creation(function))
         return
     _expect_success("GET the function's config", config)
+    if not config.body:
+        raise DeployError("the function's config cannot be read, so what others have set cannot be kept")
     # Both bodies are made first, so that a config that cannot be kept stops the update before it begins.
     update = _config(function, config.body)
     _demand(api, "PUT", f"{functions}/{function.urn}/code", _code(function))
@@ -204,10 +209,17 @@ def _config(function: Function, current: Mapping[str, Any]) -> dict[str, Any]:
         "func_name": function.name,
         "runtime": _RUNTIME,
         "handler": "bootstrap",
-        "memory_size": max(_MEMORY_MEGABYTES, current.get("memory_size") or 0),
-        "timeout": max(_FUNCTION_SECONDS, current.get("timeout") or 0),
+        "memory_size": max(_MEMORY_MEGABYTES, _limit(current, "memory_size")),
+        "timeout": max(_FUNCTION_SECONDS, _limit(current, "timeout")),
         "user_data": json.dumps({**_user_data(current), **function.environment}),
     }
+
+
+def _limit(current: Mapping[str, Any], name: str) -> int:
+    limit = current.get(name) or 0
+    if not isinstance(limit, int):
+        raise DeployError(f"the function's {name} cannot be read, so it cannot be kept")
+    return limit
 
 
 def _user_data(current: Mapping[str, Any]) -> dict[str, Any]:
@@ -242,8 +254,8 @@ def _read(content: bytes) -> Mapping[str, Any]:
 
 def _masked(text: str, token: str) -> str:
     """Return the text on one line of bounded length, without the token."""
-    masked = text.replace(token, "***") if token else text
-    return "".join(char for char in " ".join(masked.split()) if char.isprintable())[:_LONGEST_LINE]
+    line = "".join(char for char in " ".join(text.split()) if char.isprintable())
+    return (line.replace(token, "***") if token else line)[:_LONGEST_LINE]
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from ddm_precheck import settings
+
 ROOT: Final = Path(__file__).resolve().parent.parent
 _PATTERNS: Final = ("main.py", "ddm_precheck/*.py", "schemas/*.schema.json")
 _REQUIREMENTS: Final = ("requirements.txt", "constraints.txt")
@@ -15,13 +17,18 @@ class SourceError(Exception):
     """The source cannot be deployed; the message says which file and why, on one line."""
 
 
-def main() -> int:
-    """Check the source, as ``python -m deploy.source``."""
+def main(endpoints: list[str]) -> int:
+    """Check the source, and that the function takes the endpoints, as ``python -m deploy.source [DDM_ENDPOINT]``."""
     try:
         check(ROOT)
+        for endpoint in endpoints:
+            settings.from_environment({"DDM_ENDPOINT": endpoint})
     except SourceError as error:
         sys.stderr.write(f"deploy.sh: {error}\n")
         return 1
+    except settings.SettingError as error:
+        sys.stderr.write(f"deploy.sh: invalid value: --ddm-endpoint ({error})\n")
+        return 2
     return 0
 
 
@@ -49,4 +56,4 @@ def files(root: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -113,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
         reply = self.api.answer(Call(name, self.path, token, authorization, body))
         content = (reply.body if isinstance(reply.body, str) else json.dumps(reply.body)).encode()
         self.send_response(reply.status)
-        for header, value in {**reply.headers, "Content-Length": str(len(content))}.items():
+        for header, value in {"Content-Length": str(len(content)), **reply.headers}.items():
             self.send_header(header, value)
         self.end_headers()
         self.wfile.write(content)

@@ -36,8 +36,11 @@ PROJECT_ID = "0123456789abcdef0123456789abcdef"
 URN = f"urn:fss:cn-north-4:{PROJECT_ID}:function:default:ddm-precheck"
 SERVICE_URL = "https://ddm-precheck-abc123-ew.a.run.app"
 PLATFORM_PYTHON = Path("/opt/function/runtime/python3.12/rtsp/python/bin/python3")
-TOOLS = ("awk", "bash", "cat", "cmp", "dirname", "env", "mkdir", "touch")
-NOT_COPIED = shutil.ignore_patterns(".git", ".venv", "dist", "__pycache__", ".*_cache", "node_modules")
+TOOLS = ("awk", "bash", "cat", "cmp", "env", "mkdir", "readlink", "touch")
+NOT_COPIED = shutil.ignore_patterns(
+    *(".git", ".venv", "dist", "mutants", "node_modules", "__pycache__"),
+    *(".*_cache", ".cache", ".coverage*", ".hypothesis", ".schemathesis"),
+)
 CLOUD_RUN = ("cloud-run", "--project", "demo-project", "--region", "europe-west1")
 FUNCTIONGRAPH = ("functiongraph", "--project-id", PROJECT_ID, "--region", "cn-north-4")
 LONGEST_SECONDS = 180
@@ -222,6 +225,7 @@ ENDPOINTS_REFUSED = [
     *("ddm.example", "http://ddm.example", "ftp://ddm.example", "https://", "https://a@ddm.example"),
     *("https://ddm.example,A=b", "https://ddm.example/?a=b", "https://ddm.example/#a", "https://ddm.example /"),
     *("https://ddm.{region}", "https://{zone}.example", "http://localhost.example", "http://127.0.0.1.example"),
+    *("https://ddm.{region}.", "https://ddm.example:0", "https://ddm.example:99999", "http://127.999.0.1"),
 ]
 ENDPOINTS_TAKEN = [
     *("https://ddm.example", "https://ddm.{region}.example/base/{region}/", "https://ddm-{region}.example:8443"),
@@ -288,6 +292,18 @@ def test_a_wrong_call_is_one_line_and_nothing_is_done(checkout, gcloud, tmp_path
     assert TOKEN not in result.stderr
     assert gcloud() == []
     assert checkout.files() == before
+
+
+def test_a_link_is_followed(checkout, tmp_path):
+    """Called by a link from elsewhere, it works on its own folder."""
+    link = tmp_path / "a link"
+    link.symlink_to(checkout.root / "deploy.sh")
+    (checkout.work / "bin").mkdir(exist_ok=True)
+    command = [link, "cloud-run", *CLOUD_RUN[1:], "--dry-run"]
+    path = tools(tmp_path / "tools", gcloud="#!/bin/sh\n", python3=launcher(sys.executable))
+    result = subprocess.run(command, cwd=tmp_path, env={"PATH": path}, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert f"--source '{checkout.root}'" in result.stdout
 
 
 @pytest.mark.parametrize("value", ENDPOINTS_TAKEN)
@@ -707,6 +723,32 @@ REFUSALS = {
         {"GET config": Reply(200, HTTP_FUNCTION | {"runtime": "Python3.9"})},
         ["GET config"],
         "no HTTP function",
+    ),
+    "token in pieces": (
+        {"GET config": Reply(401, {"error_code": "APIGW.0307", "error_msg": f"{TOKEN[:9]}\u200b{TOKEN[9:]}"})},
+        ["GET config"],
+        "401 APIGW.0307: ***",
+    ),
+    "config that is no JSON": ({"GET config": Reply(200, "<html>")}, ["GET config"], "config cannot be read"),
+    "config cut short": (
+        {"GET config": Reply(200, '{"runtime": "http"}', {"Content-Length": "200"})},
+        ["GET config"],
+        "was not answered",
+    ),
+    "refusal cut short": (
+        {"GET config": Reply(403, '{"error_code": "FSS.0403"}', {"Content-Length": "200"})},
+        ["GET config"],
+        "was not answered",
+    ),
+    "memory that is no number": (
+        {"GET config": Reply(200, HTTP_FUNCTION | {"memory_size": "2048"})},
+        ["GET config"],
+        "memory_size",
+    ),
+    "timeout that is no number": (
+        {"GET config": Reply(200, HTTP_FUNCTION | {"timeout": [1]})},
+        ["GET config"],
+        "timeout",
     ),
     "variables that are no JSON": (
         {"GET config": Reply(200, HTTP_FUNCTION | {"user_data": "{"})},
