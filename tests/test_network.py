@@ -252,6 +252,23 @@ def test_proxy(start, authority: Authority):
     assert b"Proxy-Authorization" not in peer.requests[0]
 
 
+def test_proxy_over_tls(start, authority: Authority):
+    """A proxy may be asked over TLS itself; each call then gets its own connection."""
+    scripts = [[send(whole()), silence]]
+    with (
+        Peer(scripts, tls=authority.context()) as peer,
+        Peer([[tunnel]], tls=authority.context(), early=True) as proxy,
+    ):
+        function = start(
+            DDM_ENDPOINT=peer.url,
+            REQUESTS_CA_BUNDLE=str(authority.bundle),
+            HTTPS_PROXY=f"https://localhost:{proxy.port}",
+        )
+        assert [function.ask().body["verdict"], function.ask().body["verdict"]] == ["PASS", "PASS"]
+    assert (peer.connections, proxy.connections) == (2, 2)
+    assert not any(b"X-Auth-Token" in each for each in proxy.requests)
+
+
 LOST = "DDM is not available: the connection to ddm.example.com was lost"
 REFUSED = "DDM is not available: the proxy in front of ddm.example.com did not connect"
 LATE = "DDM took too long: ddm.example.com did not answer in time"
