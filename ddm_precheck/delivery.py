@@ -45,13 +45,14 @@ class Mode(Enum):
 class Delivery:
     """The event's document, not yet validated, and what has to be known of its envelope.
 
-    ``id`` is the CloudEvent's or the Pub/Sub message's; ``traceparent`` is a well-formed W3C one or None.
+    ``id`` is the CloudEvent's or the Pub/Sub message's; ``traceparent`` is a well-formed W3C one or None. A plain call
+    has neither: nothing that carries them goes out for it.
     """
 
     document: Any
     mode: Mode
-    id: str
-    traceparent: str | None
+    id: str = ""
+    traceparent: str | None = None
 
     @property
     def is_event(self) -> bool:
@@ -77,7 +78,7 @@ def receive(request: Request) -> Delivery:
         return _structured(document, request)
     if _is_push(document):
         return _push(document, request)
-    return Delivery(document, Mode.PLAIN, id="", traceparent=_traceparent(request))
+    return Delivery(document, Mode.PLAIN)
 
 
 def discard(request: Request) -> None:

@@ -249,6 +249,7 @@ def test_region_needed(start, standin: StandIn):
     function = start(DDM_ENDPOINT="https://ddm.{region}.example.invalid", DDM_REGION=None)
     answer = function.ask()
     assert (answer.problem, answer.pointers) == ("invalid-event", ["/region"])
+    assert answer.body["message"] == "/region is required, since the function has no DDM_REGION"
 
 
 def test_region_not_needed(start):
@@ -277,7 +278,28 @@ def test_size_over_sockets(served_function: Served, standin: StandIn, size, chun
 def test_size(start, size, status):
     """The same, where coverage sees it."""
     text = json.dumps(EVENT).encode()
-    assert start().send(text + b" " * (size - len(text))).status == status
+    assert start().send(b" " * (size - len(text)) + text).status == status
+
+
+class Endless:
+    """A body that never ends; ``given`` counts its bytes."""
+
+    given = 0
+
+    def read(self, size: int) -> bytes:
+        """Give all that is asked for."""
+        self.given += size
+        return b" " * size
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_endless_body(start, method):
+    """A body without an end is read up to 32 MiB and no further, whether an event may be in it or not."""
+    body = Endless()
+    stream = {"wsgi.input": body, "wsgi.input_terminated": True}
+    response = start()._client.open("/", method=method, environ_overrides=stream)
+    assert response.status_code == (413 if method == "POST" else 405)
+    assert body.given == 32 * 1024 * 1024
 
 
 def test_half_a_body(start, standin: StandIn):

@@ -129,6 +129,16 @@ def test_dollar(pattern: str, text: str, matches: bool, nested: bool):  # noqa: 
     assert PrecheckValidator(schema).is_valid(instance) == matches
 
 
+def test_compiled_once(monkeypatch):
+    """A subschema is compiled when it is first met, however many values come after it."""
+    compiled = []
+    compile_it = keywords._compile
+    monkeypatch.setattr(keywords, "_compile", lambda schema: compiled.append(schema) or compile_it(schema))
+    validator = PrecheckValidator({"items": {"type": "string"}})
+    assert [validator.is_valid(["a", "b"]), validator.is_valid(["c", 7])] == [True, False]
+    assert compiled == [{"type": "string"}]
+
+
 @pytest.mark.parametrize("validator", [PrecheckValidator, Draft202012Validator], ids=["ours", "stock"])
 def test_unknown_type(validator: Any):
     """A type that does not exist is told as jsonschema tells it."""

@@ -1,11 +1,14 @@
 """The log: section 8 of the contract. That there is one line for each invocation is held in every test."""
 
+import itertools
 import json
 import sys
 
 import pytest
 from conftest import EVENT, Function
 from standin import StandIn, check, results
+
+from ddm_precheck.log import Line
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -34,7 +37,20 @@ def test_line_of_a_summary(function: Function):
 def test_durations(function: Function):
     """The whole time and DDM's part of it are told in milliseconds; the stand-in's slow answer takes 300 of them."""
     log = function.ask("slow").log
-    assert 300 <= log["upstream"]["elapsed_ms"] <= log["duration_ms"] < 600
+    assert 300 <= log["upstream"]["elapsed_ms"] <= log["duration_ms"] < 3000
+
+
+def test_seconds_become_milliseconds(start, monkeypatch, capsys):
+    """Where each look at the clock takes seconds, so many thousands of milliseconds are told."""
+    function = start(DDM_TIMEOUT_SECONDS="3600")
+    clock = itertools.count()
+    monkeypatch.setattr("ddm_precheck.ddm.monotonic", lambda: next(clock) * 7.0)
+    elapsed = function.ask().log["upstream"]["elapsed_ms"]
+    assert 0 < elapsed < 70_000
+    assert elapsed % 7000 == 0
+    monkeypatch.setattr("ddm_precheck.log.monotonic", lambda: 9.0)
+    Line(None, started=2.0).write(200)
+    assert json.loads(capsys.readouterr().out)["duration_ms"] == 7000
 
 
 @pytest.mark.parametrize(
@@ -82,13 +98,14 @@ def test_values_cannot_break_the_line(function: Function, standin: StandIn):
     assert answer.log["verdict"] == "FAIL"
 
 
-def test_stdout_that_is_gone(start, standin: StandIn, monkeypatch):
+@pytest.mark.parametrize("error", [BrokenPipeError, ValueError], ids=["pipe", "closed"])
+def test_stdout_that_is_gone(start, standin: StandIn, monkeypatch, error):
     """An answer is worth more than its line."""
     function = start()
 
     class Gone:
         def write(self, _: str) -> None:
-            raise BrokenPipeError
+            raise error
 
     monkeypatch.setattr(sys, "stdout", Gone())
     answer = function.exchange("POST", json.dumps(EVENT).encode(), {})

@@ -33,6 +33,7 @@ NOT_JSON = "the request's body is not JSON that can be trusted: "
         (EVENT | {"a_name_of_17_char": 1}, {}, f"the event has a member that is not known; known are {MEMBERS}"),
         (EVENT | {"a_name_of_16_chr": 1}, {}, f"/a_name_of_16_chr is not a member; known are {MEMBERS}"),
         (EVENT | {"token": "p" * 8, "p" * 8: 1}, {}, "the event has a member with the token in its name"),
+        (EVENT | {"p" * 8: 1}, {"X-Auth-Token": "p" * 8}, "the event has a member with the token in its name"),
         (EVENT | {"token": "p" * 8, "job_id": "p" * 8}, {}, "/token must not be part of an ID or of the region"),
         (
             [],

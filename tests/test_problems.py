@@ -76,6 +76,18 @@ def test_gateway_failures_are_tried_again(function: Function, standin: StandIn, 
     assert (len(standin.calls), answer.log["upstream"]["attempts"]) == (3, 3)
 
 
+def test_pauses_between_attempts(start, monkeypatch):
+    """The second pause is twice as long as the first, and neither is the same each time."""
+    pauses = []
+    monkeypatch.setattr("ddm_precheck.ddm.sleep", pauses.append)
+    function = start()
+    for _ in range(20):
+        function.ask("down")
+    first, second = pauses[::2], pauses[1::2]
+    assert len(first) == len(second) == 20
+    assert 0.1 <= min(first) < max(first) <= 0.2 <= min(second) < max(second) <= 0.4
+
+
 def test_success_at_the_third_attempt(function: Function, standin: StandIn):
     """Two failures that pass leave a summary that says how often DDM was asked."""
     assert function.ask("down_twice").summary["upstream"]["attempts"] == 3
