@@ -136,6 +136,14 @@ def test_tls_connection_is_kept(start, authority: Authority):
     assert peer.connections == 1
 
 
+def test_what_is_kept_is_bounded():
+    """As many connections a host as threads, and no more hosts than there are regions, whatever events name."""
+    transport = Transport(7)
+    adapter = transport._session.get_adapter("https://ddm.example.com")
+    assert (adapter._pool_connections, adapter._pool_maxsize) == (32, 7)
+    assert transport._environment.cache_info().maxsize == 32
+
+
 def test_cookies_are_not_kept():
     """However many cookies a peer sets, none is kept, let alone sent."""
     transport = Transport(1)

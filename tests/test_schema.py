@@ -13,6 +13,15 @@ def test_loaded():
     assert Schema("precheck-result").violations({"pre_check_results": []}) == ()
 
 
+def test_too_deep_to_be_told():
+    """A value that is wrong and too deep for jsonschema to quote it is told as such."""
+    name: list = []
+    for _ in range(200_000):
+        name = [name]
+    document = {"pre_check_results": [{"name": name, "status": "SUCCESS"}]}
+    assert Schema("precheck-result").violations(document) == (Violation("", "is nested too deeply"),)
+
+
 def test_broken_schema(tmp_path, monkeypatch):
     """A schema that is none fails when it is loaded, which is at the start."""
     monkeypatch.setattr(schema, "_FOLDER", tmp_path)

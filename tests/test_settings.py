@@ -1,5 +1,6 @@
 """The environment: section 1 of the contract."""
 
+import os
 import subprocess
 import sys
 
@@ -73,6 +74,7 @@ def test_bad_value(name, value):
         ("DDM_ENDPOINT", "https://ddm.example.com:8443/gateway/"),
         ("DDM_ENDPOINT", "https://ddm-{region}.internal"),
         ("DDM_ENDPOINT", "https://ddm.{region}.example.com."),
+        ("DDM_ENDPOINT", "https://DDM.EXAMPLE.COM/X"),
         ("DDM_ENDPOINT", "https://gateway.internal/{region}"),
         ("DDM_ENDPOINT", "http://localhost:9999"),
         ("DDM_ENDPOINT", "http://127.1.2.3"),
@@ -86,7 +88,7 @@ def test_good_value(name, value):
     """What a deployment may need is taken."""
     settings = from_environment({name: value})
     fields = {"DDM_ENDPOINT": settings.endpoint, "DDM_TIMEOUT_SECONDS": str(settings.timeout), "K_SINK": settings.sink}
-    assert fields[name] in {value, value.rstrip("/"), f"{value}.0"}
+    assert fields[name] in {value.rstrip("/"), f"{value}.0"}
 
 
 def test_defaults():
@@ -99,7 +101,24 @@ def test_defaults():
 def test_threads():
     """The pool holds a connection for each thread of the server."""
     assert from_environment({"THREADS": "64"}).threads == 64
-    assert from_environment({}).threads >= 4
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 4), (3, 12), (None, 4)])
+def test_threads_by_default(monkeypatch, cores, threads):
+    """Without THREADS there are four a core, as functions-framework has it."""
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    assert from_environment({}).threads == threads
+
+
+def test_longest_region():
+    """A region may be as long in the environment as in an event."""
+    assert from_environment({"DDM_REGION": "a" * 32}).region == "a" * 32
+
+
+@pytest.mark.parametrize("value", ["10", "+10", "10.", "1e1", "1E+1", "100e-1"])
+def test_spellings_of_the_timeout(value):
+    """A number of seconds may be spelled as numbers are."""
+    assert from_environment({"DDM_TIMEOUT_SECONDS": value}).timeout == 10
 
 
 def test_bad_value_stops_what_is_served(tmp_path):
