@@ -319,6 +319,14 @@ def test_proxy_that_is_down(start):
     assert answer.body["message"] == REFUSED
 
 
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_plain_http_needs_no_proxy(start, name):
+    """What goes to this machine without TLS does not leave it, whatever proxy the environment names."""
+    with Peer([GOOD]) as peer, Peer([[silence]], early=True) as proxy:
+        answer = start(DDM_ENDPOINT=peer.url, **{name: f"http://127.0.0.1:{proxy.port}"}).ask()
+    assert (answer.summary["verdict"], peer.connections, proxy.connections) == ("PASS", 1, 0)
+
+
 def test_no_proxy(start, authority: Authority):
     """NO_PROXY names who is asked without one."""
     with Peer([GOOD], tls=authority.context()) as peer, Peer([[tunnel]], early=True) as proxy:
