@@ -317,6 +317,7 @@ def test_other_methods(function: Function, method):
     """Only POST asks."""
     answer = function.send(EVENT, method=method)
     assert (answer.status, answer.problem, answer.headers["Allow"]) == (405, "method-not-allowed", "POST, OPTIONS")
+    assert answer.body["message"] == "Send the event with POST"
 
 
 def test_options(function: Function):

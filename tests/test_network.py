@@ -186,6 +186,24 @@ def test_sink_that_takes_it_slowly(start, monkeypatch, standin: StandIn, authori
     assert time.monotonic() - started < 2
 
 
+@pytest.mark.parametrize("addresses", [1, 2])
+def test_silence_while_connecting(start, monkeypatch, addresses):
+    """The time for connecting is there once, and is shared by all addresses of the host."""
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **named: resolve(*args, **named) * addresses)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        # Once nobody more may wait to be accepted, the system leaves callers without an answer.
+        waiting = [socket.socket() for _ in range(8)]
+        for each in waiting:
+            each.settimeout(0)
+            each.connect_ex(full.getsockname())
+        answer = start(DDM_ENDPOINT=f"http://127.0.0.1:{full.getsockname()[1]}", DDM_TIMEOUT_SECONDS="0.6").ask()
+        for each in waiting:
+            each.close()
+    assert answer.problem == "upstream-timeout"
+    assert 550 <= answer.log["upstream"]["elapsed_ms"] < 1000
+
+
 @pytest.mark.parametrize("host", ["a..b.example", f"{'a' * 64}.example"], ids=["empty label", "long label"])
 def test_host_that_cannot_be_a_name(start, host):
     """A host that no resolver takes is one that cannot be resolved."""

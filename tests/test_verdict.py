@@ -1,5 +1,9 @@
 """The summary: section 4 of the contract, through the front door."""
 
+import os
+import time
+from datetime import UTC, datetime
+
 import pytest
 from conftest import EVENT, Function
 from standin import Reply, StandIn, check, results
@@ -166,3 +170,20 @@ def test_event_region_wins(function: Function):
     """The region of the event is the one that is told, the function's the one of events that name none."""
     assert function.ask(region="ap-southeast-3").summary["region"] == "ap-southeast-3"
     assert function.ask().summary["region"] == "cn-north-4"
+
+
+@pytest.fixture
+def elsewhere():
+    """The process in a time zone eight hours ahead of UTC."""
+    before = os.environ.get("TZ")
+    os.putenv("TZ", "XXX-8")  # the environment of the process itself: `start` puts another one in its place for Python
+    time.tzset()
+    yield
+    os.unsetenv("TZ") if before is None else os.putenv("TZ", before)
+    time.tzset()
+
+
+def test_time_is_utc(start, elsewhere):
+    """The time of the verdict is UTC, wherever the function runs."""
+    checked_at = datetime.fromisoformat(start().ask().summary["checked_at"])
+    assert abs((datetime.now(UTC) - checked_at).total_seconds()) < 60
