@@ -207,7 +207,7 @@ def test_traceparent(function: Function, headers, members, carried):
 
 @pytest.mark.parametrize(
     "identity",
-    ["a b", 'say "hi"', "50%", "50%25", "\u00e9\U0001f511", "line\r\nX-Evil: 1", "nul\0", "\U0001f511" * 256],
+    ["a b", 'say "hi"', "50%", "50%25", "\u00e9\U0001f511", "line\r\nX-Evil: 1", "nul\0\x7f", "\U0001f511" * 256],
     ids=["space", "quote", "percent", "encoded", "other letters", "line break", "NUL", "long"],
 )
 def test_id_comes_back(function: Function, identity):
