@@ -6,8 +6,6 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from ddm_precheck import settings
-
 ROOT: Final = Path(__file__).resolve().parent.parent
 _PATTERNS: Final = ("main.py", "ddm_precheck/*.py", "schemas/*.schema.json")
 _REQUIREMENTS: Final = ("requirements.txt", "constraints.txt")
@@ -21,11 +19,14 @@ def main(endpoints: list[str]) -> int:
     """Check the source, and that the function takes the endpoints, as ``python -m deploy.source [DDM_ENDPOINT]``."""
     try:
         check(ROOT)
-        for endpoint in endpoints:
-            settings.from_environment({"DDM_ENDPOINT": endpoint})
     except SourceError as error:
         sys.stderr.write(f"deploy.sh: {error}\n")
         return 1
+    from ddm_precheck import settings  # noqa: PLC0415 - only now it is known that it can be read
+
+    try:
+        for endpoint in endpoints:
+            settings.from_environment({"DDM_ENDPOINT": endpoint})
     except settings.SettingError as error:
         sys.stderr.write(f"deploy.sh: invalid value: --ddm-endpoint ({error})\n")
         return 2

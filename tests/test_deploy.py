@@ -448,6 +448,7 @@ def test_a_missing_gcloud_is_told(checkout, tmp_path):
 BROKEN = {
     "main.py": "def precheck(:\n",
     "ddm_precheck/event.py": "import\n",
+    "ddm_precheck/settings.py": "def:\n",
     "schemas/event.schema.json": "{",
     "constraints.txt": None,
 }
