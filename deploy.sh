@@ -137,7 +137,7 @@ deploy_local() {
     find_python
     install_requirements
     export PORT=$port
-    run exec .venv/bin/python tests/local.py ${once:+"$once"}
+    run exec .venv/bin/python deploy/local.py ${once:+"$once"}
 }
 
 # Installs only when there is something new. The mark tells the next run that this one was interrupted.

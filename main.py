@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import functions_framework
 from flask import Request, Response
 
-from ddm_precheck import answer, event, log, settings, sink
+from ddm_precheck import event, log, responses, settings, sink
 from ddm_precheck.ddm import Client
-from ddm_precheck.delivery import discard, receive
+from ddm_precheck.envelope import discard, receive
 from ddm_precheck.problem import Problem
 from ddm_precheck.transport import Transport
 from ddm_precheck.verdict import Verdict, judge
@@ -42,7 +42,7 @@ def _invoke(request: Request, line: log.Line) -> Response:
         discard(request)
         if request.method == "OPTIONS":
             line.message = "Told what is allowed"
-            return answer.for_options()
+            return responses.for_options()
         raise Problem("method-not-allowed", "Send the event with POST")
     delivery = receive(request)
     asked = line.event = event.parse(delivery.document, request.headers.get("X-Auth-Token"), _SETTINGS)
@@ -54,11 +54,11 @@ def _invoke(request: Request, line: log.Line) -> Response:
         raise Problem("pending", summary.message, upstream=found.upstream)
     if delivery.is_event and _SETTINGS.sink:
         sink.deliver(summary, delivery, _SETTINGS.sink, _TRANSPORT)
-        return answer.for_taken()
-    return answer.for_summary(summary, delivery)
+        return responses.for_taken()
+    return responses.for_summary(summary, delivery)
 
 
 def _tell(problem: Problem, request: Request, line: log.Line) -> Response:
     line.problem, line.verdict, line.message = problem, problem.verdict, problem.detail
     line.upstream = problem.upstream or line.upstream
-    return answer.for_problem(problem, request)
+    return responses.for_problem(problem, request)

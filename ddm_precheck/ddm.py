@@ -12,10 +12,10 @@ from email.utils import parsedate_to_datetime
 from time import monotonic, sleep
 from typing import Any, Final
 
-from ddm_precheck import strictjson
+from ddm_precheck import strict_json
 from ddm_precheck.event import Event
-from ddm_precheck.masking import holds_secret, masked
 from ddm_precheck.problem import Problem, Upstream, one_line
+from ddm_precheck.redaction import holds_secret, masked
 from ddm_precheck.schema import Schema, Violation
 from ddm_precheck.settings import Settings
 from ddm_precheck.transport import OutOfTimeError, Reply, Transport, TransportError
@@ -112,7 +112,7 @@ def _read(reply: Reply, event: Event, upstream: Upstream) -> Answer:
         raise Problem("upstream-contract", "DDM's answer is over 4 MiB or cannot be decoded", upstream=upstream)
     try:
         document = _document(reply.body, event.token)
-    except strictjson.NotJSONError as error:
+    except strict_json.NotJSONError as error:
         raise Problem("upstream-contract", f"DDM's answer is not JSON: {error}", upstream=upstream) from None
     violations = _violations(document, event)
     if violations:
@@ -134,13 +134,13 @@ def _document(body: bytes, token: str) -> Any:
 
     Only a body that holds the token, or an escape that may spell it or a lone surrogate, is worth the walk.
     """
-    document = strictjson.loads(body)
+    document = strict_json.loads(body)
     if b"\\" not in body and token.encode() not in body:
         return document
     try:
         return masked(document, token)
     except RecursionError:
-        raise strictjson.NotJSONError("it is nested too deeply") from None
+        raise strict_json.NotJSONError("it is nested too deeply") from None
 
 
 def _refusal(reply: Reply, event: Event, upstream: Upstream) -> Problem:
@@ -168,8 +168,8 @@ def _unavailable(reason: str, upstream: Upstream) -> Problem:
 def _error_body(reply: Reply) -> dict[str, Any]:
     """Return the object that says what is wrong, wherever it stands, not masked yet; empty where there is none."""
     try:
-        document = strictjson.loads(reply.body or b"")
-    except strictjson.NotJSONError:
+        document = strict_json.loads(reply.body or b"")
+    except strict_json.NotJSONError:
         return {}
     if not isinstance(document, dict):
         return {}

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ddm_precheck.masking import holds_secret
 from ddm_precheck.problem import Problem
+from ddm_precheck.redaction import holds_secret
 from ddm_precheck.schema import MOST_VIOLATIONS, Schema, Violation
 from ddm_precheck.settings import Settings
 

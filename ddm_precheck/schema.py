@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ddm_precheck.keywords import PrecheckValidator
+from ddm_precheck.fast_validation import PrecheckValidator
 
 _FOLDER: Final = Path(__file__).parent.parent / "schemas"
 MOST_VIOLATIONS: Final = 20

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from ddm_precheck import answer, cloudevent
-from ddm_precheck.delivery import Delivery
+from ddm_precheck import cloudevents, responses
+from ddm_precheck.envelope import Delivery
 from ddm_precheck.problem import Problem, Upstream
 from ddm_precheck.transport import Transport, TransportError
 from ddm_precheck.verdict import Summary
@@ -18,8 +18,11 @@ def deliver(summary: Summary, delivery: Delivery, url: str, transport: Transport
     Raises Problem ``sink-unavailable`` for any other outcome, a redirect or five seconds of silence included. It is
     not tried again here: the broker redelivers the event that it came from.
     """
-    headers = cloudevent.headers(delivery, summary) | {"Content-Type": "application/json", "User-Agent": "ddm-precheck"}
-    body = answer.encoded(answer.summary_members(summary))
+    headers = cloudevents.headers(delivery, summary) | {
+        "Content-Type": "application/json",
+        "User-Agent": "ddm-precheck",
+    }
+    body = responses.encoded(responses.summary_members(summary))
     headers["Content-Length"] = str(len(body))
     try:
         reply = transport.send("POST", url, headers, body, seconds=TIMEOUT_SECONDS, most=_MOST_BYTES)

@@ -23,7 +23,8 @@ import jsonschema
 import pytest
 import requests
 from functions_framework import create_app
-from standin import StandIn
+
+from deploy.fake_ddm import StandIn
 
 ROOT = Path(__file__).parent.parent
 TOKEN = "MIISECRETTOKEN+/=0123456789"

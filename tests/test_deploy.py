@@ -24,7 +24,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
-from functiongraph_api import FunctionGraphApi, Reply, code_in
+from helpers.functiongraph_api import FunctionGraphApi, Reply, code_in
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -821,7 +821,7 @@ def test_local_with_a_ddm_calls_it_not(installed):
 def test_local_tells_wrong_answers(fresh, installed):
     """A verdict that is not as it should be is named, and the exit status is 1."""
     (fresh.root / ".venv").symlink_to(installed.root / ".venv")
-    standin = fresh.root / "tests" / "standin.py"
+    standin = fresh.root / "deploy" / "fake_ddm.py"
     standin.write_text(standin.read_text().replace('"WARN"', '"SUCCESS"'))
     result = fresh.run("local", "--once", PORT=str(free_port()))
     assert (result.status, result.stdout.splitlines()[-1]) == (1, "4 of 5 answers as expected.")
@@ -869,7 +869,7 @@ def test_local_serves_until_it_is_told_to_stop(installed, number):
             process.send_signal(number)
             process.communicate(timeout=30)
     assert (status, answer["verdict"], process.returncode) == (200, "FAIL", 0)
-    # deploy.sh has become tests/local.py; then the stand-in, the server and its worker.
+    # deploy.sh has become deploy/local.py; then the stand-in, the server and its worker.
     assert len(running) == 4
     assert left_behind(installed) == []
 
@@ -910,7 +910,7 @@ def test_local_installs_what_is_needed(fresh, there, steps):
             shutil.copy(ROOT / name, venv)
     before = fresh.files()
     result = fresh.run("local", "--once", "--dry-run")
-    expected = [*steps, "exec .venv/bin/python tests/local.py --once"]
+    expected = [*steps, "exec .venv/bin/python deploy/local.py --once"]
     assert (result.status, len(result.commands), fresh.files()) == (0, len(expected), before)
     for command, part in zip(result.commands, expected, strict=True):
         assert part in command

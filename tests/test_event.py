@@ -4,7 +4,8 @@ import json
 
 import pytest
 from conftest import EVENT, TOKEN, Answer, Function, Served
-from standin import StandIn
+
+from deploy.fake_ddm import StandIn
 
 MISSING = object()
 IDS = ("project_id", "instance_id", "db_name", "job_id")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import TOKEN, Answer, Function
-from faulty import (
+from helpers.fault_server import (
     LAST_GOOD,
     Peer,
     chunk,

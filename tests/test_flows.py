@@ -20,16 +20,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
-import cached
 import pytest
 from conftest import EVENT, ROOT, TOKEN, Served, clean_environment
-from standin import StandIn
+from helpers import tool_cache
+
+from deploy.fake_ddm import StandIn
 
 pytestmark = pytest.mark.engines
 
 NODE_RED: Final = "4.1.15"
 MAX_POLLS: Final = 3
-HERE: Final = Path(__file__).parent
+HERE: Final = Path(__file__).parent / "helpers"
 EXAMPLES: Final = ROOT / "examples"
 WITHOUT_TOKEN: Final = {name: value for name, value in EVENT.items() if name != "token"}
 
@@ -144,13 +145,13 @@ def _node_red_module() -> Path:
         pytest.skip("node and npm are not installed")
     quiet = ["--no-audit", "--no-fund", "--no-update-notifier", "--fetch-retries=1"]
     command = ["npm", "install", f"node-red@{NODE_RED}", "--no-package-lock", "--ignore-scripts", *quiet, "--prefix"]
-    return cached.folder(f"node-red-{NODE_RED}", *command) / "node_modules" / "node-red"
+    return tool_cache.folder(f"node-red-{NODE_RED}", *command) / "node_modules" / "node-red"
 
 
 def _emulator_packages() -> Path:
     requirements = HERE / "workflows-emulator.txt"
     digest = hashlib.sha256(requirements.read_bytes()).hexdigest()[:8]
-    return cached.packages(f"workflows-emulator-{digest}", "--no-deps", "-r", str(requirements))
+    return tool_cache.packages(f"workflows-emulator-{digest}", "--no-deps", "-r", str(requirements))
 
 
 # what they are asked

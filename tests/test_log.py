@@ -6,9 +6,9 @@ import sys
 
 import pytest
 from conftest import EVENT, Function
-from standin import StandIn, check, results
 
 from ddm_precheck.log import Line
+from deploy.fake_ddm import StandIn, check, results
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 

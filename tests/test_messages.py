@@ -4,10 +4,10 @@ import base64
 
 import pytest
 from conftest import EVENT
-from standin import Reply, StandIn, check
-from test_delivery import ATTRIBUTES, STRUCTURED, binary_headers, push
+from test_envelope import ATTRIBUTES, STRUCTURED, binary_headers, push
 
 from ddm_precheck.settings import SettingError, from_environment
+from deploy.fake_ddm import Reply, StandIn, check
 
 WITHOUT_TOKEN = {name: value for name, value in EVENT.items() if name != "token"}
 MEMBERS = "project_id, instance_id, db_name, job_id, token, region, proceed_on_warn, expected_checks"

@@ -7,9 +7,9 @@ import time
 from io import DEFAULT_BUFFER_SIZE
 
 import pytest
-from authority import Authority
 from conftest import EVENT, TOKEN
-from faulty import (
+from helpers.certificates import Authority
+from helpers.fault_server import (
     LAST_GOOD,
     Peer,
     chunk,
@@ -26,10 +26,10 @@ from faulty import (
     tunnel,
     whole,
 )
-from standin import StandIn, check, results
 from test_faults import BOMB, CHUNKED, ZIPPED
 
 from ddm_precheck.transport import Transport
+from deploy.fake_ddm import StandIn, check, results
 
 DOWN = whole(b'{"error_code": "APIGW.0201", "error_msg": "down"}', "503 Service Unavailable")
 GOOD = [send(whole()), silence]

@@ -12,8 +12,9 @@ from contextlib import suppress
 import pytest
 import requests
 from conftest import EVENT, Served, served
-from faulty import Peer, silence
-from standin import Call, Reply, StandIn
+from helpers.fault_server import Peer, silence
+
+from deploy.fake_ddm import Call, Reply, StandIn
 
 BODY = json.dumps(EVENT).encode()
 POST = b"POST / HTTP/1.1\r\nHost: function\r\n"

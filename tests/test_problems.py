@@ -8,7 +8,8 @@ from email.utils import format_datetime, formatdate
 
 import pytest
 from conftest import EVENT, TOKEN, Function
-from standin import PRIMARY_KEYS, Reply, StandIn, check, error, results
+
+from deploy.fake_ddm import PRIMARY_KEYS, Reply, StandIn, check, error, results
 
 NOT_FOUND = ["DBS.300400", "DBS.300129", "DBS.300379"]
 UNAVAILABLE = ["DBS.300002", "DBS.300005", "DBS.200412", "DBS.300120", "DBS.300345", "DBS.300346"]

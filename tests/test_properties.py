@@ -11,10 +11,11 @@ import os
 
 import pytest
 from conftest import EVENT, TOKEN, Answer, Function
-from faulty import Peer, send
+from helpers.fault_server import Peer, send
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from standin import PRIMARY_KEYS, Reply, StandIn
+
+from deploy.fake_ddm import PRIMARY_KEYS, Reply, StandIn
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "100"))
 many = settings(

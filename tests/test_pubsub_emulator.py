@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import requests
 from conftest import EVENT, Served
-from standin import StandIn
+
+from deploy.fake_ddm import StandIn
 
 PROJECT = "v1/projects/ddm-precheck"
 

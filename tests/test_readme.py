@@ -6,11 +6,11 @@ import re
 
 import pytest
 from conftest import ROOT
-from standin import StandIn
 
 from ddm_precheck.event import Event
 from ddm_precheck.problem import CATALOGUE
 from ddm_precheck.settings import Settings, from_environment
+from deploy.fake_ddm import StandIn
 
 README = (ROOT / "README.md").read_text("utf-8")
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 from conftest import TOKEN, Function, Served, served
-from faulty import Peer, chunk, head, reset, send, whole
-from standin import Reply, StandIn, check
+from helpers.fault_server import Peer, chunk, head, reset, send, whole
+
+from deploy.fake_ddm import Reply, StandIn, check
 
 QUOTED = TOKEN.encode()
 HEADERS = {

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 from conftest import EVENT, ROOT, clean_environment
-from standin import StandIn
 
 from ddm_precheck.settings import SettingError, from_environment
+from deploy.fake_ddm import StandIn
 
 BAD = [
     ("DDM_ENDPOINT", "http://ddm.example.com"),

@@ -8,8 +8,8 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from cached import packages
 from conftest import ROOT
+from helpers.tool_cache import packages
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 from conftest import EVENT, Function
-from standin import Reply, StandIn, check, results
+
+from deploy.fake_ddm import Reply, StandIn, check, results
 
 # What DDM's documentation gives as the example answer: both checks succeeded, both have a suggestion.
 DOCUMENTED = {

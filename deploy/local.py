@@ -165,7 +165,7 @@ def _start(processes: Processes, port: int) -> Sequence[Sample]:
 
 def _stand_in(processes: Processes) -> dict[str, str]:
     """Start the stand-in DDM and return the variables that send the function to it."""
-    child = processes.start("the stand-in DDM", ("tests/standin.py", "--port", "0"), os.environ, subprocess.PIPE)
+    child = processes.start("the stand-in DDM", ("deploy/fake_ddm.py", "--port", "0"), os.environ, subprocess.PIPE)
     assert child.stdout is not None
     with selectors.DefaultSelector() as selector:
         selector.register(child.stdout, selectors.EVENT_READ)

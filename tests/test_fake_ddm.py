@@ -6,7 +6,8 @@ from huaweicloudsdkcore.auth.credentials import BasicCredentials
 from huaweicloudsdkcore.exceptions.exceptions import ServiceResponseException
 from huaweicloudsdkcore.http.http_config import HttpConfig
 from huaweicloudsdkddm.v1 import CheckPreliminaryResultsRequest, DdmClient
-from standin import PRIMARY_KEYS_FAIL, StandIn
+
+from deploy.fake_ddm import PRIMARY_KEYS_FAIL, StandIn
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from flask import Request
 
-from ddm_precheck import strictjson
+from ddm_precheck import strict_json
 from ddm_precheck.problem import Problem
 from ddm_precheck.schema import Violation
 
@@ -134,8 +134,8 @@ def _json(data: bytes, what: str) -> Any:
     if not data:
         raise Problem("invalid-event", f"{what} is empty; send the event as a JSON object")
     try:
-        return strictjson.loads(data)
-    except strictjson.NotJSONError as error:
+        return strict_json.loads(data)
+    except strict_json.NotJSONError as error:
         raise Problem("invalid-event", f"{what} is not JSON that can be trusted: {error}") from None
 
 

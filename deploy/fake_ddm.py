@@ -3,7 +3,7 @@
 The name of the schema chooses the behaviour, as `BEHAVIOURS` says; any other name is a schema that does not exist.
 It needs nothing but Python::
 
-    python tests/standin.py --port 9999
+    python deploy/fake_ddm.py --port 9999
 """
 
 import argparse

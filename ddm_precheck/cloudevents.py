@@ -3,8 +3,8 @@
 from typing import Final
 from urllib.parse import quote
 
-from ddm_precheck.delivery import Delivery
-from ddm_precheck.masking import masked
+from ddm_precheck.envelope import Delivery
+from ddm_precheck.redaction import masked
 from ddm_precheck.verdict import Summary
 
 STRUCTURED_TYPE: Final = "application/cloudevents+json"

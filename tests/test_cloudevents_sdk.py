@@ -5,10 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cached
 import pytest
 from conftest import EVENT, Served, check_summary, clean_environment
-from standin import StandIn
+from helpers import tool_cache
+
+from deploy.fake_ddm import StandIn
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -17,12 +18,12 @@ TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 @pytest.mark.parametrize(("db_name", "verdict"), [("pass", "PASS"), ("warn", "WARN"), ("fail", "FAIL")])
 def test_sdk_builds_the_event_and_reads_the_reply(served_function: Served, standin: StandIn, mode, db_name, verdict):
     """What the SDK sends is understood, and it reads the reply whole: attributes, extensions and data."""
-    sdk = cached.packages("cloudevents-2.2.0", "cloudevents==2.2.0")
+    sdk = tool_cache.packages("cloudevents-2.2.0", "cloudevents==2.2.0")
     identity = 'run 7 / "höchst" %'
     attributes = {"id": identity, "source": "/scheduler", "type": "precheck.wanted", "traceparent": TRACE}
     given = {"url": served_function.url, "mode": mode, "attributes": attributes, "data": EVENT | {"db_name": db_name}}
     done = subprocess.run(
-        [sys.executable, Path(__file__).parent / "foreign_sdk.py"],
+        [sys.executable, Path(__file__).parent / "helpers" / "sdk_client.py"],
         input=json.dumps(given),
         env=clean_environment() | {"PYTHONPATH": str(sdk)},
         capture_output=True,

@@ -1,6 +1,6 @@
 """What the function costs beside its peers, measured side by side in one run.
 
-    tests/.venv/bin/python tests/bench.py
+    tests/.venv/bin/python tools/benchmark.py
 
 It prints the CPU time that the serving process spends on a request, the CPU time of a cold start, and the latency
 under load. Milliseconds of two machines cannot be compared, so look at the ratios. Nothing passes or fails here.
@@ -36,7 +36,8 @@ import requests
 from conftest import EVENT, ROOT, Served, clean_environment, served
 from flask import Request, Response
 from requests.adapters import HTTPAdapter
-from standin import BINLOG, PRIMARY_KEYS, TIME_ZONE
+
+from deploy.fake_ddm import BINLOG, PRIMARY_KEYS, TIME_ZONE
 
 SIZES: Final = {2: 100, 20: 100, 1000: 20}
 """Number of checks in DDM's answer: how many requests make a sample."""

@@ -9,16 +9,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import cached
 import pytest
 from conftest import ROOT
+from helpers import tool_cache
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import UnknownType
 
-from ddm_precheck import keywords
-from ddm_precheck.keywords import PrecheckValidator
+from ddm_precheck import fast_validation as keywords
+from ddm_precheck.fast_validation import PrecheckValidator
 
 SCHEMAS = {path.name: json.loads(path.read_text()) for path in (ROOT / "schemas").glob("*.schema.json")}
 
@@ -56,7 +56,7 @@ def _nothing_compiled(monkeypatch: pytest.MonkeyPatch):
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The JSON-Schema-Test-Suite's cases for draft 2020-12, which jsonschema's source distribution carries."""
     requirement = f"jsonschema=={version('jsonschema')}"
-    kept = cached.FOLDER / requirement
+    kept = tool_cache.FOLDER / requirement
     if not kept.exists():
         # pip unpacks the distribution and then fails for want of its build backend. That is all we want: building it
         # would take a minute.
@@ -67,7 +67,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
         found = next(folder.glob("*/*/json/tests/draft2020-12"), None)
         if found is None:
             pytest.skip(f"pip cannot download the source distribution of {requirement}")
-        cached.FOLDER.mkdir(parents=True, exist_ok=True)
+        tool_cache.FOLDER.mkdir(parents=True, exist_ok=True)
         shutil.move(found, kept)  # the two may be on different disks
     return kept
 

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from flask import Request, Response
 
-from ddm_precheck import cloudevent
-from ddm_precheck.delivery import Delivery, Mode
+from ddm_precheck import cloudevents
+from ddm_precheck.envelope import Delivery, Mode
 from ddm_precheck.problem import Problem
 from ddm_precheck.verdict import Summary
 
@@ -38,11 +38,11 @@ def for_summary(summary: Summary, delivery: Delivery) -> Response:
     """Answer 200 in kind: a CloudEvent in the mode of the one that came in, else plain JSON."""
     members = summary_members(summary)
     if delivery.mode is Mode.STRUCTURED:
-        event = {**cloudevent.attributes(delivery, summary), "datacontenttype": _JSON, "data": members}
-        return _response(event, 200, cloudevent.STRUCTURED_TYPE, summary.retry_after)
+        event = {**cloudevents.attributes(delivery, summary), "datacontenttype": _JSON, "data": members}
+        return _response(event, 200, cloudevents.STRUCTURED_TYPE, summary.retry_after)
     response = _response(members, 200, _JSON, summary.retry_after)
     if delivery.mode is Mode.BINARY:
-        response.headers.update(cloudevent.headers(delivery, summary))
+        response.headers.update(cloudevents.headers(delivery, summary))
     return response
 
 

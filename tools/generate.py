@@ -3,7 +3,7 @@
 The descriptions come from the JSON Schemas, the answers from the function itself, asked with the stand-in DDM behind
 it. Run it after a change to either; the tests run it with ``--check``, which writes nothing and tells what differs::
 
-    tests/.venv/bin/python tests/describe.py [--check]
+    tests/.venv/bin/python tools/generate.py [--check]
 """
 
 import json
@@ -19,7 +19,8 @@ from typing import Any, Final
 from unittest import mock
 
 from functions_framework import create_app
-from standin import StandIn
+
+from deploy.fake_ddm import StandIn
 
 ROOT: Final = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
@@ -55,7 +56,7 @@ def main(arguments: list[str]) -> int:
     files["schemas/openapi-2.0.json"] = openapi_2(answers)
     stale = [name for name, document in files.items() if not _is_written(ROOT / name, document)]
     if "--check" in arguments:
-        print("\n".join(f"{name} is not what tests/describe.py writes" for name in stale) or "all as written")
+        print("\n".join(f"{name} is not what tools/generate.py writes" for name in stale) or "all as written")
         return 1 if stale else 0
     for name in stale:
         (ROOT / name).parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,8 @@ from uuid import UUID
 
 import pytest
 from conftest import EVENT, TOKEN, Answer, Function
-from standin import StandIn
+
+from deploy.fake_ddm import StandIn
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 ATTRIBUTES = {"specversion": "1.0", "id": "e-1", "source": "/scheduler", "type": "precheck.wanted"}
