@@ -16,7 +16,7 @@ from ddm_precheck.verdict import Verdict, judge
 
 try:
     _SETTINGS = settings.from_environment(os.environ)
-except settings.SettingError as error:
+except settings.SettingsError as error:
     sys.exit(f"ddm-precheck cannot start: {error}")
 _TRANSPORT = Transport(_SETTINGS.threads)
 _DDM = Client(_SETTINGS, _TRANSPORT)

@@ -1,71 +1,113 @@
-"""What the environment says, read once at the start."""
+"""The function's environment variables, read and checked once at the start."""
 
 import ipaddress
 import math
 import os
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
+AGENCY: Final = "agency"
+"""The value of DDM_TOKEN_SOURCE for the token of a FunctionGraph agency; any other value is the path of a file."""
+
+_DEFAULT_ENDPOINT: Final = "https://ddm.{region}.myhuaweicloud.com"
+_REGION_PLACEHOLDER: Final = "{region}"
 _REGION_PATTERN: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_REGION_LENGTH: Final = 32
-_REGION_FIELD: Final = "{region}"
-_MOST_SECONDS: Final = 3600
+_INSTANCE_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}/([A-Za-z0-9_-]{1,64}|\*)")
+_MAX_REGION_LENGTH: Final = 32
+_MAX_SECONDS: Final = 3600
+_MAX_CHECKS: Final = 1000
+_PROXY_VARIABLES: Final = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
+_CA_VARIABLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
-class SettingError(ValueError):
-    """A variable has a value that the function cannot work with; the message names it and never quotes the value."""
+class SettingsError(ValueError):
+    """The function cannot work with a variable's value. The message names the variable and never quotes the value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The function's settings.
 
-    ``endpoint`` is DDM's base URL without a closing slash, where ``{region}`` stands for the region; ``region`` is
-    the one of events that name none; ``timeout`` is in seconds; ``sink`` is the URL that summaries of delivered
-    events go to; ``threads`` is how many invocations the server lets this instance run at once.
+    - ``endpoint``: DDM's base URL without a trailing slash; ``{region}`` in it is replaced by the region.
+    - ``region``: the region of events that name none.
+    - ``timeout``: seconds for one request to DDM, with its retries.
+    - ``expected_checks``: the number of checks of events that name none.
+    - ``max_wait``: seconds that one invocation may wait for a verdict, whatever the event asks.
+    - ``token_source``: `AGENCY`, the absolute path of a file, or None where the platform has no token.
+    - ``allowed_instances``: what the platform's token may be used for, as ``project_id/instance_id`` or
+      ``project_id/*``.
+    - ``sink``: the URL that receives the summaries of event deliveries.
+    - ``ca_bundle``: file or folder of the certificate authorities to trust; None for those of ``certifi``.
+    - ``threads``: how many requests the server handles at the same time.
     """
 
     endpoint: str
     region: str | None
     timeout: float
+    expected_checks: int | None
+    max_wait: float
+    token_source: str | None
+    allowed_instances: frozenset[str]
     sink: str | None
+    ca_bundle: str | None
     threads: int
 
     @property
     def needs_region(self) -> bool:
-        """Whether the endpoint cannot be told without a region."""
-        return _REGION_FIELD in self.endpoint
+        """Whether the endpoint is incomplete without a region."""
+        return _REGION_PLACEHOLDER in self.endpoint
 
     def endpoint_in(self, region: str | None) -> str:
-        """Return DDM's base URL in the region, which may be None only where none is needed."""
-        return self.endpoint.replace(_REGION_FIELD, region) if region else self.endpoint
+        """Return DDM's base URL in the region. The region may be None only where `needs_region` is false."""
+        return self.endpoint.replace(_REGION_PLACEHOLDER, region) if region else self.endpoint
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
-    """Read the settings; an empty variable counts as one that is not set, but for THREADS: the server reads it, too.
+    """Read the settings from environment variables.
 
-    Raises SettingError for a value that is wrong.
+    An empty variable counts as unset, except THREADS, which the server reads as well.
+
+    Raises SettingsError for the first value that is wrong.
     """
+    _check_proxies(environment)
+    token_source, allowed_instances = _platform_token(environment)
     return Settings(
-        endpoint=_endpoint(environment.get("DDM_ENDPOINT") or "https://ddm.{region}.myhuaweicloud.com"),
+        endpoint=_endpoint(environment.get("DDM_ENDPOINT") or _DEFAULT_ENDPOINT),
         region=_region(environment.get("DDM_REGION")),
         timeout=_timeout(environment.get("DDM_TIMEOUT_SECONDS") or "10"),
+        expected_checks=_expected_checks(environment.get("DDM_EXPECTED_CHECKS")),
+        max_wait=_max_wait(environment.get("DDM_MAX_WAIT_SECONDS") or "40"),
+        token_source=token_source,
+        allowed_instances=allowed_instances,
         sink=_sink(environment.get("K_SINK")),
+        ca_bundle=_ca_bundle(environment),
         threads=_threads(environment.get("THREADS")),
     )
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether the host is a loopback address or ``localhost``."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _endpoint(value: str) -> str:
     url = _url("DDM_ENDPOINT", value)
     if url.scheme != "https" and not is_loopback(url.hostname or ""):
-        raise SettingError("DDM_ENDPOINT must start with https:// (http:// is for loopback addresses only)")
-    # The last label of the host is never the event's to choose, so no region can name a host of its own.
-    host_end = (url.hostname or "").rstrip(".").rpartition(".")[2]
-    if _REGION_FIELD in host_end or set("{}") & set(value.replace(_REGION_FIELD, "")):
-        raise SettingError("DDM_ENDPOINT may hold {region} and no other braces, and not in the last part of the host")
+        raise SettingsError("DDM_ENDPOINT must start with https:// (http:// is for loopback addresses only)")
+    # An event's region must not choose the last label of the host, or it could name a host of the caller's.
+    last_label = (url.hostname or "").rstrip(".").rpartition(".")[2]
+    if _REGION_PLACEHOLDER in last_label or set("{}") & set(value.replace(_REGION_PLACEHOLDER, "")):
+        raise SettingsError(
+            "DDM_ENDPOINT may contain {region} and no other braces, and not in the last label of the host"
+        )
     return value.rstrip("/")
 
 
@@ -77,42 +119,108 @@ def _sink(value: str | None) -> str | None:
 
 
 def _url(variable: str, value: str) -> SplitResult:
-    """Split a URL that requests can be sent to as it is."""
-    error = SettingError(f"{variable} must be an http or https URL with a host, without user, query or fragment")
+    """Split a URL to which requests can be sent without changing it."""
+    error = f"{variable} must be an http or https URL with a host, without user, query or fragment"
     try:
         url = urlsplit(value)
         usable = url.port != 0 and url.scheme in {"http", "https"} and bool(url.hostname)
-    except ValueError:  # a port or an IPv6 address that is none
-        raise error from None
+    except ValueError:  # an invalid port or IPv6 address
+        raise SettingsError(error) from None
     if not usable or not re.fullmatch(r"[!-~]+", value) or set(value) & set("@?#\\"):
-        raise error
+        raise SettingsError(error)
     return url
 
 
-def is_loopback(host: str) -> bool:
-    """Tell whether the host is this machine, by address or as ``localhost``."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _check_proxies(environment: Mapping[str, str]) -> None:
+    """Check the variables that requests reads, so that a typo stops the start and not every request."""
+    for variable in _PROXY_VARIABLES:
+        value = environment.get(variable)
+        if not value:
+            continue
+        try:
+            url = urlsplit(value if "://" in value else f"http://{value}")
+            usable = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
+        except ValueError:
+            usable = False
+        if not usable or not re.fullmatch(r"[!-~]+", value):
+            raise SettingsError(f"{variable} must be the http or https URL of a proxy, such as http://proxy:3128")
+
+
+def _ca_bundle(environment: Mapping[str, str]) -> str | None:
+    """Return the CA bundle in the variables that requests knows, in the order in which requests reads them."""
+    for variable in _CA_VARIABLES:
+        if value := environment.get(variable):
+            path = Path(value)
+            try:
+                ssl.create_default_context(
+                    cafile=None if path.is_dir() else value, capath=value if path.is_dir() else None
+                )
+            except (OSError, ValueError):  # ssl.SSLError is an OSError
+                raise SettingsError(f"{variable} must be a file or folder with CA certificates in PEM format") from None
+            return value
+    return None
 
 
 def _region(value: str | None) -> str | None:
     if not value:
         return None
-    if len(value) > _REGION_LENGTH or not _REGION_PATTERN.fullmatch(value):
-        raise SettingError("DDM_REGION must be a region such as cn-north-4")
+    if len(value) > _MAX_REGION_LENGTH or not _REGION_PATTERN.fullmatch(value):
+        raise SettingsError("DDM_REGION must be a region such as cn-north-4")
     return value
 
 
 def _timeout(value: str) -> float:
-    try:
-        seconds = float(value) if re.fullmatch(r"[0-9.eE+-]+", value) else math.nan
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds <= _MOST_SECONDS:
-        raise SettingError(f"DDM_TIMEOUT_SECONDS must be a number of seconds above 0 and at most {_MOST_SECONDS}")
+    seconds = _seconds(value)
+    if not 0 < seconds <= _MAX_SECONDS:
+        raise SettingsError(f"DDM_TIMEOUT_SECONDS must be a number of seconds above 0 and at most {_MAX_SECONDS}")
     return seconds
+
+
+def _max_wait(value: str) -> float:
+    seconds = _seconds(value)
+    if not 0 <= seconds <= _MAX_SECONDS:
+        raise SettingsError(f"DDM_MAX_WAIT_SECONDS must be a number of seconds from 0 to {_MAX_SECONDS}")
+    return seconds
+
+
+def _seconds(value: str) -> float:
+    """Parse a decimal number; NaN, which is in no range, for anything else."""
+    try:
+        return float(value) if re.fullmatch(r"[0-9.eE+-]+", value) else math.nan
+    except ValueError:
+        return math.nan
+
+
+def _expected_checks(value: str | None) -> int | None:
+    if not value:
+        return None
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", value) or int(value) > _MAX_CHECKS:
+        raise SettingsError(f"DDM_EXPECTED_CHECKS must be a whole number from 1 to {_MAX_CHECKS}")
+    return int(value)
+
+
+def _platform_token(environment: Mapping[str, str]) -> tuple[str | None, frozenset[str]]:
+    """Return where the platform's token comes from, and the instances for which it may be used."""
+    source, allowed = environment.get("DDM_TOKEN_SOURCE"), environment.get("DDM_ALLOWED_INSTANCES")
+    if not source and not allowed:
+        return None, frozenset()
+    if not allowed:
+        raise SettingsError(
+            "DDM_TOKEN_SOURCE needs DDM_ALLOWED_INSTANCES: the instances for which its token may be used"
+        )
+    if not source:
+        raise SettingsError(
+            "DDM_ALLOWED_INSTANCES needs DDM_TOKEN_SOURCE: where the token for its instances comes from"
+        )
+    if source != AGENCY and (not source.startswith("/") or "\0" in source):
+        raise SettingsError(f"DDM_TOKEN_SOURCE must be {AGENCY} or the absolute path of a file")
+    instances = allowed.split(",")
+    if not all(_INSTANCE_PATTERN.fullmatch(instance) for instance in instances):
+        raise SettingsError(
+            "DDM_ALLOWED_INSTANCES must be a list of project_id/instance_id or project_id/*,"
+            " separated by commas without spaces"
+        )
+    return source, frozenset(instances)
 
 
 def _threads(value: str | None) -> int:
@@ -120,5 +228,5 @@ def _threads(value: str | None) -> int:
     if value is None:
         return (os.cpu_count() or 1) * 4
     if not re.fullmatch(r"[1-9][0-9]{0,3}", value):
-        raise SettingError("THREADS must be a whole number from 1 to 9999")
+        raise SettingsError("THREADS must be a whole number from 1 to 9999")
     return int(value)

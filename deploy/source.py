@@ -27,7 +27,7 @@ def main(endpoints: list[str]) -> int:
     try:
         for endpoint in endpoints:
             settings.from_environment({"DDM_ENDPOINT": endpoint})
-    except settings.SettingError as error:
+    except settings.SettingsError as error:
         sys.stderr.write(f"deploy.sh: invalid value: --ddm-endpoint ({error})\n")
         return 2
     return 0

@@ -6,7 +6,7 @@ import pytest
 from conftest import EVENT
 from test_envelope import ATTRIBUTES, STRUCTURED, binary_headers, push
 
-from ddm_precheck.settings import SettingError, from_environment
+from ddm_precheck.settings import SettingsError, from_environment
 from deploy.fake_ddm import Reply, StandIn, check
 
 WITHOUT_TOKEN = {name: value for name, value in EVENT.items() if name != "token"}
@@ -107,6 +107,6 @@ URL = "must be an http or https URL with a host, without user, query or fragment
 )
 def test_setting(name, value, message):
     """What a variable must be."""
-    with pytest.raises(SettingError) as caught:
+    with pytest.raises(SettingsError) as caught:
         from_environment({name: value})
     assert str(caught.value) == f"{name} {message}"
