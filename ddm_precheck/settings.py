@@ -205,13 +205,9 @@ def _platform_token(environment: Mapping[str, str]) -> tuple[str | None, frozens
     if not source and not allowed:
         return None, frozenset()
     if not allowed:
-        raise SettingsError(
-            "DDM_TOKEN_SOURCE needs DDM_ALLOWED_INSTANCES: the instances for which its token may be used"
-        )
+        raise SettingsError("DDM_TOKEN_SOURCE needs DDM_ALLOWED_INSTANCES, the instances that its token is for")
     if not source:
-        raise SettingsError(
-            "DDM_ALLOWED_INSTANCES needs DDM_TOKEN_SOURCE: where the token for its instances comes from"
-        )
+        raise SettingsError("DDM_ALLOWED_INSTANCES needs DDM_TOKEN_SOURCE, the source of the token")
     if source != AGENCY and (not source.startswith("/") or "\0" in source):
         raise SettingsError(f"DDM_TOKEN_SOURCE must be {AGENCY} or the absolute path of a file")
     instances = allowed.split(",")

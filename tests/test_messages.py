@@ -98,7 +98,11 @@ URL = "must be an http or https URL with a host, without user, query or fragment
         ("DDM_ENDPOINT", "ddm", URL),
         ("DDM_ENDPOINT", "https://[", URL),
         ("DDM_ENDPOINT", "http://ddm", "must start with https:// (http:// is for loopback addresses only)"),
-        ("DDM_ENDPOINT", "https://{x}", "may hold {region} and no other braces, and not in the last part of the host"),
+        (
+            "DDM_ENDPOINT",
+            "https://{x}",
+            "may contain {region} and no other braces, and not in the last label of the host",
+        ),
         ("DDM_REGION", "?", "must be a region such as cn-north-4"),
         ("DDM_TIMEOUT_SECONDS", "0", "must be a number of seconds above 0 and at most 3600"),
         ("K_SINK", "sink", URL),
