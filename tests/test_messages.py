@@ -7,7 +7,8 @@ from conftest import EVENT
 from test_envelope import ATTRIBUTES, STRUCTURED, binary_headers, push
 
 from ddm_precheck.settings import SettingsError, from_environment
-from deploy.fake_ddm import FakeDDM, FakeResponse, check
+from deploy.fake_behaviours import FakeResponse, check
+from deploy.fake_ddm import FakeDDM
 
 WITHOUT_TOKEN = {name: value for name, value in EVENT.items() if name != "token"}
 MEMBERS = "project_id, instance_id, db_name, job_id, token, region, proceed_on_warn, expected_checks"

@@ -29,7 +29,8 @@ from helpers.fault_server import (
 from test_faults import BOMB, CHUNKED, ZIPPED
 
 from ddm_precheck.transport import Transport
-from deploy.fake_ddm import FakeDDM, check, results
+from deploy.fake_behaviours import check, results
+from deploy.fake_ddm import FakeDDM
 
 DOWN = whole(b'{"error_code": "APIGW.0201", "error_msg": "down"}', "503 Service Unavailable")
 GOOD = [send(whole()), silence]

@@ -14,7 +14,8 @@ import requests
 from conftest import EVENT, Served, served
 from helpers.fault_server import Peer, silence
 
-from deploy.fake_ddm import FakeDDM, FakeResponse, ReceivedRequest
+from deploy.fake_behaviours import FakeResponse, ReceivedRequest
+from deploy.fake_ddm import FakeDDM
 
 BODY = json.dumps(EVENT).encode()
 POST = b"POST / HTTP/1.1\r\nHost: function\r\n"

@@ -9,7 +9,8 @@ from email.utils import format_datetime, formatdate
 import pytest
 from conftest import EVENT, TOKEN, Function
 
-from deploy.fake_ddm import PRIMARY_KEYS, FakeDDM, FakeResponse, check, error, results
+from deploy.fake_behaviours import PRIMARY_KEYS, FakeResponse, check, error, results
+from deploy.fake_ddm import FakeDDM
 
 NOT_FOUND = ["DBS.300400", "DBS.300129", "DBS.300379"]
 UNAVAILABLE = ["DBS.300002", "DBS.300005", "DBS.200412", "DBS.300120", "DBS.300345", "DBS.300346"]

@@ -8,7 +8,8 @@ import pytest
 from conftest import TOKEN, Function, Served, served
 from helpers.fault_server import Peer, chunk, head, reset, send, whole
 
-from deploy.fake_ddm import FakeDDM, FakeResponse, check
+from deploy.fake_behaviours import FakeResponse, check
+from deploy.fake_ddm import FakeDDM
 
 QUOTED = TOKEN.encode()
 HEADERS = {

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import pytest
 from conftest import EVENT, Function
 
-from deploy.fake_ddm import FakeDDM, FakeResponse, check, results
+from deploy.fake_behaviours import FakeResponse, check, results
+from deploy.fake_ddm import FakeDDM
 
 # What DDM's documentation gives as the example answer: both checks succeeded, both have a suggestion.
 DOCUMENTED = {

@@ -37,7 +37,7 @@ from conftest import EVENT, ROOT, Served, clean_environment, served
 from flask import Request, Response
 from requests.adapters import HTTPAdapter
 
-from deploy.fake_ddm import BINLOG, PRIMARY_KEYS, TIME_ZONE
+from deploy.fake_behaviours import BINLOG, PRIMARY_KEYS, TIME_ZONE
 
 SIZES: Final = {2: 100, 20: 100, 1000: 20}
 """Number of checks in DDM's answer: how many requests make a sample."""
