@@ -26,7 +26,7 @@ from helpers.fault_server import (
     tunnel,
     whole,
 )
-from test_faults import BOMB, CHUNKED, ZIPPED
+from test_connection_faults import BOMB, CHUNKED, ZIPPED
 
 from ddm_precheck.transport import Transport
 from deploy.fake_ddm import StandIn, check, results
