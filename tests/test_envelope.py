@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from uuid import UUID
 
 import pytest
-from conftest import EVENT, TOKEN, Answer, Function
+from helpers.function import EVENT, TOKEN, Function, FunctionResponse
 
 from deploy.fake_ddm import FakeDDM
 
@@ -35,7 +35,7 @@ def binary_headers(**attributes: str) -> dict[str, str]:
     return {f"ce-{name}": value for name, value in (ATTRIBUTES | attributes).items()}
 
 
-def structured(function: Function, content_type: str = STRUCTURED, **members: object) -> Answer:
+def structured(function: Function, content_type: str = STRUCTURED, **members: object) -> FunctionResponse:
     """Send a structured CloudEvent."""
     return function.send(ATTRIBUTES | members, headers={"Content-Type": content_type})
 
@@ -116,17 +116,17 @@ def test_envelopes(function: Function, fake_ddm: FakeDDM, body, headers):
 )
 def test_bad_envelopes(function: Function, fake_ddm: FakeDDM, body, headers, pointers):
     """An envelope that is not whole, or not the only one, is refused; DDM is not called."""
-    answer = function.send(body, headers=headers)
-    assert (answer.status, answer.problem) == (400, "invalid-event")
-    assert pointers is None or answer.pointers == pointers
+    response = function.send(body, headers=headers)
+    assert (response.status, response.problem_code) == (400, "invalid-event")
+    assert pointers is None or response.pointers == pointers
     assert fake_ddm.requests == []
 
 
 def test_structured_reply(function: Function):
     """A structured event is answered with a structured one."""
-    answer = structured(function, data=EVENT | {"db_name": "fail"}, traceparent=TRACE)
-    assert answer.headers["Content-Type"] == STRUCTURED
-    reply = dict(answer.body)
+    response = structured(function, data=EVENT | {"db_name": "fail"}, traceparent=TRACE)
+    assert response.headers["Content-Type"] == STRUCTURED
+    reply = dict(response.body)
     data = reply.pop("data")
     assert reply == {
         "specversion": "1.0",
@@ -143,15 +143,15 @@ def test_structured_reply(function: Function):
 
 def test_binary_reply(function: Function):
     """A binary event is answered with a binary one."""
-    answer = function.send(EVENT | {"db_name": "warn"}, headers=binary_headers(traceparent=TRACE))
-    assert answer.headers["Content-Type"] == "application/json"
-    assert {name.lower(): value for name, value in answer.headers.items() if name.lower().startswith("ce-")} == {
+    response = function.send(EVENT | {"db_name": "warn"}, headers=binary_headers(traceparent=TRACE))
+    assert response.headers["Content-Type"] == "application/json"
+    assert {name.lower(): value for name, value in response.headers.items() if name.lower().startswith("ce-")} == {
         "ce-specversion": "1.0",
         "ce-id": "e-1",
         "ce-source": "ddm-precheck",
         "ce-type": "ddm.precheck.verdict.v1",
         "ce-subject": EVENT["job_id"],
-        "ce-time": answer.body["checked_at"],
+        "ce-time": response.body["checked_at"],
         "ce-verdict": "WARN",
         "ce-traceparent": TRACE,
     }
@@ -160,9 +160,9 @@ def test_binary_reply(function: Function):
 def test_plain_reply(function: Function):
     """A plain call and a push are answered with the summary alone."""
     for body in (EVENT, push(EVENT)):
-        answer = function.send(body, headers={"traceparent": TRACE})
-        assert answer.headers["Content-Type"] == "application/json"
-        assert not [name for name, _ in answer.headers.items() if name.lower().startswith("ce-")]
+        response = function.send(body, headers={"traceparent": TRACE})
+        assert response.headers["Content-Type"] == "application/json"
+        assert not [name for name, _ in response.headers.items() if name.lower().startswith("ce-")]
 
 
 @pytest.mark.parametrize(
@@ -185,8 +185,8 @@ def test_id_in_header(function: Function, value, identity):
 def test_all_quoted(function: Function):
     """All attributes may be quoted."""
     headers = {name: f'"{value}"' for name, value in binary_headers(traceparent=TRACE).items()}
-    answer = function.send(EVENT, headers=headers)
-    assert (answer.summary["verdict"], answer.headers["ce-traceparent"]) == ("PASS", TRACE)
+    response = function.send(EVENT, headers=headers)
+    assert (response.summary["verdict"], response.headers["ce-traceparent"]) == ("PASS", TRACE)
 
 
 @pytest.mark.parametrize(
@@ -202,8 +202,8 @@ def test_all_quoted(function: Function):
 )
 def test_traceparent(function: Function, headers, members, carried):
     """The trace context is carried on, if it is one."""
-    answer = function.send(ATTRIBUTES | members | {"data": EVENT}, headers=headers)
-    assert answer.body.get("traceparent") == carried
+    response = function.send(ATTRIBUTES | members | {"data": EVENT}, headers=headers)
+    assert response.body.get("traceparent") == carried
 
 
 @pytest.mark.parametrize(
@@ -215,12 +215,12 @@ def test_id_comes_back(function: Function, identity):
     """The id comes back as it was, also where a header has to carry it."""
     assert structured(function, id=identity, data=EVENT).body["id"] == identity
     quoted = "".join(f"%{byte:02X}" for byte in identity.encode())
-    answer = function.send(EVENT, headers=binary_headers(id=quoted))
-    assert unquote(answer.headers["ce-id"]) == identity
-    assert answer.headers["ce-id"].isascii()
-    assert answer.headers["ce-id"].isprintable()
-    assert " " not in answer.headers["ce-id"]
-    assert "X-Evil" not in answer.headers
+    response = function.send(EVENT, headers=binary_headers(id=quoted))
+    assert unquote(response.headers["ce-id"]) == identity
+    assert response.headers["ce-id"].isascii()
+    assert response.headers["ce-id"].isprintable()
+    assert " " not in response.headers["ce-id"]
+    assert "X-Evil" not in response.headers
 
 
 def test_id_with_the_token(function: Function):
@@ -246,19 +246,19 @@ def test_id_with_half_a_character(function: Function):
 def test_pending_is_redelivered(function: Function, body, headers):
     """A broker cannot ask again, so it is told to deliver again."""
     for _ in range(2):
-        answer = function.send(body, headers=headers)
-        assert (answer.status, answer.problem, answer.headers["Retry-After"]) == (503, "pending", "10")
-        assert (answer.body["verdict"], answer.body["can_proceed"]) == ("PENDING", False)
-        assert answer.log["severity"] == "INFO"
-        assert answer.body["upstream"]["status"] == 200
+        response = function.send(body, headers=headers)
+        assert (response.status, response.problem_code, response.headers["Retry-After"]) == (503, "pending", "10")
+        assert (response.body["verdict"], response.body["can_proceed"]) == ("PENDING", False)
+        assert response.log_entry["severity"] == "INFO"
+        assert response.body["upstream"]["status"] == 200
     assert function.send(body, headers=headers).summary["verdict"] == "PASS"
 
 
 @pytest.mark.parametrize(("db_name", "status"), [("unauthorized", 401), ("throttled", 429), ("broken", 502)])
 def test_problems_keep_their_status(function: Function, db_name, status):
     """A broker gets the true status, and the problem as everybody gets it."""
-    answer = structured(function, data=EVENT | {"db_name": db_name})
-    assert (answer.status, answer.headers["Content-Type"]) == (status, "application/json")
+    response = structured(function, data=EVENT | {"db_name": db_name})
+    assert (response.status, response.headers["Content-Type"]) == (status, "application/json")
 
 
 @pytest.mark.parametrize("headers", [{}, binary_headers()], ids=["structured", "binary"])
@@ -271,7 +271,7 @@ def test_token_in_header(function: Function, fake_ddm: FakeDDM, headers):
 
 
 class Sink(ThreadingHTTPServer):
-    """A sink that keeps what it got and answers as it is told; status 0 hangs."""
+    """A sink that keeps what it got and responses as it is told; status 0 hangs."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _SinkHandler)
@@ -328,8 +328,8 @@ def sink() -> Iterator[Sink]:
 def test_sink_takes_it(start, sink: Sink, body, headers, identity, status):
     """The summary of a delivered event goes to the sink, and the delivery is done when the sink has it."""
     sink.status = status
-    answer = start(K_SINK=sink.url).send(body, headers={"traceparent": TRACE} | headers)
-    assert (answer.status, answer.text, answer.log["verdict"]) == (202, "", "PASS")
+    response = start(K_SINK=sink.url).send(body, headers={"traceparent": TRACE} | headers)
+    assert (response.status, response.text, response.log_entry["verdict"]) == (202, "", "PASS")
     ((got, summary),) = sink.got
     assert got["content-type"] == "application/json"
     expected = {
@@ -358,10 +358,10 @@ def test_sink_says_something(start, sink: Sink, body):
 def test_sink_refuses(start, sink: Sink, status):
     """A sink that does not take it, or that wants it elsewhere, makes the broker deliver again."""
     sink.status = status
-    answer = structured(start(K_SINK=sink.url), data=EVENT)
-    assert (answer.status, answer.problem, answer.headers["Retry-After"]) == (502, "sink-unavailable", "10")
-    assert answer.body["message"] == f"The sink did not take the event: it answered {status}"
-    assert (answer.body["upstream"]["status"], answer.log["upstream"]["attempts"]) == (200, 1)
+    response = structured(start(K_SINK=sink.url), data=EVENT)
+    assert (response.status, response.problem_code, response.headers["Retry-After"]) == (502, "sink-unavailable", "10")
+    assert response.body["message"] == f"The sink did not take the event: it answered {status}"
+    assert (response.body["upstream"]["status"], response.log_entry["upstream"]["attempts"]) == (200, 1)
     assert len(sink.got) == 1
 
 
@@ -370,8 +370,8 @@ def test_sink_is_down(start, sink: Sink):
     url = sink.url
     sink.shutdown()
     sink.server_close()
-    answer = structured(start(K_SINK=url), data=EVENT)
-    assert (answer.problem, answer.body["upstream"]["status"]) == ("sink-unavailable", 200)
+    response = structured(start(K_SINK=url), data=EVENT)
+    assert (response.problem_code, response.body["upstream"]["status"]) == ("sink-unavailable", 200)
 
 
 def test_sink_hangs(start, sink: Sink, monkeypatch):
@@ -379,17 +379,17 @@ def test_sink_hangs(start, sink: Sink, monkeypatch):
     sink.status = 0
     monkeypatch.setattr("ddm_precheck.sink.TIMEOUT_SECONDS", 0.3)
     begun = time.monotonic()
-    assert structured(start(K_SINK=sink.url), data=EVENT).problem == "sink-unavailable"
+    assert structured(start(K_SINK=sink.url), data=EVENT).problem_code == "sink-unavailable"
     assert time.monotonic() - begun < 1
 
 
 def test_sink_and_plain_call(start, sink: Sink):
     """A plain call never touches the sink."""
-    assert start(K_SINK=sink.url).ask().summary["verdict"] == "PASS"
+    assert start(K_SINK=sink.url).send_event().summary["verdict"] == "PASS"
     assert sink.got == []
 
 
 def test_sink_and_pending(start, sink: Sink):
     """Nothing goes to the sink before there is a verdict."""
-    assert structured(start(K_SINK=sink.url), data=EVENT | {"db_name": "pending"}).problem == "pending"
+    assert structured(start(K_SINK=sink.url), data=EVENT | {"db_name": "pending"}).problem_code == "pending"
     assert sink.got == []

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import EVENT, TOKEN, Answer, Function, Served
+from helpers.function import EVENT, TOKEN, Function, FunctionResponse, ServedFunction
 
 from deploy.fake_ddm import FakeDDM
 
@@ -55,8 +55,8 @@ def test_bad_member(function: Function, fake_ddm: FakeDDM, name, value):
     event = EVENT | {name: value}
     if value is MISSING:
         del event[name]
-    answer = function.send(json.dumps(event).encode() if value != 1e400 else _huge_number(event))
-    assert (answer.status, answer.problem, answer.pointers) == (400, "invalid-event", [f"/{name}"])
+    response = function.send(json.dumps(event).encode() if value != 1e400 else _huge_number(event))
+    assert (response.status, response.problem_code, response.pointers) == (400, "invalid-event", [f"/{name}"])
     assert fake_ddm.requests == []
 
 
@@ -96,10 +96,10 @@ def _huge_number(event: dict) -> bytes:
 )
 def test_bad_body(function: Function, fake_ddm: FakeDDM, body, pointers):
     """A body that is no JSON object to be trusted is refused, and the function lives on."""
-    answer = function.send(body)
-    assert (answer.status, answer.problem, answer.pointers) == (400, "invalid-event", pointers)
+    response = function.send(body)
+    assert (response.status, response.problem_code, response.pointers) == (400, "invalid-event", pointers)
     assert fake_ddm.requests == []
-    assert function.ask().summary["verdict"] == "PASS"
+    assert function.send_event().summary["verdict"] == "PASS"
 
 
 @pytest.mark.parametrize(
@@ -115,9 +115,9 @@ def test_bad_body(function: Function, fake_ddm: FakeDDM, body, pointers):
 )
 def test_unknown_member(function: Function, fake_ddm: FakeDDM, members, pointers):
     """A member that is not known is refused; it is named only where it looks like a name."""
-    answer = function.send(EVENT | members)
-    assert (answer.problem, answer.pointers) == ("invalid-event", pointers)
-    assert "known are project_id" in answer.body["errors"][0]["detail"]
+    response = function.send(EVENT | members)
+    assert (response.problem_code, response.pointers) == ("invalid-event", pointers)
+    assert "known are project_id" in response.body["errors"][0]["detail"]
     assert fake_ddm.requests == []
 
 
@@ -126,43 +126,44 @@ def test_body_shorter_than_announced(start, fake_ddm: FakeDDM):
     function = start()
     # As gunicorn gives it: the stream ends by itself, wherever that is.
     announced = {"CONTENT_LENGTH": "5000", "wsgi.input_terminated": True}
-    response = function._client.post("/", data=json.dumps(EVENT), environ_overrides=announced)
-    answer = Answer(response.status_code, response.headers, response.text, function.logged()).check(TOKEN)
-    assert (answer.problem, answer.pointers, fake_ddm.requests) == ("invalid-event", [""], [])
+    received = function.client.post("/", data=json.dumps(EVENT), environ_overrides=announced)
+    log_lines = function.new_log_lines()
+    response = FunctionResponse(received.status_code, received.headers, received.text, log_lines).validate(TOKEN)
+    assert (response.problem_code, response.pointers, fake_ddm.requests) == ("invalid-event", [""], [])
 
 
 def test_most_errors(start):
     """However much is wrong, twenty errors are told."""
     function = start(DDM_ENDPOINT="https://ddm.{region}.example.invalid", DDM_REGION=None)
     event = {name: value for name, value in EVENT.items() if name != "token"} | {f"m{n}": 1 for n in range(25)}
-    answer = function.send(event)
-    assert answer.pointers == [f"/m{n}" for n in range(20)]
+    response = function.send(event)
+    assert response.pointers == [f"/m{n}" for n in range(20)]
 
 
 def test_long_unknown_member(function: Function):
     """A long name may be a token in the wrong place, so it is not told."""
     event = {name: value for name, value in EVENT.items() if name != "token"} | {"MIISECRETTOKEN01234": 1}
-    answer = function.send(event)
-    assert "MIISECRET" not in answer.text
+    response = function.send(event)
+    assert "MIISECRET" not in response.text
 
 
 def test_unknown_member_named_as_the_token(function: Function):
     """A member that looks like a name but is the token is not named."""
-    answer = function.send(EVENT | {"token": "secret-token-1", "x_secret-token-1": 1})
-    assert answer.pointers == [""]
+    response = function.send(EVENT | {"token": "secret-token-1", "x_secret-token-1": 1})
+    assert response.pointers == [""]
 
 
 @pytest.mark.parametrize("name", IDS)
 def test_token_in_an_id(function: Function, fake_ddm: FakeDDM, name):
     """A token that stands in an ID would be told on with it."""
-    answer = function.send(EVENT | {name: "x" + "secret00", "token": "secret00"})
-    assert (answer.problem, answer.pointers, fake_ddm.requests) == ("invalid-event", ["/token"], [])
+    response = function.send(EVENT | {name: "x" + "secret00", "token": "secret00"})
+    assert (response.problem_code, response.pointers, fake_ddm.requests) == ("invalid-event", ["/token"], [])
 
 
 def test_token_in_the_region(function: Function, fake_ddm: FakeDDM):
     """The same goes for the region."""
-    answer = function.send(EVENT | {"region": "xsecret00", "token": "secret00"})
-    assert (answer.problem, answer.pointers, fake_ddm.requests) == ("invalid-event", ["/token"], [])
+    response = function.send(EVENT | {"region": "xsecret00", "token": "secret00"})
+    assert (response.problem_code, response.pointers, fake_ddm.requests) == ("invalid-event", ["/token"], [])
 
 
 @pytest.mark.parametrize(
@@ -183,8 +184,8 @@ def test_message_says_what_the_event_is_instead(function: Function, body, kind):
 
 def test_message_says_how_many(function: Function):
     """The message names the first fault and says how many more there are."""
-    answer = function.send(EVENT | {"db_name": 1, "job_id": 2})
-    assert answer.body["message"] == "/db_name must be of type string (and 1 more, see errors)"
+    response = function.send(EVENT | {"db_name": 1, "job_id": 2})
+    assert response.body["message"] == "/db_name must be of type string (and 1 more, see errors)"
 
 
 @pytest.mark.parametrize(
@@ -192,7 +193,7 @@ def test_message_says_how_many(function: Function):
 )
 def test_any_content_type(function: Function, body_type):
     """Whatever the sender calls the body, it is the event."""
-    assert function.ask(headers={"Content-Type": body_type}).summary["verdict"] == "PASS"
+    assert function.send_event(headers={"Content-Type": body_type}).summary["verdict"] == "PASS"
 
 
 def test_byte_order_mark(function: Function):
@@ -214,8 +215,8 @@ def test_token_of_event_or_header(function: Function, fake_ddm: FakeDDM, own, he
     event = EVENT | {"token": own}
     if own is None:
         del event["token"]
-    answer = function.send(event, headers={"X-Auth-Token": header} if header else {})
-    assert answer.summary["verdict"] == "PASS"
+    response = function.send(event, headers={"X-Auth-Token": header} if header else {})
+    assert response.summary["verdict"] == "PASS"
     assert [call.token for call in fake_ddm.requests] == [sent]
 
 
@@ -223,24 +224,24 @@ def test_token_of_event_or_header(function: Function, fake_ddm: FakeDDM, own, he
 def test_bad_token_in_header(function: Function, fake_ddm: FakeDDM, header):
     """A token that no header can carry is refused by its rule."""
     event = {name: value for name, value in EVENT.items() if name != "token"}
-    answer = function.send(event, headers={"X-Auth-Token": header})
-    assert (answer.problem, answer.pointers, fake_ddm.requests) == ("invalid-event", ["/token"], [])
-    assert header not in answer.text
+    response = function.send(event, headers={"X-Auth-Token": header})
+    assert (response.problem_code, response.pointers, fake_ddm.requests) == ("invalid-event", ["/token"], [])
+    assert header not in response.text
 
 
 def test_empty_header_is_no_token(function: Function):
     """An empty header counts as none, and the problem says where a token may be."""
     event = {name: value for name, value in EVENT.items() if name != "token"}
-    answer = function.send(event, headers={"X-Auth-Token": ""})
-    assert answer.body["message"] == "/token is required, here or as the header X-Auth-Token"
+    response = function.send(event, headers={"X-Auth-Token": ""})
+    assert response.body["message"] == "/token is required, here or as the header X-Auth-Token"
 
 
 def test_longest_values(function: Function, fake_ddm: FakeDDM):
     """The longest IDs that the rules allow reach DDM as they are, and so does a token as long as the stand-in reads."""
     longest = {name: "a" * most for name, most in LONGEST.items()} | {"token": "!~" * 32700}
     fake_ddm.behaviours[longest["db_name"]] = fake_ddm.behaviours["pass"]
-    answer = function.send(longest)
-    assert answer.summary["verdict"] == "PASS"
+    response = function.send(longest)
+    assert response.summary["verdict"] == "PASS"
     (call,) = fake_ddm.requests
     assert {name: getattr(call, name) for name in (*IDS, "token")} == {name: longest[name] for name in (*IDS, "token")}
 
@@ -248,31 +249,31 @@ def test_longest_values(function: Function, fake_ddm: FakeDDM):
 def test_region_needed(start, fake_ddm: FakeDDM):
     """Where the endpoint has the region in it and no default is set, the event has to name one."""
     function = start(DDM_ENDPOINT="https://ddm.{region}.example.invalid", DDM_REGION=None)
-    answer = function.ask()
-    assert (answer.problem, answer.pointers) == ("invalid-event", ["/region"])
-    assert answer.body["message"] == "/region is required, since the function has no DDM_REGION"
+    response = function.send_event()
+    assert (response.problem_code, response.pointers) == ("invalid-event", ["/region"])
+    assert response.body["message"] == "/region is required, since the function has no DDM_REGION"
 
 
 def test_region_not_needed(start):
     """Where the endpoint needs no region, the summary has none."""
-    assert start(DDM_REGION=None).ask().summary["region"] is None
+    assert start(DDM_REGION=None).send_event().summary["region"] is None
 
 
 @pytest.mark.parametrize("size", [256 * 1024, 256 * 1024 + 1, 40 * 1024 * 1024], ids=["most", "one over", "far over"])
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
-def test_size_over_sockets(served_function: Served, fake_ddm: FakeDDM, size, chunked):
-    """Bodies over 256 KiB are too large, however they are sent; their sender gets to read the answer."""
+def test_size_over_sockets(served_function: ServedFunction, fake_ddm: FakeDDM, size, chunked):
+    """Bodies over 256 KiB are too large, however they are sent; their sender gets to read the response."""
     text = json.dumps(EVENT).encode()
     body = text + b" " * (size - len(text))
-    served_function.logged()
+    served_function.new_log_lines()
     pieces = (body[start : start + 65536] for start in range(0, size, 65536))
     try:
-        answer = served_function.exchange("POST", pieces if chunked else body, {})
+        response = served_function.exchange("POST", pieces if chunked else body, {})
     except OSError:
         assert size > 32 * 1024 * 1024  # past this, nobody waits for the rest
         return
-    assert (answer.status, len(fake_ddm.requests)) == ((200, 1) if size == 256 * 1024 else (413, 0))
-    assert size == 256 * 1024 or answer.problem == "event-too-large"
+    assert (response.status, len(fake_ddm.requests)) == ((200, 1) if size == 256 * 1024 else (413, 0))
+    assert size == 256 * 1024 or response.problem_code == "event-too-large"
 
 
 @pytest.mark.parametrize(("size", "status"), [(256 * 1024, 200), (256 * 1024 + 1, 413), (40 * 1024 * 1024, 413)])
@@ -298,7 +299,7 @@ def test_endless_body(start, method):
     """A body without an end is read up to 32 MiB and no further, whether an event may be in it or not."""
     body = Endless()
     stream = {"wsgi.input": body, "wsgi.input_terminated": True}
-    response = start()._client.open("/", method=method, environ_overrides=stream)
+    response = start().client.open("/", method=method, environ_overrides=stream)
     assert response.status_code == (413 if method == "POST" else 405)
     assert body.given == 32 * 1024 * 1024
 
@@ -307,7 +308,7 @@ def test_half_a_body(start, fake_ddm: FakeDDM):
     """A body that ends before the length that was announced is refused, even where it is whole JSON."""
     body = json.dumps(EVENT).encode()
     longer = {"CONTENT_LENGTH": str(len(body) + 1)}
-    response = start()._client.post("/", data=body, environ_overrides=longer)
+    response = start().client.post("/", data=body, environ_overrides=longer)
     assert (response.status_code, response.json["code"]) == (400, "invalid-event")
     assert response.json["message"] == "the event ended before it was whole; send it again"
     assert fake_ddm.requests == []
@@ -316,14 +317,18 @@ def test_half_a_body(start, fake_ddm: FakeDDM):
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "PROPFIND"])
 def test_other_methods(function: Function, method):
     """Only POST asks."""
-    answer = function.send(EVENT, method=method)
-    assert (answer.status, answer.problem, answer.headers["Allow"]) == (405, "method-not-allowed", "POST, OPTIONS")
-    assert answer.body["message"] == "Send the event with POST"
+    response = function.send(EVENT, method=method)
+    assert (response.status, response.problem_code, response.headers["Allow"]) == (
+        405,
+        "method-not-allowed",
+        "POST, OPTIONS",
+    )
+    assert response.body["message"] == "Send the event with POST"
 
 
 def test_options(function: Function):
     """OPTIONS tells what is allowed."""
-    answer = function.send(b"", method="OPTIONS")
-    assert (answer.status, answer.headers["Allow"], answer.text) == (204, "POST, OPTIONS", "")
-    assert "Content-Type" not in answer.headers
-    assert (answer.log["message"], answer.log["verdict"]) == ("Told what is allowed", None)
+    response = function.send(b"", method="OPTIONS")
+    assert (response.status, response.headers["Allow"], response.text) == (204, "POST, OPTIONS", "")
+    assert "Content-Type" not in response.headers
+    assert (response.log_entry["message"], response.log_entry["verdict"]) == ("Told what is allowed", None)

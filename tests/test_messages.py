@@ -3,13 +3,13 @@
 import base64
 
 import pytest
-from conftest import EVENT
+from helpers.function import EVENT
 from test_envelope import ATTRIBUTES, STRUCTURED, binary_headers, push
 
 from ddm_precheck.settings import SettingsError, from_environment
 from deploy.fake_ddm import FakeDDM, FakeResponse, check
 
-WITHOUT_TOKEN = {name: value for name, value in EVENT.items() if name != "token"}
+EVENT_WITHOUT_TOKEN = {name: value for name, value in EVENT.items() if name != "token"}
 MEMBERS = "project_id, instance_id, db_name, job_id, token, region, proceed_on_warn, expected_checks"
 NOT_JSON = "the request's body is not JSON that can be trusted: "
 
@@ -26,8 +26,8 @@ NOT_JSON = "the request's body is not JSON that can be trusted: "
         (b'{"a": 1, "a": 1}', {}, f"{NOT_JSON}an object names a member twice"),
         (b"NaN", {}, f"{NOT_JSON}NaN is not JSON"),
         (b"-Infinity", {}, f"{NOT_JSON}-Infinity is not JSON"),
-        (WITHOUT_TOKEN, {}, "/token is required, here or as the header X-Auth-Token"),
-        ({"token": "t"} | WITHOUT_TOKEN | {"job_id": None}, {}, "/job_id must be of type string"),
+        (EVENT_WITHOUT_TOKEN, {}, "/token is required, here or as the header X-Auth-Token"),
+        ({"token": "t"} | EVENT_WITHOUT_TOKEN | {"job_id": None}, {}, "/job_id must be of type string"),
         ({"token": "t"}, {}, "/project_id is required (and 3 more, see errors)"),
         (EVENT | {"dbName": "a"}, {}, f"/dbName is not a member; known are {MEMBERS}"),
         (EVENT | {"a_name_of_17_char": 1}, {}, f"the event has a member that is not known; known are {MEMBERS}"),
@@ -86,7 +86,7 @@ def test_event(start, body, headers, message):
 def test_answer_of_ddm(start, fake_ddm: FakeDDM, reply, message):
     """Why DDM's answer is not taken."""
     fake_ddm.behaviours["doubt"] = lambda _: reply
-    assert start().ask("doubt").body["message"] == message
+    assert start().send_event("doubt").body["message"] == message
 
 
 URL = "must be an http or https URL with a host, without user, query or fragment"

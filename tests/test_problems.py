@@ -1,4 +1,4 @@
-"""The problems: section 5 of the contract, as far as a whole answer of DDM's makes them."""
+"""The problems: section 5 of the contract, as far as a whole response of DDM's makes them."""
 
 import gzip
 import json
@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, formatdate
 
 import pytest
-from conftest import EVENT, TOKEN, Function
+from helpers.function import EVENT, TOKEN, Function
 
 from deploy.fake_ddm import PRIMARY_KEYS, FakeDDM, FakeResponse, check, error, results
 
@@ -36,14 +36,14 @@ UNAVAILABLE = ["DBS.300002", "DBS.300005", "DBS.200412", "DBS.300120", "DBS.3003
 def test_refusals(function: Function, fake_ddm: FakeDDM, ddm, code, status, seconds):
     """DDM's refusals are told apart by its code and status, and are asked for once."""
     fake_ddm.behaviours["refusal"] = ddm
-    answer = function.ask("refusal")
-    assert (answer.problem, answer.status, answer.body["retry_after_seconds"]) == (code, status, seconds)
+    response = function.send_event("refusal")
+    assert (response.problem_code, response.status, response.body["retry_after_seconds"]) == (code, status, seconds)
     said = ddm(None)
-    assert answer.body["upstream"] == {
+    assert response.body["upstream"] == {
         "status": said.status,
         "error_code": said.body["error_code"],
         "error_msg": said.body["error_msg"],
-        "request_id": answer.log["upstream"]["request_id"],
+        "request_id": response.log_entry["upstream"]["request_id"],
     }
     assert len(fake_ddm.requests) == 1
 
@@ -65,16 +65,16 @@ def test_refusals(function: Function, fake_ddm: FakeDDM, ddm, code, status, seco
 )
 def test_message_says_what_to_do(function: Function, db_name, message):
     """The message says what DDM said and, where the caller can do something, what."""
-    assert function.ask(db_name).body["message"] == message
+    assert function.send_event(db_name).body["message"] == message
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])
 def test_gateway_failures_are_tried_again(function: Function, fake_ddm: FakeDDM, status):
     """A gateway's 502, 503 and 504 are tried three times in all."""
     fake_ddm.behaviours["gateway"] = error(status, "APIGW.0201", "Backend unavailable.")
-    answer = function.ask("gateway")
-    assert (answer.problem, answer.body["upstream"]["status"]) == ("upstream-unavailable", status)
-    assert (len(fake_ddm.requests), answer.log["upstream"]["attempts"]) == (3, 3)
+    response = function.send_event("gateway")
+    assert (response.problem_code, response.body["upstream"]["status"]) == ("upstream-unavailable", status)
+    assert (len(fake_ddm.requests), response.log_entry["upstream"]["attempts"]) == (3, 3)
 
 
 def test_pauses_between_attempts(start, monkeypatch):
@@ -83,7 +83,7 @@ def test_pauses_between_attempts(start, monkeypatch):
     monkeypatch.setattr("ddm_precheck.ddm.sleep", pauses.append)
     function = start()
     for _ in range(20):
-        function.ask("down")
+        function.send_event("down")
     first, second = pauses[::2], pauses[1::2]
     assert len(first) == len(second) == 20
     assert 0.1 <= min(first) < max(first) <= 0.2 <= min(second) < max(second) <= 0.4
@@ -91,7 +91,7 @@ def test_pauses_between_attempts(start, monkeypatch):
 
 def test_success_at_the_third_attempt(function: Function, fake_ddm: FakeDDM):
     """Two failures that pass leave a summary that says how often DDM was asked."""
-    assert function.ask("down_twice").summary["upstream"]["attempts"] == 3
+    assert function.send_event("down_twice").summary["upstream"]["attempts"] == 3
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_success_at_the_third_attempt(function: Function, fake_ddm: FakeDDM):
 def test_retry_after(function: Function, fake_ddm: FakeDDM, value, seconds):
     """DDM's Retry-After is passed on where it makes sense."""
     fake_ddm.behaviours["wait"] = error(429, "APIGW.0308", "x", Retry_After=value())
-    assert function.ask("wait").body["retry_after_seconds"] in seconds
+    assert function.send_event("wait").body["retry_after_seconds"] in seconds
 
 
 @pytest.mark.parametrize(
@@ -148,9 +148,9 @@ def test_retry_after(function: Function, fake_ddm: FakeDDM, value, seconds):
 def test_shapes_of_error_bodies(function: Function, fake_ddm: FakeDDM, body, code, message):
     """Each shape that DDM, its gateway and IAM use is read; anything else says nothing."""
     fake_ddm.behaviours["shape"] = lambda _: FakeResponse(401, body)
-    answer = function.ask("shape")
-    upstream = answer.body["upstream"]
-    assert (answer.problem, upstream["error_code"], upstream["error_msg"]) == ("unauthorized", code, message)
+    response = function.send_event("shape")
+    upstream = response.body["upstream"]
+    assert (response.problem_code, upstream["error_code"], upstream["error_msg"]) == ("unauthorized", code, message)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_request_id(function: Function, fake_ddm: FakeDDM, header, member, reque
     """The request's ID is taken from the header or the body, if it looks like one."""
     body = {"error_code": "x"} | ({"request_id": member} if member else {})
     fake_ddm.behaviours["request_id"] = lambda _: FakeResponse(403, body, {"X-Request-Id": header or ""})
-    assert function.ask("request_id").body["upstream"]["request_id"] == request_id
+    assert function.send_event("request_id").body["upstream"]["request_id"] == request_id
 
 
 JOB = EVENT["job_id"]
@@ -237,35 +237,35 @@ TWENTY = [f"/pre_check_results/{number}/{name}" for number in range(10) for name
     ],
 )
 def test_answers_that_cannot_be_trusted(function: Function, fake_ddm: FakeDDM, reply, pointers):
-    """What is not exactly an answer to the question is no verdict, and it is asked for once."""
+    """What is not exactly an response to the question is no verdict, and it is asked for once."""
     fake_ddm.behaviours["doubt"] = lambda _: reply
-    answer = function.ask("doubt")
-    assert (answer.status, answer.problem, answer.pointers) == (502, "upstream-contract", pointers)
-    assert answer.body["upstream"]["status"] == reply.status
+    response = function.send_event("doubt")
+    assert (response.status, response.problem_code, response.pointers) == (502, "upstream-contract", pointers)
+    assert response.body["upstream"]["status"] == reply.status
     assert len(fake_ddm.requests) == 1
 
 
 def test_answer_without_job_id(function: Function, fake_ddm: FakeDDM):
     """DDM's documentation does not promise the job's ID; where it is missing there is nothing to compare."""
     fake_ddm.behaviours["bare"] = lambda _: FakeResponse(200, {"pre_check_results": CHECKS})
-    assert function.ask("bare").summary["verdict"] == "PASS"
+    assert function.send_event("bare").summary["verdict"] == "PASS"
 
 
 @pytest.mark.parametrize("zipped", [False, True], ids=["plain", "gzip"])
 @pytest.mark.parametrize(("size", "status"), [(4 * 1024 * 1024, 200), (4 * 1024 * 1024 + 1, 502)], ids=["most", "over"])
 def test_size_of_the_answer(function: Function, fake_ddm: FakeDDM, size, status, zipped):
-    """An answer of more than 4 MiB is not read on."""
+    """An response of more than 4 MiB is not read on."""
     text = json.dumps({"pre_check_results": CHECKS}).encode()
     body = text + b" " * (size - len(text))
     reply = FakeResponse(200, gzip.compress(body), {"Content-Encoding": "gzip"}) if zipped else FakeResponse(200, body)
     fake_ddm.behaviours["large"] = lambda _: reply
-    assert function.ask("large").status == status
+    assert function.send_event("large").status == status
 
 
 def test_hardly_any_time(start, fake_ddm: FakeDDM):
     """A timeout too short for anything is a timeout, whatever it meets first."""
     function = start(DDM_TIMEOUT_SECONDS="0.001")
-    assert {function.ask("slow").problem for _ in range(50)} == {"upstream-timeout"}
+    assert {function.send_event("slow").problem_code for _ in range(50)} == {"upstream-timeout"}
 
 
 @pytest.mark.parametrize(
@@ -279,9 +279,9 @@ def test_hardly_any_time(start, fake_ddm: FakeDDM):
 )
 def test_problem_json_where_asked_for(function: Function, accept):
     """Who names application/problem+json gets it."""
-    assert function.ask("fail", headers={"Accept": accept}).headers["Content-Type"] == "application/json"
-    answer = function.send(b"", headers={"Accept": accept})
-    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert function.send_event("fail", headers={"Accept": accept}).headers["Content-Type"] == "application/json"
+    response = function.send(b"", headers={"Accept": accept})
+    assert response.headers["Content-Type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize("accept", ["*/*", "application/*", "application/problem+json;q=0", "", ";;,q=x"])
@@ -294,53 +294,53 @@ def test_no_connection(start):
     """Nobody listens: that is DDM's absence, after three attempts."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        answer = start(DDM_ENDPOINT=f"http://127.0.0.1:{free.getsockname()[1]}").ask()
-    assert (answer.status, answer.problem, answer.body["upstream"]) == (502, "upstream-unavailable", None)
-    assert answer.body["message"] == "DDM is not available: 127.0.0.1 refused the connection"
-    assert answer.log["upstream"] == {
+        response = start(DDM_ENDPOINT=f"http://127.0.0.1:{free.getsockname()[1]}").send_event()
+    assert (response.status, response.problem_code, response.body["upstream"]) == (502, "upstream-unavailable", None)
+    assert response.body["message"] == "DDM is not available: 127.0.0.1 refused the connection"
+    assert response.log_entry["upstream"] == {
         "status": None,
         "attempts": 3,
-        "elapsed_ms": answer.log["upstream"]["elapsed_ms"],
+        "elapsed_ms": response.log_entry["upstream"]["elapsed_ms"],
         "request_id": None,
     }
 
 
 def test_name_that_is_not_known(start):
     """A region that does not exist shows as a host that has no address."""
-    answer = start(DDM_ENDPOINT="https://ddm.{region}.invalid").ask(region="xx-nowhere-1")
-    assert answer.problem == "upstream-unavailable"
-    assert answer.body["message"].endswith("ddm.xx-nowhere-1.invalid could not be resolved; check the region")
+    response = start(DDM_ENDPOINT="https://ddm.{region}.invalid").send_event(region="xx-nowhere-1")
+    assert response.problem_code == "upstream-unavailable"
+    assert response.body["message"].endswith("ddm.xx-nowhere-1.invalid could not be resolved; check the region")
 
 
 def test_time_is_over(start, fake_ddm: FakeDDM):
     """The timeout is the whole time; what comes later does not count."""
-    answer = start(DDM_TIMEOUT_SECONDS="0.1").ask("slow")
-    assert (answer.status, answer.problem, answer.body["upstream"]) == (504, "upstream-timeout", None)
-    assert answer.log["upstream"]["elapsed_ms"] < 250
+    response = start(DDM_TIMEOUT_SECONDS="0.1").send_event("slow")
+    assert (response.status, response.problem_code, response.body["upstream"]) == (504, "upstream-timeout", None)
+    assert response.log_entry["upstream"]["elapsed_ms"] < 250
 
 
 def test_no_time_for_another_attempt(start, fake_ddm: FakeDDM):
     """A pause that would outlast the timeout is not begun."""
-    answer = start(DDM_TIMEOUT_SECONDS="0.05").ask("down")
-    assert (answer.problem, len(fake_ddm.requests)) == ("upstream-unavailable", 1)
+    response = start(DDM_TIMEOUT_SECONDS="0.05").send_event("down")
+    assert (response.problem_code, len(fake_ddm.requests)) == ("upstream-unavailable", 1)
 
 
 def test_bug_is_one_internal_problem(start, monkeypatch, fake_ddm: FakeDDM):
-    """A bug answers without a word of it and tells the log where it happened, without its text."""
+    """A bug responses without a word of it and tells the log where it happened, without its text."""
     function = start()
 
     def fail(*_: object) -> None:
         raise RuntimeError(TOKEN)
 
     monkeypatch.setattr("ddm_precheck.ddm.Client.fetch", fail)
-    answer = function.ask()
-    assert (answer.status, answer.problem, answer.body["message"]) == (
+    response = function.send_event()
+    assert (response.status, response.problem_code, response.body["message"]) == (
         500,
         "internal",
         "The function failed; its log has more",
     )
-    assert answer.log["severity"] == "ERROR"
-    assert answer.log["exception"].startswith("RuntimeError < fail:")
+    assert response.log_entry["severity"] == "ERROR"
+    assert response.log_entry["exception"].startswith("RuntimeError < fail:")
 
 
 @pytest.mark.parametrize("place", ["note", "handling_suggestion", "error_message", "error_detail_message", "name"])
@@ -351,15 +351,15 @@ def test_token_in_a_check(function: Function, fake_ddm: FakeDDM, place, spelled)
     if spelled == "escaped":
         body = body.replace(TOKEN, "".join(f"\\u{ord(letter):04x}" for letter in TOKEN))
     fake_ddm.behaviours["echo"] = lambda _: FakeResponse(200, body.encode())
-    answer = function.ask("echo")
-    assert "Token *** is wrong" in answer.summary["checks"][0].values()
+    response = function.send_event("echo")
+    assert "Token *** is wrong" in response.summary["checks"][0].values()
 
 
 @pytest.mark.parametrize("status", [400, 401, 429, 500])
 def test_token_in_an_error(function: Function, fake_ddm: FakeDDM, status):
     """Where DDM echoes the token in an error, it leaves masked."""
     fake_ddm.behaviours["echo"] = error(status, f"DBS.{TOKEN}", f"invalid token:{TOKEN}", X_Request_Id=TOKEN)
-    upstream = function.ask("echo").body["upstream"]
+    upstream = function.send_event("echo").body["upstream"]
     assert (upstream["error_code"], upstream["error_msg"], upstream["request_id"]) == (
         "DBS.***",
         "invalid token:***",
@@ -369,18 +369,18 @@ def test_token_in_an_error(function: Function, fake_ddm: FakeDDM, status):
 
 @pytest.mark.parametrize("token", ["e", "true", "PASS", "FAILED", "SUCCESS", "verdict", "null", '"', "\\", "{}"])
 def test_odd_tokens_damage_nothing(function: Function, fake_ddm: FakeDDM, token):
-    """However short or odd the token, the answer is the one that any other token gets."""
+    """However short or odd the token, the response is the one that any other token gets."""
     texts = results(check("PASS", "WARN", note="true", error_message="e null FAILED SUCCESS verdict \\"))
     fake_ddm.behaviours["odd"] = texts
-    expected, found = function.ask("odd").summary, function.ask("odd", token=token).summary
+    expected, found = function.send_event("odd").summary, function.send_event("odd", token=token).summary
     for each in (expected, found):
         del each["checked_at"], each["upstream"]
     assert found == expected
 
 
 def test_lone_surrogate_from_ddm(function: Function, fake_ddm: FakeDDM):
-    """Half a character from DDM does not break an answer that strict readers have to read."""
+    """Half a character from DDM does not break an response that strict readers have to read."""
     fake_ddm.behaviours["half"] = lambda _: FakeResponse(
         200, b'{"pre_check_results":[{"name":"a\\ud800","status":"WARN"}]}'
     )
-    assert function.ask("half").summary["checks"][0]["name"] == "a?"
+    assert function.send_event("half").summary["checks"][0]["name"] == "a?"

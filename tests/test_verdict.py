@@ -5,11 +5,11 @@ import time
 from datetime import UTC, datetime
 
 import pytest
-from conftest import EVENT, Function
+from helpers.function import EVENT, Function
 
 from deploy.fake_ddm import FakeDDM, FakeResponse, check, results
 
-# What DDM's documentation gives as the example answer: both checks succeeded, both have a suggestion.
+# What DDM's documentation gives as the example response: both checks succeeded, both have a suggestion.
 DOCUMENTED = {
     "job_id": EVENT["job_id"],
     "pre_check_results": [
@@ -36,7 +36,7 @@ DOCUMENTED = {
 def test_documented_example_passes(function: Function, fake_ddm: FakeDDM):
     """Two successful checks pass: a suggestion is no problem."""
     fake_ddm.behaviours["orders"] = lambda _: FakeResponse(200, DOCUMENTED, {"X-Request-Id": "r-1"})
-    summary = function.ask("orders").summary
+    summary = function.send_event("orders").summary
     checked_at = summary.pop("checked_at")
     assert checked_at.endswith("Z")
     ids = {name: EVENT[name] for name in ("project_id", "instance_id", "job_id")}
@@ -91,14 +91,14 @@ def test_verdict(function: Function, fake_ddm: FakeDDM, statuses, members, verdi
     names = {"S": "SUCCESS", "W": "WARN", "F": "FAILED"}
     checks = [check(f"Check {number}", names[letter]) for number, letter in enumerate(statuses)]
     fake_ddm.behaviours["table"] = results(*checks)
-    summary = function.ask("table", **members).summary
+    summary = function.send_event("table", **members).summary
     assert (summary["verdict"], summary["can_proceed"]) == (verdict, can_proceed)
 
 
 def test_null_list_is_pending(function: Function, fake_ddm: FakeDDM):
     """DDM may send null for a list that it has not begun."""
     fake_ddm.behaviours["null_list"] = lambda _: FakeResponse(200, {"pre_check_results": None})
-    summary = function.ask("null_list").summary
+    summary = function.send_event("null_list").summary
     assert (summary["verdict"], summary["checks"], summary["message"]) == (
         "PENDING",
         [],
@@ -110,7 +110,7 @@ def test_issues_are_failures_then_warnings(function: Function, fake_ddm: FakeDDM
     """The issues put failures first and keep DDM's order otherwise; the checks keep it altogether."""
     checks = [check("a", "WARN"), check("b", "FAILED"), check("c"), check("d", "WARN"), check("e", "FAILED")]
     fake_ddm.behaviours["mixed"] = results(*checks)
-    summary = function.ask("mixed").summary
+    summary = function.send_event("mixed").summary
     assert [issue["name"] for issue in summary["issues"]] == ["b", "e", "a", "d"]
     assert [each["name"] for each in summary["checks"]] == ["a", "b", "c", "d", "e"]
     assert summary["message"] == "2 of 5 checks failed, 2 warned: b; e; a; d"
@@ -128,7 +128,7 @@ def test_issues_are_failures_then_warnings(function: Function, fake_ddm: FakeDDM
 def test_message_stays_one_short_line(function: Function, fake_ddm: FakeDDM, names, message):
     """However DDM names its checks, the message is one line that a person can read."""
     fake_ddm.behaviours["names"] = results(*(check(name, "FAILED") for name in names))
-    summary = function.ask("names").summary
+    summary = function.send_event("names").summary
     assert summary["message"] == message
     assert [issue["name"] for issue in summary["issues"]] == names
 
@@ -140,7 +140,7 @@ def test_no_text_is_null(function: Function, fake_ddm: FakeDDM, text):
     members = {} if text == "missing" else dict.fromkeys(texts, text)
     body = {"pre_check_results": [{"name": "x", "status": "WARN"} | members]}
     fake_ddm.behaviours["silent"] = lambda _: FakeResponse(200, body)
-    (found,) = function.ask("silent").summary["checks"]
+    (found,) = function.send_event("silent").summary["checks"]
     assert found == {
         "name": "x",
         "status": "WARN",
@@ -156,21 +156,21 @@ def test_texts_are_kept_as_they_are(function: Function, fake_ddm: FakeDDM):
     fake_ddm.behaviours["texts"] = results(
         check("主键检查", "WARN", note=" 没有主键 \U0001f511\n", error_message='"\\ <b>')
     )
-    (found,) = function.ask("texts").summary["checks"]
+    (found,) = function.send_event("texts").summary["checks"]
     assert (found["name"], found["note"], found["error"]) == ("主键检查", " 没有主键 \U0001f511\n", '"\\ <b>')
 
 
 def test_unknown_members_are_left_out(function: Function, fake_ddm: FakeDDM):
-    """What DDM adds to its answer some day does not disturb."""
+    """What DDM adds to its response some day does not disturb."""
     body = {"pre_check_results": [{"name": "x", "status": "SUCCESS", "level": 3}], "total": 1}
     fake_ddm.behaviours["more"] = lambda _: FakeResponse(200, body)
-    assert function.ask("more").summary["verdict"] == "PASS"
+    assert function.send_event("more").summary["verdict"] == "PASS"
 
 
 def test_event_region_wins(function: Function):
     """The region of the event is the one that is told, the function's the one of events that name none."""
-    assert function.ask(region="ap-southeast-3").summary["region"] == "ap-southeast-3"
-    assert function.ask().summary["region"] == "cn-north-4"
+    assert function.send_event(region="ap-southeast-3").summary["region"] == "ap-southeast-3"
+    assert function.send_event().summary["region"] == "cn-north-4"
 
 
 @pytest.fixture
@@ -186,5 +186,5 @@ def elsewhere():
 
 def test_time_is_utc(start, elsewhere):
     """The time of the verdict is UTC, wherever the function runs."""
-    checked_at = datetime.fromisoformat(start().ask().summary["checked_at"])
+    checked_at = datetime.fromisoformat(start().send_event().summary["checked_at"])
     assert abs((datetime.now(UTC) - checked_at).total_seconds()) < 60

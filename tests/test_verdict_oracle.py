@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from conftest import EVENT
+from helpers.function import EVENT
 
 from ddm_precheck.event import Event
 from ddm_precheck.problem import Upstream
