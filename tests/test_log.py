@@ -1,4 +1,4 @@
-"""The log: section 8 of the contract. That there is one line for each invocation is held in every test."""
+"""The log entry. Each test of the function also requires exactly one entry, with its mandatory fields."""
 
 import itertools
 import json
@@ -13,8 +13,8 @@ from deploy.fake_ddm import FakeDDM, check, results
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
-def test_line_of_a_summary(function: Function):
-    """The line has the verdict, the IDs and how the call to DDM went."""
+def test_entry_of_a_summary(function: Function):
+    """The log entry has the verdict, the IDs and the outcome of the request to DDM."""
     response = function.send_event("fail", headers={"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"})
     log = response.log_entry
     assert isinstance(log.pop("duration_ms"), int)
@@ -35,13 +35,13 @@ def test_line_of_a_summary(function: Function):
 
 
 def test_durations(function: Function):
-    """The whole time and DDM's part of it are told in milliseconds; the stand-in's slow response takes 300 of them."""
+    """`duration_ms` includes `elapsed_ms`, the time of the request to DDM; here DDM waits for 300 ms."""
     log = function.send_event("slow").log_entry
     assert 300 <= log["upstream"]["elapsed_ms"] <= log["duration_ms"] < 3000
 
 
 def test_seconds_become_milliseconds(start, monkeypatch, capsys):
-    """Where each look at the clock takes seconds, so many thousands of milliseconds are told."""
+    """Durations in seconds are logged in milliseconds; the clock of this test advances by 7 seconds per reading."""
     function = start(DDM_TIMEOUT_SECONDS="3600")
     clock = itertools.count()
     monkeypatch.setattr("ddm_precheck.ddm.monotonic", lambda: next(clock) * 7.0)
@@ -58,12 +58,12 @@ def test_seconds_become_milliseconds(start, monkeypatch, capsys):
     [("unauthorized", "WARNING"), ("throttled", "WARNING"), ("broken", "ERROR"), ("running", "ERROR")],
 )
 def test_severity(function: Function, db_name, severity):
-    """What the caller caused is a warning; what DDM did is an error."""
+    """A problem that the caller caused is a WARNING; a problem that DDM caused is an ERROR."""
     assert function.send_event(db_name).log_entry["severity"] == severity
 
 
-def test_line_of_a_bad_event(function: Function):
-    """What is not known is null."""
+def test_entry_of_an_invalid_event(function: Function):
+    """Fields whose values are not known are null."""
     log = function.send(b"{").log_entry
     assert (log["severity"], log["verdict"], log["code"], log["job_id"], log["upstream"]) == (
         "WARNING",
@@ -77,20 +77,20 @@ def test_line_of_a_bad_event(function: Function):
 @pytest.mark.parametrize(
     ("headers", "trace"),
     [
-        ({"X-Cloud-Trace-Context": f"{TRACE}/123;o=1"}, TRACE),
-        ({"X-Cloud-Trace-Context": TRACE}, TRACE),
-        ({"X-Cloud-Trace-Context": "x"}, None),
-        ({"traceparent": "x", "X-Cloud-Trace-Context": TRACE}, TRACE),
-        ({}, None),
+        pytest.param({"X-Cloud-Trace-Context": f"{TRACE}/123;o=1"}, TRACE, id="Google, with span"),
+        pytest.param({"X-Cloud-Trace-Context": TRACE}, TRACE, id="Google"),
+        pytest.param({"X-Cloud-Trace-Context": "x"}, None, id="Google, malformed"),
+        pytest.param({"traceparent": "x", "X-Cloud-Trace-Context": TRACE}, TRACE, id="traceparent malformed"),
+        pytest.param({}, None, id="neither"),
     ],
 )
 def test_trace(function: Function, headers, trace):
-    """The trace is that of the caller."""
+    """The trace is the valid one of `traceparent`, or else of `X-Cloud-Trace-Context`."""
     assert function.send_event(headers=headers).log_entry["trace"] == trace
 
 
-def test_values_cannot_break_the_line(function: Function, fake_ddm: FakeDDM):
-    """A name with line breaks of all kinds stays in its line."""
+def test_entry_is_one_line(function: Function, fake_ddm: FakeDDM):
+    """Line breaks of all kinds in DDM's result do not break the line of the log entry."""
     name = 'a\r\n{"severity": "ERROR"}\u2028\u0085\x00b'
     fake_ddm.behaviours["lines"] = results(check(name, "FAILED"))
     response = function.send_event("lines")
@@ -98,15 +98,15 @@ def test_values_cannot_break_the_line(function: Function, fake_ddm: FakeDDM):
     assert response.log_entry["verdict"] == "FAIL"
 
 
-@pytest.mark.parametrize("error", [BrokenPipeError, ValueError], ids=["pipe", "closed"])
-def test_stdout_that_is_gone(start, fake_ddm: FakeDDM, monkeypatch, error):
-    """An response is worth more than its line."""
+@pytest.mark.parametrize("error", [BrokenPipeError, ValueError], ids=["broken pipe", "closed file"])
+def test_stdout_is_closed(start, fake_ddm: FakeDDM, monkeypatch, error):
+    """If the log entry cannot be written, the response is the same."""
     function = start()
 
-    class Gone:
+    class ClosedStdout:
         def write(self, _: str) -> None:
             raise error
 
-    monkeypatch.setattr(sys, "stdout", Gone())
+    monkeypatch.setattr(sys, "stdout", ClosedStdout())
     response = function.exchange("POST", json.dumps(EVENT).encode(), {})
     assert response.body["verdict"] == "PASS"
