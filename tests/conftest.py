@@ -3,8 +3,10 @@
 import os
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from helpers.certificates import Authority
 from helpers.function import Function, InProcessFunction, ServedFunction, clean_environment, serve_function
 
 from deploy.fake_ddm import FakeDDM
@@ -73,3 +75,9 @@ def function(request: pytest.FixtureRequest, fake_ddm: FakeDDM) -> Function:
     if request.param == "served":
         return request.getfixturevalue("served_function")
     return request.getfixturevalue("start")()
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    """A certificate authority for one test."""
+    return Authority(tmp_path)

@@ -31,6 +31,23 @@ DOCUMENTED_RESULT = {
         },
     ],
 }
+VERDICTS = [
+    ("S", {}, "PASS", True),
+    ("SS", {"proceed_on_warn": True}, "PASS", True),
+    ("SW", {}, "WARN", False),
+    ("SW", {"proceed_on_warn": True}, "WARN", True),
+    ("W", {"proceed_on_warn": False}, "WARN", False),
+    ("F", {}, "FAIL", False),
+    ("SFW", {"proceed_on_warn": True}, "FAIL", False),
+    ("", {}, "PENDING", False),
+    ("", {"proceed_on_warn": True}, "PENDING", False),
+    ("SS", {"expected_checks": 2}, "PASS", True),
+    ("SS", {"expected_checks": 2.0}, "PASS", True),
+    ("SS", {"expected_checks": 3}, "PENDING", False),
+    ("SW", {"expected_checks": 3, "proceed_on_warn": True}, "PENDING", False),
+    ("SF", {"expected_checks": 3}, "FAIL", False),
+    ("SSS", {"expected_checks": 2}, "PASS", True),
+]
 
 
 def test_documented_example_passes(function: Function, fake_ddm: FakeDDM):
@@ -68,24 +85,8 @@ def test_documented_example_passes(function: Function, fake_ddm: FakeDDM):
 
 @pytest.mark.parametrize(
     ("statuses", "fields", "verdict", "can_proceed"),
-    [
-        ("S", {}, "PASS", True),
-        ("SS", {"proceed_on_warn": True}, "PASS", True),
-        ("SW", {}, "WARN", False),
-        ("SW", {"proceed_on_warn": True}, "WARN", True),
-        ("W", {"proceed_on_warn": False}, "WARN", False),
-        ("F", {}, "FAIL", False),
-        ("SFW", {"proceed_on_warn": True}, "FAIL", False),
-        ("", {}, "PENDING", False),
-        ("", {"proceed_on_warn": True}, "PENDING", False),
-        ("SS", {"expected_checks": 2}, "PASS", True),
-        ("SS", {"expected_checks": 2.0}, "PASS", True),
-        ("SS", {"expected_checks": 3}, "PENDING", False),
-        ("SW", {"expected_checks": 3, "proceed_on_warn": True}, "PENDING", False),
-        ("SF", {"expected_checks": 3}, "FAIL", False),
-        ("SSS", {"expected_checks": 2}, "PASS", True),
-    ],
-    ids=lambda value: ", ".join(map("{0[0]}={0[1]}".format, value.items())) if isinstance(value, dict) else str(value),
+    VERDICTS,
+    ids=[" ".join([statuses or "no checks", *fields]) for statuses, fields, *_ in VERDICTS],
 )
 def test_verdict(function: Function, fake_ddm: FakeDDM, statuses, fields, verdict, can_proceed):
     """Any FAILED is a FAIL; else too few checks are PENDING; else any WARN is a WARN; else the verdict is PASS."""

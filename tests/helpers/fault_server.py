@@ -9,11 +9,12 @@ import socket
 import ssl
 import struct
 import threading
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Final, Self
 
-PASS_BODY = b'{"pre_check_results":[{"name":"Primary keys","status":"SUCCESS"}]}'
+PASS_BODY: Final = b'{"pre_check_results":[{"name":"Primary keys","status":"SUCCESS"}]}'
 
 
 @dataclass
@@ -48,6 +49,16 @@ def response_head(status: str = "200 OK", **headers: object) -> bytes:
 def complete_response(body: bytes = PASS_BODY, status: str = "200 OK", **headers: object) -> bytes:
     """Return a complete response with its Content-Length."""
     return response_head(status, Content_Length=len(body), **headers) + body
+
+
+CHUNKED_HEAD: Final = response_head(Transfer_Encoding="chunked")
+GZIP_HEADERS: Final = {"Content_Encoding": "gzip", "Connection": "close"}
+
+
+def gzip_of_zeros(mib: int) -> bytes:
+    """Return the gzip, about a thousandth in size, of this many MiB of zeros."""
+    stream = zlib.compressobj(9, wbits=31)
+    return b"".join([*(stream.compress(bytes(1024 * 1024)) for _ in range(mib)), stream.flush()])
 
 
 def chunk(data: bytes) -> bytes:
