@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from helpers.function import EVENT
 from huaweicloudsdkcore.auth.credentials import BasicCredentials
 from huaweicloudsdkcore.exceptions.exceptions import ServiceResponseException
 from huaweicloudsdkcore.http.http_config import HttpConfig
@@ -11,9 +12,7 @@ from huaweicloudsdkddm.v1 import CheckPreliminaryResultsRequest, DdmClient
 from deploy.fake_behaviours import BEHAVIOURS, PRIMARY_KEYS_FAIL, ReceivedRequest
 from deploy.fake_ddm import FakeDDM
 
-PROJECT_ID = "0483b6b16e954cb88930a360d2c4e663"
-INSTANCE_ID = "6a7cf4ec1f6b4a3b9b5a7c1d2e3f4a5bin09"
-JOB_ID = "b2a0c4de-7f51-4f0c-9a3e-2f6d1c8b5e90"
+PROJECT_ID, INSTANCE_ID, JOB_ID = EVENT["project_id"], EVENT["instance_id"], EVENT["job_id"]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What tools import: the API descriptions and the sample answers are true, and the served function keeps to them."""
+"""What tools import: the API descriptions and the sample responses are true, and the served function keeps to them."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ import zlib
 import hypothesis
 import pytest
 import schemathesis
-from conftest import PROBLEM, ROOT, SUMMARY, Served
+from helpers.function import PROBLEM_VALIDATOR, ROOT, SUMMARY_VALIDATOR, ServedFunction
 from openapi_spec_validator import validate
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -37,15 +37,15 @@ def test_files_are_as_written():
 
 
 def test_one_answer_of_each_kind():
-    """There is an answer for each verdict and for each problem, and no other."""
+    """There is an response for each verdict and for each problem, and no other."""
     summaries = [f"summary-{name}" for name in ("pass", "warn", "fail", "pending")]
     assert [path.stem for path in ANSWERS] == sorted(summaries + [f"problem-{code}" for code in CATALOGUE])
 
 
 @pytest.mark.parametrize("path", ANSWERS, ids=lambda path: path.stem)
 def test_answer_is_valid(path):
-    """Each sample answer is valid against its schema."""
-    (SUMMARY if path.stem.startswith("summary") else PROBLEM).validate(json.loads(path.read_text()))
+    """Each sample response is valid against its schema."""
+    (SUMMARY_VALIDATOR if path.stem.startswith("summary") else PROBLEM_VALIDATOR).validate(json.loads(path.read_text()))
 
 
 @pytest.mark.parametrize("version", ["2.0", "3.0"])
@@ -65,8 +65,8 @@ class AnyBehaviour(dict):
         return sorted(self.items())[zlib.crc32(name.encode()) % len(self)][1]
 
 
-def test_fuzzer_finds_nothing(served_function: Served, fake_ddm: FakeDDM):
-    """A fuzzer that reads the description finds no answer that breaks it, and no bug."""
+def test_fuzzer_finds_nothing(served_function: ServedFunction, fake_ddm: FakeDDM):
+    """A fuzzer that reads the description finds no response that breaks it, and no bug."""
     quick = {name: each for name, each in fake_ddm.behaviours.items() if name not in {"slow", "many", "down"}}
     fake_ddm.behaviours = AnyBehaviour(quick)
     schema = schemathesis.openapi.from_dict(json.loads((ROOT / "schemas" / "openapi-3.0.json").read_text()))
