@@ -29,6 +29,7 @@ BAD = [
     ("DDM_ENDPOINT", "https://[::1"),
     ("DDM_ENDPOINT", "https://ddm.example.com\n"),
     ("DDM_ENDPOINT", "https://ddm.ex\u00e4mple.com"),
+    ("DDM_ENDPOINT", "https://ddm.example.com,other"),
     ("DDM_ENDPOINT", "https://{region}"),
     ("DDM_ENDPOINT", "https://ddm.{region}"),
     ("DDM_ENDPOINT", "https://ddm.{region}."),
