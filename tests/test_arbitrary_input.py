@@ -131,7 +131,7 @@ def test_any_headers(function: Function, headers):
 
 def judged(document) -> str:
     """Say what an response of DDM's is worth, from its document alone: a verdict, or that it is no response."""
-    if not isinstance(document, dict) or document.get("job_id", EVENT["job_id"]) != EVENT["job_id"]:
+    if not isinstance(document, dict) or document.get("job_id") != EVENT["job_id"]:
         return "upstream-contract"
     checks = document.get("pre_check_results", "missing")
     if checks is None or checks == []:
@@ -162,8 +162,11 @@ checks = st.dictionaries(
 ).map(lambda members: PRIMARY_KEYS | members)
 found = st.sampled_from(["SUCCESS", "WARN", "FAILED"]).map(lambda status: PRIMARY_KEYS | {"status": status})
 results = st.fixed_dictionaries(
-    {"pre_check_results": st.lists(found, max_size=4) | st.lists(found | checks, max_size=4) | values},
-    optional={"job_id": st.just(EVENT["job_id"]) | values, "total": values},
+    {
+        "pre_check_results": st.lists(found, max_size=4) | st.lists(found | checks, max_size=4) | values,
+        "job_id": st.just(EVENT["job_id"]) | st.just(EVENT["job_id"]) | values,
+    },
+    optional={"total": values},
 )
 
 
@@ -206,7 +209,7 @@ def test_any_status_and_bytes_from_ddm(function: Function, fake_ddm: FakeDDM, st
 def test_any_text_from_ddm(function: Function, fake_ddm: FakeDDM, note, status):
     """A text of DDM's arrives as it is, but for the token and for what is no character."""
     fake_ddm.behaviours["any"] = lambda _: FakeResponse(
-        200, {"pre_check_results": [PRIMARY_KEYS | {"status": status, "note": note}]}
+        200, {"job_id": EVENT["job_id"], "pre_check_results": [PRIMARY_KEYS | {"status": status, "note": note}]}
     )
     (found,) = function.send_event("any").summary["checks"]
     expected = note.encode("utf-8", "replace").decode().replace(TOKEN, "***")

@@ -10,7 +10,7 @@ from ddm_precheck.schema import Schema, Violation
 def test_loaded():
     """A schema tells what breaks it and where."""
     assert Schema("precheck-result").violations([]) == (Violation("", "must be of type object"),)
-    assert Schema("precheck-result").violations({"pre_check_results": []}) == ()
+    assert Schema("precheck-result").violations({"job_id": "j", "pre_check_results": []}) == ()
 
 
 def test_too_deep_to_be_told():
@@ -18,7 +18,7 @@ def test_too_deep_to_be_told():
     name: list = []
     for _ in range(200_000):
         name = [name]
-    document = {"pre_check_results": [{"name": name, "status": "SUCCESS"}]}
+    document = {"job_id": "j", "pre_check_results": [{"name": name, "status": "SUCCESS"}]}
     assert Schema("precheck-result").violations(document) == (Violation("", "is nested too deeply"),)
 
 

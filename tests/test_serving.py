@@ -48,7 +48,9 @@ def few(fake_ddm_server: FakeDDM, tmp_path_factory: pytest.TempPathFactory) -> I
 
 def test_termination_lets_a_running_invocation_finish(fake_ddm: FakeDDM, tmp_path):
     """SIGTERM ends the process with status 0, once the caller has the verdict and the line is written."""
-    fake_ddm.behaviours["long"] = lambda _: FakeResponse(200, {"pre_check_results": []}, delay=1)
+    fake_ddm.behaviours["long"] = lambda _: FakeResponse(
+        200, {"job_id": EVENT["job_id"], "pre_check_results": []}, delay=1
+    )
     with serve_function({"DDM_ENDPOINT": fake_ddm.url}, tmp_path) as function, ThreadPoolExecutor(1) as pool:
         running = pool.submit(call, function, "long")
         while not fake_ddm.requests:
