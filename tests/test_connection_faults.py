@@ -99,9 +99,7 @@ INVALID_RESPONSES = {
         send(complete_response(gzip.compress(GZIP_BOMB), Content_Encoding="gzip, gzip", Connection="close"))
     ],
     "200,000 empty gzip members": [send(complete_response(EMPTY_GZIP_MEMBER * 200_000, **GZIP_HEADERS))],
-    "unsupported Content-Encoding": [
-        send(complete_response(zlib.compress(PASS_BODY), Content_Encoding="deflate"))
-    ],
+    "unsupported Content-Encoding": [send(complete_response(zlib.compress(PASS_BODY), Content_Encoding="deflate"))],
     "endless body": [send(response_head()), send_endlessly(b" " * 65536)],
     "endless chunks": [send(CHUNKED_HEAD), send_endlessly(chunk(b" " * 65536))],
     "body of 5 MiB": [send(complete_response(PASS_BODY + b" " * 5 * MIB))],
