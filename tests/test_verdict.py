@@ -63,11 +63,14 @@ def test_documented_example_passes(function: Function, fake_ddm: FakeDDM):
         "can_proceed": True,
         "retryable": False,
         "retry_after_seconds": None,
-        "message": "2 of 2 checks passed",
+        "message": "2 of 2 checks passed; the list may be incomplete, because expected_checks is not set",
         **ids,
         "db_name": "orders",
         "region": "cn-north-4",
-        "counts": {"total": 2, "success": 2, "warn": 0, "failed": 0},
+        "expected_checks": None,
+        "counts": {"total": 2, "success": 2, "warn": 0, "failed": 0, "accepted": 0},
+        "report": "PASS: 2 of 2 checks passed; the list may be incomplete, because expected_checks is not set\n"
+        f"Job {EVENT['job_id']} of database schema orders, checked at {checked_at}",
         "issues": [],
         "checks": [
             {
