@@ -10,7 +10,7 @@ from ddm_precheck.schema import Schema, Violation
 def test_violations():
     """A JSON Schema returns what is wrong in a value, and where."""
     assert Schema("precheck-result").violations([]) == (Violation("", "must be of type object"),)
-    assert Schema("precheck-result").violations({"pre_check_results": []}) == ()
+    assert Schema("precheck-result").violations({"job_id": "j", "pre_check_results": []}) == ()
 
 
 def test_deep_value():
@@ -18,7 +18,7 @@ def test_deep_value():
     name: list = []
     for _ in range(200_000):
         name = [name]
-    document = {"pre_check_results": [{"name": name, "status": "SUCCESS"}]}
+    document = {"job_id": "j", "pre_check_results": [{"name": name, "status": "SUCCESS"}]}
     assert Schema("precheck-result").violations(document) == (Violation("", "is nested too deeply"),)
 
 
