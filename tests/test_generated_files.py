@@ -1,4 +1,4 @@
-"""What tools import: the API descriptions and the sample responses are true, and the served function keeps to them."""
+"""The generated files: the OpenAPI descriptions and the example responses. The served function conforms to them."""
 
 import json
 import subprocess
@@ -20,8 +20,8 @@ from schemathesis.specs.openapi.checks import (
 from ddm_precheck.problem import CATALOGUE
 from deploy.fake_ddm import FakeDDM
 
-ANSWERS = sorted((ROOT / "examples" / "answers").glob("*.json"))
-CHECKS = [
+EXAMPLE_RESPONSES = sorted((ROOT / "examples" / "answers").glob("*.json"))
+CONFORMANCE_CHECKS = [
     content_type_conformance,
     response_headers_conformance,
     response_schema_conformance,
@@ -29,46 +29,46 @@ CHECKS = [
 ]
 
 
-def test_files_are_as_written():
+def test_files_are_up_to_date():
     """The files in the repository are those that tools/generate.py writes."""
     command = [sys.executable, "-m", "tools.generate", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout) == (0, "all as written\n"), done.stderr
 
 
-def test_one_answer_of_each_kind():
-    """There is an response for each verdict and for each problem, and no other."""
+def test_examples_are_complete():
+    """There is one example for each verdict and for each problem."""
     summaries = [f"summary-{name}" for name in ("pass", "warn", "fail", "pending")]
-    assert [path.stem for path in ANSWERS] == sorted(summaries + [f"problem-{code}" for code in CATALOGUE])
+    assert [path.stem for path in EXAMPLE_RESPONSES] == sorted(summaries + [f"problem-{code}" for code in CATALOGUE])
 
 
-@pytest.mark.parametrize("path", ANSWERS, ids=lambda path: path.stem)
-def test_answer_is_valid(path):
-    """Each sample response is valid against its schema."""
+@pytest.mark.parametrize("path", EXAMPLE_RESPONSES, ids=lambda path: path.stem)
+def test_example_is_valid(path):
+    """Each example is valid against its JSON Schema."""
     (SUMMARY_VALIDATOR if path.stem.startswith("summary") else PROBLEM_VALIDATOR).validate(json.loads(path.read_text()))
 
 
 @pytest.mark.parametrize("version", ["2.0", "3.0"])
 def test_description_is_valid(version):
-    """Both descriptions are valid OpenAPI and stand alone."""
+    """Both descriptions are valid OpenAPI and refer to no other file."""
     text = (ROOT / "schemas" / f"openapi-{version}.json").read_text()
     validate(json.loads(text))
     assert '"$ref": "#/' in text
     assert text.count('"$ref"') == text.count('"$ref": "#/')
 
 
-class AnyBehaviour(dict):
-    """The behaviours of the stand-in, each schema name one of them."""
+class BehaviourOfEachName(dict):
+    """The behaviours of the fake DDM, with one for each name of a database schema."""
 
     def get(self, name, _default=None):
-        """Return the behaviour of any name."""
+        """Return the same behaviour each time for a name."""
         return sorted(self.items())[zlib.crc32(name.encode()) % len(self)][1]
 
 
-def test_fuzzer_finds_nothing(served_function: ServedFunction, fake_ddm: FakeDDM):
-    """A fuzzer that reads the description finds no response that breaks it, and no bug."""
+def test_fuzzer(served_function: ServedFunction, fake_ddm: FakeDDM):
+    """For the requests that a fuzzer derives from the description, each response conforms to it; none is a 500."""
     quick = {name: each for name, each in fake_ddm.behaviours.items() if name not in {"slow", "many", "down"}}
-    fake_ddm.behaviours = AnyBehaviour(quick)
+    fake_ddm.behaviours = BehaviourOfEachName(quick)
     schema = schemathesis.openapi.from_dict(json.loads((ROOT / "schemas" / "openapi-3.0.json").read_text()))
     cases = schema["/"]["POST"].as_strategy()
     statuses = set()
@@ -77,9 +77,9 @@ def test_fuzzer_finds_nothing(served_function: ServedFunction, fake_ddm: FakeDDM
     @hypothesis.given(case=cases)
     def fuzz(case):
         response = case.call(base_url=served_function.url)
-        case.validate_response(response, checks=CHECKS)
+        case.validate_response(response, checks=CONFORMANCE_CHECKS)
         statuses.add(response.status_code)
 
     fuzz()
     assert 500 not in statuses
-    assert len(statuses) > 3  # it got past the event's rules
+    assert len(statuses) > 3  # some of the events are valid

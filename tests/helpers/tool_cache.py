@@ -48,5 +48,9 @@ def _install(name: str, *command: str) -> str | None:
             return "the installation took over 180 seconds"
         except subprocess.CalledProcessError as error:
             return " ".join(error.stderr.split())[:160]
-        new.rename(FOLDER / name)
+        try:
+            new.rename(FOLDER / name)
+        except OSError:
+            if not (FOLDER / name).exists():  # otherwise another process was faster
+                raise
     return None
