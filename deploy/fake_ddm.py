@@ -26,7 +26,7 @@ _PATH: Final = re.compile(
 
 
 @dataclass(frozen=True)
-class Call:
+class ReceivedRequest:
     """One call as it came in: the path's IDs, the token, and which call for this job and schema it is."""
 
     project_id: str
@@ -38,7 +38,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Reply:
+class FakeResponse:
     """One answer: status, body, further headers, seconds to wait before it. Bytes are sent as they are."""
 
     status: int
@@ -72,31 +72,33 @@ PRIMARY_KEYS_FAIL: Final = PRIMARY_KEYS | {
 }
 
 
-def results(*checks: dict[str, str]) -> Callable[[Call], Reply]:
+def results(*checks: dict[str, str]) -> Callable[[ReceivedRequest], FakeResponse]:
     """Return the behaviour that answers with the checks."""
-    return lambda call: Reply(200, {"job_id": call.job_id, "pre_check_results": list(checks)})
+    return lambda call: FakeResponse(200, {"job_id": call.job_id, "pre_check_results": list(checks)})
 
 
-def error(status: int, code: str, message: str, **headers: str) -> Callable[[Call], Reply]:
+def error(status: int, code: str, message: str, **headers: str) -> Callable[[ReceivedRequest], FakeResponse]:
     """Return the behaviour that refuses, in DDM's own shape."""
     body = {"error_code": code, "error_msg": message}
-    return lambda _: Reply(status, body, {name.replace("_", "-"): value for name, value in headers.items()})
+    return lambda _: FakeResponse(status, body, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
-def after(calls: int, early: Callable[[Call], Reply], late: Callable[[Call], Reply]) -> Callable[[Call], Reply]:
+def after(
+    calls: int, early: Callable[[ReceivedRequest], FakeResponse], late: Callable[[ReceivedRequest], FakeResponse]
+) -> Callable[[ReceivedRequest], FakeResponse]:
     """Return the behaviour that is another one after so many calls for the same job."""
     return lambda call: (early if call.number <= calls else late)(call)
 
 
-def _slow(call: Call) -> Reply:
+def _slow(call: ReceivedRequest) -> FakeResponse:
     reply = results(PRIMARY_KEYS, TIME_ZONE)(call)
-    return Reply(reply.status, reply.body, delay=0.3)
+    return FakeResponse(reply.status, reply.body, delay=0.3)
 
 
 _pass = results(PRIMARY_KEYS, TIME_ZONE)
 _pending = results()
 
-BEHAVIOURS: Final[dict[str, Callable[[Call], Reply]]] = {
+BEHAVIOURS: Final[dict[str, Callable[[ReceivedRequest], FakeResponse]]] = {
     "orders": results(PRIMARY_KEYS_FAIL, TIME_ZONE_WARNS, BINLOG),  # the schema of the README
     "pass": _pass,
     "warn": results(PRIMARY_KEYS, TIME_ZONE_WARNS, BINLOG),
@@ -115,7 +117,7 @@ BEHAVIOURS: Final[dict[str, Callable[[Call], Reply]]] = {
     "broken": error(500, "DBS.200001", "Internal server error."),
     "down": error(503, "APIGW.0201", "Backend unavailable."),
     "down_twice": after(2, error(503, "APIGW.0201", "Backend unavailable."), _pass),
-    "another_job": lambda _: Reply(200, {"job_id": str(uuid.uuid4()), "pre_check_results": [PRIMARY_KEYS]}),
+    "another_job": lambda _: FakeResponse(200, {"job_id": str(uuid.uuid4()), "pre_check_results": [PRIMARY_KEYS]}),
     "running": results(check("Primary keys", "RUNNING")),
 }
 """What the stand-in does, by the name of the schema."""
@@ -123,8 +125,8 @@ BEHAVIOURS: Final[dict[str, Callable[[Call], Reply]]] = {
 _unknown = error(400, "DBS.300129", "The schema does not exist.")
 
 
-class StandIn(ThreadingHTTPServer):
-    """The stand-in, listening on a loopback port; ``calls`` holds every call, in the order they came in."""
+class FakeDDM(ThreadingHTTPServer):
+    """The stand-in, listening on a loopback port; ``requests`` holds every call, in the order they came in."""
 
     daemon_threads = True
     request_queue_size = 256
@@ -132,16 +134,16 @@ class StandIn(ThreadingHTTPServer):
     def __init__(self, port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.behaviours = dict(BEHAVIOURS)
-        self.calls: list[Call] = []
+        self.requests: list[ReceivedRequest] = []
         self.connections = 0
         self._numbers: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Go back to how it started."""
         with self._lock:
             self.behaviours = dict(BEHAVIOURS)
-            self.calls.clear()
+            self.requests.clear()
             self._numbers.clear()
 
     @property
@@ -149,13 +151,13 @@ class StandIn(ThreadingHTTPServer):
         """The base URL to give as DDM_ENDPOINT."""
         return f"http://127.0.0.1:{self.server_address[1]}"
 
-    def note(self, ids: dict[str, str], token: str) -> Call:
+    def record(self, ids: dict[str, str], token: str) -> ReceivedRequest:
         """Remember a call and say which one for its job it is."""
         with self._lock:
             key = ids["db_name"], ids["job_id"]
             self._numbers[key] += 1
-            call = Call(**ids, token=token, number=self._numbers[key])
-            self.calls.append(call)
+            call = ReceivedRequest(**ids, token=token, number=self._numbers[key])
+            self.requests.append(call)
         return call
 
     def handle_error(self, *_: object) -> None:
@@ -170,23 +172,25 @@ class StandIn(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: StandIn
+    server: FakeDDM
 
     def do_GET(self) -> None:
         match = _PATH.fullmatch(self.path)
         # DDM takes a token or, from the vendor's SDK, a signature.
         token = self.headers.get("X-Auth-Token") or self.headers.get("Authorization", "")
         if not match:
-            reply = Reply(404, {"error_code": "APIGW.0101", "error_msg": "The API does not exist."})
+            reply = FakeResponse(404, {"error_code": "APIGW.0101", "error_msg": "The API does not exist."})
         elif not token:
-            reply = Reply(401, {"error_code": "APIGW.0301", "error_msg": "Incorrect IAM authentication information."})
+            reply = FakeResponse(
+                401, {"error_code": "APIGW.0301", "error_msg": "Incorrect IAM authentication information."}
+            )
         else:
-            call = self.server.note(match.groupdict(), token)
+            call = self.server.record(match.groupdict(), token)
             reply = self.server.behaviours.get(call.db_name, _unknown)(call)
         time.sleep(reply.delay)
         self._send(reply)
 
-    def _send(self, reply: Reply) -> None:
+    def _send(self, reply: FakeResponse) -> None:
         body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
         headers = {
             "Content-Type": "application/json",
@@ -207,7 +211,7 @@ def main() -> None:
     """Serve until interrupted, and say where once it can be called."""
     parser = argparse.ArgumentParser(description="A stand-in for DDM's precheck API on a loopback port.")
     parser.add_argument("--port", type=int, default=0, help="the port, any free one by default")
-    with StandIn(parser.parse_args().port) as server:
+    with FakeDDM(parser.parse_args().port) as server:
         print(f"listening on {server.url}", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             server.serve_forever()

@@ -24,7 +24,7 @@ import pytest
 import requests
 from functions_framework import create_app
 
-from deploy.fake_ddm import StandIn
+from deploy.fake_ddm import FakeDDM
 
 ROOT = Path(__file__).parent.parent
 TOKEN = "MIISECRETTOKEN+/=0123456789"
@@ -255,25 +255,25 @@ def clean_environment() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def standin_server() -> Iterator[StandIn]:
+def fake_ddm_server() -> Iterator[FakeDDM]:
     """One stand-in DDM for the whole run."""
-    with StandIn() as server:
+    with FakeDDM() as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
 
 
 @pytest.fixture
-def standin(standin_server: StandIn) -> StandIn:
+def fake_ddm(fake_ddm_server: FakeDDM) -> FakeDDM:
     """The stand-in DDM as if it had just started."""
-    standin_server.forget()
-    return standin_server
+    fake_ddm_server.reset()
+    return fake_ddm_server
 
 
 @pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch, standin: StandIn) -> dict[str, str]:
+def environment(monkeypatch: pytest.MonkeyPatch, fake_ddm: FakeDDM) -> dict[str, str]:
     """The environment of a function in this process; create_app writes to it as well."""
-    variables = clean_environment() | {"DDM_ENDPOINT": standin.url, "DDM_REGION": "cn-north-4"}
+    variables = clean_environment() | {"DDM_ENDPOINT": fake_ddm.url, "DDM_REGION": "cn-north-4"}
     monkeypatch.setattr(os, "environ", variables)
     return variables
 
@@ -293,15 +293,15 @@ def start(environment: dict[str, str], capsys: pytest.CaptureFixture[str]) -> Ca
 
 
 @pytest.fixture(scope="session")
-def served_function(standin_server: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served_function(fake_ddm_server: FakeDDM, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One served function for the whole run."""
-    variables = {"DDM_ENDPOINT": standin_server.url, "DDM_REGION": "cn-north-4"}
+    variables = {"DDM_ENDPOINT": fake_ddm_server.url, "DDM_REGION": "cn-north-4"}
     with served(variables, tmp_path_factory.mktemp("served")) as function:
         yield function
 
 
 @pytest.fixture(params=["in-process", "served"])
-def function(request: pytest.FixtureRequest, standin: StandIn) -> Function:
+def function(request: pytest.FixtureRequest, fake_ddm: FakeDDM) -> Function:
     """The function with its usual settings, run in both ways."""
     if request.param == "served":
         return request.getfixturevalue("served_function")

@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 from conftest import EVENT, TOKEN, Answer, Function
 
-from deploy.fake_ddm import StandIn
+from deploy.fake_ddm import FakeDDM
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 ATTRIBUTES = {"specversion": "1.0", "id": "e-1", "source": "/scheduler", "type": "precheck.wanted"}
@@ -63,10 +63,10 @@ EVENTARC = {"Content-Type": "application/json", **binary_headers(type="google.cl
         *("Eventarc structured", "binary", "binary as text", "Eventarc binary", "push", "push with more"),
     ],
 )
-def test_envelopes(function: Function, standin: StandIn, body, headers):
+def test_envelopes(function: Function, fake_ddm: FakeDDM, body, headers):
     """Each envelope is told by what it is, and its event reaches DDM."""
     assert function.send(body, headers=headers).summary["verdict"] == "PASS"
-    assert [call.job_id for call in standin.calls] == [EVENT["job_id"]]
+    assert [call.job_id for call in fake_ddm.requests] == [EVENT["job_id"]]
 
 
 @pytest.mark.parametrize(
@@ -114,12 +114,12 @@ def test_envelopes(function: Function, standin: StandIn, body, headers):
         (push("text"), {}, [""]),
     ],
 )
-def test_bad_envelopes(function: Function, standin: StandIn, body, headers, pointers):
+def test_bad_envelopes(function: Function, fake_ddm: FakeDDM, body, headers, pointers):
     """An envelope that is not whole, or not the only one, is refused; DDM is not called."""
     answer = function.send(body, headers=headers)
     assert (answer.status, answer.problem) == (400, "invalid-event")
     assert pointers is None or answer.pointers == pointers
-    assert standin.calls == []
+    assert fake_ddm.requests == []
 
 
 def test_structured_reply(function: Function):
@@ -262,12 +262,12 @@ def test_problems_keep_their_status(function: Function, db_name, status):
 
 
 @pytest.mark.parametrize("headers", [{}, binary_headers()], ids=["structured", "binary"])
-def test_token_in_header(function: Function, standin: StandIn, headers):
+def test_token_in_header(function: Function, fake_ddm: FakeDDM, headers):
     """A delivered event may leave the token to the header as well."""
     event = {name: value for name, value in EVENT.items() if name != "token"}
     body = event if headers else ATTRIBUTES | {"data": event}
     assert function.send(body, headers=headers | {"X-Auth-Token": TOKEN}).status == 200
-    assert [call.token for call in standin.calls] == [TOKEN]
+    assert [call.token for call in fake_ddm.requests] == [TOKEN]
 
 
 class Sink(ThreadingHTTPServer):

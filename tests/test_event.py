@@ -5,7 +5,7 @@ import json
 import pytest
 from conftest import EVENT, TOKEN, Answer, Function, Served
 
-from deploy.fake_ddm import StandIn
+from deploy.fake_ddm import FakeDDM
 
 MISSING = object()
 IDS = ("project_id", "instance_id", "db_name", "job_id")
@@ -50,14 +50,14 @@ BAD_VALUES = [
 @pytest.mark.parametrize(
     ("name", "value"), [row[:2] for row in BAD_VALUES], ids=[row[2].encode("ascii", "replace") for row in BAD_VALUES]
 )
-def test_bad_member(function: Function, standin: StandIn, name, value):
+def test_bad_member(function: Function, fake_ddm: FakeDDM, name, value):
     """A member that breaks its rule is pointed at, and its value is not told on."""
     event = EVENT | {name: value}
     if value is MISSING:
         del event[name]
     answer = function.send(json.dumps(event).encode() if value != 1e400 else _huge_number(event))
     assert (answer.status, answer.problem, answer.pointers) == (400, "invalid-event", [f"/{name}"])
-    assert standin.calls == []
+    assert fake_ddm.requests == []
 
 
 def _huge_number(event: dict) -> bytes:
@@ -94,11 +94,11 @@ def _huge_number(event: dict) -> bytes:
         *("null", "boolean", "number", "float", "list", "event as a string", "nothing in it"),
     ],
 )
-def test_bad_body(function: Function, standin: StandIn, body, pointers):
+def test_bad_body(function: Function, fake_ddm: FakeDDM, body, pointers):
     """A body that is no JSON object to be trusted is refused, and the function lives on."""
     answer = function.send(body)
     assert (answer.status, answer.problem, answer.pointers) == (400, "invalid-event", pointers)
-    assert standin.calls == []
+    assert fake_ddm.requests == []
     assert function.ask().summary["verdict"] == "PASS"
 
 
@@ -113,22 +113,22 @@ def test_bad_body(function: Function, standin: StandIn, body, pointers):
     ],
     ids=["typing error", "no name", "the token", "two", "fifty"],
 )
-def test_unknown_member(function: Function, standin: StandIn, members, pointers):
+def test_unknown_member(function: Function, fake_ddm: FakeDDM, members, pointers):
     """A member that is not known is refused; it is named only where it looks like a name."""
     answer = function.send(EVENT | members)
     assert (answer.problem, answer.pointers) == ("invalid-event", pointers)
     assert "known are project_id" in answer.body["errors"][0]["detail"]
-    assert standin.calls == []
+    assert fake_ddm.requests == []
 
 
-def test_body_shorter_than_announced(start, standin: StandIn):
+def test_body_shorter_than_announced(start, fake_ddm: FakeDDM):
     """A body that ends before its Content-Length is cut, even where what there is could be read."""
     function = start()
     # As gunicorn gives it: the stream ends by itself, wherever that is.
     announced = {"CONTENT_LENGTH": "5000", "wsgi.input_terminated": True}
     response = function._client.post("/", data=json.dumps(EVENT), environ_overrides=announced)
     answer = Answer(response.status_code, response.headers, response.text, function.logged()).check(TOKEN)
-    assert (answer.problem, answer.pointers, standin.calls) == ("invalid-event", [""], [])
+    assert (answer.problem, answer.pointers, fake_ddm.requests) == ("invalid-event", [""], [])
 
 
 def test_most_errors(start):
@@ -153,16 +153,16 @@ def test_unknown_member_named_as_the_token(function: Function):
 
 
 @pytest.mark.parametrize("name", IDS)
-def test_token_in_an_id(function: Function, standin: StandIn, name):
+def test_token_in_an_id(function: Function, fake_ddm: FakeDDM, name):
     """A token that stands in an ID would be told on with it."""
     answer = function.send(EVENT | {name: "x" + "secret00", "token": "secret00"})
-    assert (answer.problem, answer.pointers, standin.calls) == ("invalid-event", ["/token"], [])
+    assert (answer.problem, answer.pointers, fake_ddm.requests) == ("invalid-event", ["/token"], [])
 
 
-def test_token_in_the_region(function: Function, standin: StandIn):
+def test_token_in_the_region(function: Function, fake_ddm: FakeDDM):
     """The same goes for the region."""
     answer = function.send(EVENT | {"region": "xsecret00", "token": "secret00"})
-    assert (answer.problem, answer.pointers, standin.calls) == ("invalid-event", ["/token"], [])
+    assert (answer.problem, answer.pointers, fake_ddm.requests) == ("invalid-event", ["/token"], [])
 
 
 @pytest.mark.parametrize(
@@ -209,22 +209,22 @@ def test_byte_order_mark(function: Function):
     ],
     ids=["event", "both", "header"],
 )
-def test_token_of_event_or_header(function: Function, standin: StandIn, own, header, sent):
+def test_token_of_event_or_header(function: Function, fake_ddm: FakeDDM, own, header, sent):
     """The token may come in a header; the event's own wins."""
     event = EVENT | {"token": own}
     if own is None:
         del event["token"]
     answer = function.send(event, headers={"X-Auth-Token": header} if header else {})
     assert answer.summary["verdict"] == "PASS"
-    assert [call.token for call in standin.calls] == [sent]
+    assert [call.token for call in fake_ddm.requests] == [sent]
 
 
 @pytest.mark.parametrize("header", ["two words", "caf\u00e9\u00e9\u00e9\u00e9"], ids=["space", "non-ASCII"])
-def test_bad_token_in_header(function: Function, standin: StandIn, header):
+def test_bad_token_in_header(function: Function, fake_ddm: FakeDDM, header):
     """A token that no header can carry is refused by its rule."""
     event = {name: value for name, value in EVENT.items() if name != "token"}
     answer = function.send(event, headers={"X-Auth-Token": header})
-    assert (answer.problem, answer.pointers, standin.calls) == ("invalid-event", ["/token"], [])
+    assert (answer.problem, answer.pointers, fake_ddm.requests) == ("invalid-event", ["/token"], [])
     assert header not in answer.text
 
 
@@ -235,17 +235,17 @@ def test_empty_header_is_no_token(function: Function):
     assert answer.body["message"] == "/token is required, here or as the header X-Auth-Token"
 
 
-def test_longest_values(function: Function, standin: StandIn):
+def test_longest_values(function: Function, fake_ddm: FakeDDM):
     """The longest IDs that the rules allow reach DDM as they are, and so does a token as long as the stand-in reads."""
     longest = {name: "a" * most for name, most in LONGEST.items()} | {"token": "!~" * 32700}
-    standin.behaviours[longest["db_name"]] = standin.behaviours["pass"]
+    fake_ddm.behaviours[longest["db_name"]] = fake_ddm.behaviours["pass"]
     answer = function.send(longest)
     assert answer.summary["verdict"] == "PASS"
-    (call,) = standin.calls
+    (call,) = fake_ddm.requests
     assert {name: getattr(call, name) for name in (*IDS, "token")} == {name: longest[name] for name in (*IDS, "token")}
 
 
-def test_region_needed(start, standin: StandIn):
+def test_region_needed(start, fake_ddm: FakeDDM):
     """Where the endpoint has the region in it and no default is set, the event has to name one."""
     function = start(DDM_ENDPOINT="https://ddm.{region}.example.invalid", DDM_REGION=None)
     answer = function.ask()
@@ -260,7 +260,7 @@ def test_region_not_needed(start):
 
 @pytest.mark.parametrize("size", [256 * 1024, 256 * 1024 + 1, 40 * 1024 * 1024], ids=["most", "one over", "far over"])
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
-def test_size_over_sockets(served_function: Served, standin: StandIn, size, chunked):
+def test_size_over_sockets(served_function: Served, fake_ddm: FakeDDM, size, chunked):
     """Bodies over 256 KiB are too large, however they are sent; their sender gets to read the answer."""
     text = json.dumps(EVENT).encode()
     body = text + b" " * (size - len(text))
@@ -271,7 +271,7 @@ def test_size_over_sockets(served_function: Served, standin: StandIn, size, chun
     except OSError:
         assert size > 32 * 1024 * 1024  # past this, nobody waits for the rest
         return
-    assert (answer.status, len(standin.calls)) == ((200, 1) if size == 256 * 1024 else (413, 0))
+    assert (answer.status, len(fake_ddm.requests)) == ((200, 1) if size == 256 * 1024 else (413, 0))
     assert size == 256 * 1024 or answer.problem == "event-too-large"
 
 
@@ -303,14 +303,14 @@ def test_endless_body(start, method):
     assert body.given == 32 * 1024 * 1024
 
 
-def test_half_a_body(start, standin: StandIn):
+def test_half_a_body(start, fake_ddm: FakeDDM):
     """A body that ends before the length that was announced is refused, even where it is whole JSON."""
     body = json.dumps(EVENT).encode()
     longer = {"CONTENT_LENGTH": str(len(body) + 1)}
     response = start()._client.post("/", data=body, environ_overrides=longer)
     assert (response.status_code, response.json["code"]) == (400, "invalid-event")
     assert response.json["message"] == "the event ended before it was whole; send it again"
-    assert standin.calls == []
+    assert fake_ddm.requests == []
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "PROPFIND"])

@@ -7,27 +7,27 @@ from huaweicloudsdkcore.exceptions.exceptions import ServiceResponseException
 from huaweicloudsdkcore.http.http_config import HttpConfig
 from huaweicloudsdkddm.v1 import CheckPreliminaryResultsRequest, DdmClient
 
-from deploy.fake_ddm import PRIMARY_KEYS_FAIL, StandIn
+from deploy.fake_ddm import PRIMARY_KEYS_FAIL, FakeDDM
 
 
 @pytest.fixture
-def ask(standin: StandIn):
+def ask(fake_ddm: FakeDDM):
     """Ask the stand-in with the vendor's SDK."""
     credentials = BasicCredentials("ak", "sk", EVENT["project_id"])
-    builder = DdmClient.new_builder().with_credentials(credentials).with_endpoint(standin.url)
+    builder = DdmClient.new_builder().with_credentials(credentials).with_endpoint(fake_ddm.url)
     client = builder.with_http_config(HttpConfig(retry_times=0)).build()
     ids = {"instance_id": EVENT["instance_id"], "job_id": EVENT["job_id"]}
     return lambda db_name: client.check_preliminary_results(CheckPreliminaryResultsRequest(db_name=db_name, **ids))
 
 
-def test_sdk_reads_the_checks(ask, standin: StandIn):
+def test_sdk_reads_the_checks(ask, fake_ddm: FakeDDM):
     """The checks arrive as the SDK's objects, with every text."""
     response = ask("fail")
     assert response.job_id == EVENT["job_id"]
     first, *others = response.pre_check_results
     assert first.to_dict() == PRIMARY_KEYS_FAIL
     assert [check.status for check in others] == ["WARN", "SUCCESS"]
-    (call,) = standin.calls
+    (call,) = fake_ddm.requests
     assert (call.project_id, call.instance_id) == (EVENT["project_id"], EVENT["instance_id"])
 
 

@@ -24,7 +24,7 @@ import pytest
 from conftest import EVENT, ROOT, TOKEN, Served, clean_environment
 from helpers import tool_cache
 
-from deploy.fake_ddm import StandIn
+from deploy.fake_ddm import FakeDDM
 
 pytestmark = pytest.mark.engines
 
@@ -231,14 +231,14 @@ class Run:
 def run(
     request: pytest.FixtureRequest,
     served_function: Served,
-    standin_server: StandIn,
+    fake_ddm_server: FakeDDM,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Run:
     """One run of an engine with the events of all cases, each for a job of its own."""
     events = {name: event_for(case.db_name) for name, case in CASES.items()}
-    standin_server.forget()
+    fake_ddm_server.reset()
     ends = ENGINES[request.param](served_function.url, list(events.values()), tmp_path_factory.mktemp("engine"))
-    calls = list(standin_server.calls)
+    calls = list(fake_ddm_server.requests)
     tokens = {name: [call.token for call in calls if call.job_id == event["job_id"]] for name, event in events.items()}
     return Run(request.param, dict(zip(CASES, ends, strict=True)), tokens)
 

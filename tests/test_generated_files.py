@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from ddm_precheck.problem import CATALOGUE
-from deploy.fake_ddm import StandIn
+from deploy.fake_ddm import FakeDDM
 
 ANSWERS = sorted((ROOT / "examples" / "answers").glob("*.json"))
 CHECKS = [
@@ -65,10 +65,10 @@ class AnyBehaviour(dict):
         return sorted(self.items())[zlib.crc32(name.encode()) % len(self)][1]
 
 
-def test_fuzzer_finds_nothing(served_function: Served, standin: StandIn):
+def test_fuzzer_finds_nothing(served_function: Served, fake_ddm: FakeDDM):
     """A fuzzer that reads the description finds no answer that breaks it, and no bug."""
-    quick = {name: each for name, each in standin.behaviours.items() if name not in {"slow", "many", "down"}}
-    standin.behaviours = AnyBehaviour(quick)
+    quick = {name: each for name, each in fake_ddm.behaviours.items() if name not in {"slow", "many", "down"}}
+    fake_ddm.behaviours = AnyBehaviour(quick)
     schema = schemathesis.openapi.from_dict(json.loads((ROOT / "schemas" / "openapi-3.0.json").read_text()))
     cases = schema["/"]["POST"].as_strategy()
     statuses = set()

@@ -8,7 +8,7 @@ import pytest
 from conftest import EVENT, Function
 
 from ddm_precheck.log import Line
-from deploy.fake_ddm import StandIn, check, results
+from deploy.fake_ddm import FakeDDM, check, results
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -89,17 +89,17 @@ def test_trace(function: Function, headers, trace):
     assert function.ask(headers=headers).log["trace"] == trace
 
 
-def test_values_cannot_break_the_line(function: Function, standin: StandIn):
+def test_values_cannot_break_the_line(function: Function, fake_ddm: FakeDDM):
     """A name with line breaks of all kinds stays in its line."""
     name = 'a\r\n{"severity": "ERROR"}\u2028\u0085\x00b'
-    standin.behaviours["lines"] = results(check(name, "FAILED"))
+    fake_ddm.behaviours["lines"] = results(check(name, "FAILED"))
     answer = function.ask("lines")
     assert answer.summary["checks"][0]["name"] == name
     assert answer.log["verdict"] == "FAIL"
 
 
 @pytest.mark.parametrize("error", [BrokenPipeError, ValueError], ids=["pipe", "closed"])
-def test_stdout_that_is_gone(start, standin: StandIn, monkeypatch, error):
+def test_stdout_that_is_gone(start, fake_ddm: FakeDDM, monkeypatch, error):
     """An answer is worth more than its line."""
     function = start()
 

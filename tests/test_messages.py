@@ -7,7 +7,7 @@ from conftest import EVENT
 from test_envelope import ATTRIBUTES, STRUCTURED, binary_headers, push
 
 from ddm_precheck.settings import SettingsError, from_environment
-from deploy.fake_ddm import Reply, StandIn, check
+from deploy.fake_ddm import FakeDDM, FakeResponse, check
 
 WITHOUT_TOKEN = {name: value for name, value in EVENT.items() if name != "token"}
 MEMBERS = "project_id, instance_id, db_name, job_id, token, region, proceed_on_warn, expected_checks"
@@ -64,28 +64,28 @@ def test_event(start, body, headers, message):
 @pytest.mark.parametrize(
     ("reply", "message"),
     [
-        (Reply(200, b"<html>"), "DDM's answer is not JSON: it is not valid JSON at line 1, column 1"),
+        (FakeResponse(200, b"<html>"), "DDM's answer is not JSON: it is not valid JSON at line 1, column 1"),
         (
-            Reply(200, b'{"a": "\\n", "b": ' + b"[" * 900 + b"]" * 900 + b"}"),
+            FakeResponse(200, b'{"a": "\\n", "b": ' + b"[" * 900 + b"]" * 900 + b"}"),
             "DDM's answer is not JSON: it is nested too deeply",
         ),
-        (Reply(200, b" " * 5_000_000), "DDM's answer is over 4 MiB or cannot be decoded"),
-        (Reply(204, b""), "DDM answered with the unexpected status 204"),
-        (Reply(200, []), "DDM's answer is not as documented: it must be of type object"),
-        (Reply(200, {}), "DDM's answer is not as documented: /pre_check_results is required"),
+        (FakeResponse(200, b" " * 5_000_000), "DDM's answer is over 4 MiB or cannot be decoded"),
+        (FakeResponse(204, b""), "DDM answered with the unexpected status 204"),
+        (FakeResponse(200, []), "DDM's answer is not as documented: it must be of type object"),
+        (FakeResponse(200, {}), "DDM's answer is not as documented: /pre_check_results is required"),
         (
-            Reply(200, {"pre_check_results": [check("a", "SUCCESS", note=1)]}),
+            FakeResponse(200, {"pre_check_results": [check("a", "SUCCESS", note=1)]}),
             "DDM's answer is not as documented: /pre_check_results/0/note must be of type string or null",
         ),
         (
-            Reply(200, {"pre_check_results": [check("a", "RUNNING")]}),
+            FakeResponse(200, {"pre_check_results": [check("a", "RUNNING")]}),
             "DDM's answer is not as documented: /pre_check_results/0/status must be one of SUCCESS, FAILED, WARN",
         ),
     ],
 )
-def test_answer_of_ddm(start, standin: StandIn, reply, message):
+def test_answer_of_ddm(start, fake_ddm: FakeDDM, reply, message):
     """Why DDM's answer is not taken."""
-    standin.behaviours["doubt"] = lambda _: reply
+    fake_ddm.behaviours["doubt"] = lambda _: reply
     assert start().ask("doubt").body["message"] == message
 
 

@@ -29,7 +29,7 @@ from helpers.fault_server import (
 from test_faults import BOMB, CHUNKED, ZIPPED
 
 from ddm_precheck.transport import Transport
-from deploy.fake_ddm import StandIn, check, results
+from deploy.fake_ddm import FakeDDM, check, results
 
 DOWN = whole(b'{"error_code": "APIGW.0201", "error_msg": "down"}', "503 Service Unavailable")
 GOOD = [send(whole()), silence]
@@ -172,10 +172,10 @@ def test_request(start, tmp_path):
     ]
 
 
-def test_sink_that_takes_it_slowly(start, monkeypatch, standin: StandIn, authority: Authority):
+def test_sink_that_takes_it_slowly(start, monkeypatch, fake_ddm: FakeDDM, authority: Authority):
     """A sink that takes a long summary in sips holds the function no longer than its time."""
     monkeypatch.setattr("ddm_precheck.sink.TIMEOUT_SECONDS", 0.5)
-    standin.behaviours["long"] = results(check("a", "WARN", note="b" * 3_000_000))
+    fake_ddm.behaviours["long"] = results(check("a", "WARN", note="b" * 3_000_000))
     event = base64.b64encode(json.dumps(EVENT | {"db_name": "long"}).encode()).decode()
     with Peer([[sip]], tls=authority.context(), early=True) as sink:
         function = start(K_SINK=sink.url, REQUESTS_CA_BUNDLE=str(authority.bundle))

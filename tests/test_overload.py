@@ -14,7 +14,7 @@ import requests
 from conftest import EVENT, Served, served
 from helpers.fault_server import Peer, silence
 
-from deploy.fake_ddm import Call, Reply, StandIn
+from deploy.fake_ddm import FakeDDM, FakeResponse, ReceivedRequest
 
 BODY = json.dumps(EVENT).encode()
 POST = b"POST / HTTP/1.1\r\nHost: function\r\n"
@@ -39,19 +39,19 @@ def lines(function: Served) -> list[dict]:
 
 
 @pytest.fixture(scope="module")
-def few(standin_server: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def few(fake_ddm_server: FakeDDM, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A served function with two threads."""
-    environment = {"DDM_ENDPOINT": standin_server.url, "THREADS": "2"}
+    environment = {"DDM_ENDPOINT": fake_ddm_server.url, "THREADS": "2"}
     with served(environment, tmp_path_factory.mktemp("few")) as function:
         yield function
 
 
-def test_termination_lets_a_running_invocation_finish(standin: StandIn, tmp_path):
+def test_termination_lets_a_running_invocation_finish(fake_ddm: FakeDDM, tmp_path):
     """SIGTERM ends the process with status 0, once the caller has the verdict and the line is written."""
-    standin.behaviours["long"] = lambda _: Reply(200, {"pre_check_results": []}, delay=1)
-    with served({"DDM_ENDPOINT": standin.url}, tmp_path) as function, ThreadPoolExecutor(1) as pool:
+    fake_ddm.behaviours["long"] = lambda _: FakeResponse(200, {"pre_check_results": []}, delay=1)
+    with served({"DDM_ENDPOINT": fake_ddm.url}, tmp_path) as function, ThreadPoolExecutor(1) as pool:
         running = pool.submit(call, function, "long")
-        while not standin.calls:
+        while not fake_ddm.requests:
             time.sleep(0.01)
         function.process.send_signal(signal.SIGTERM)
         assert running.result().json()["verdict"] == "PENDING"
@@ -59,11 +59,11 @@ def test_termination_lets_a_running_invocation_finish(standin: StandIn, tmp_path
         assert [line["verdict"] for line in lines(function)] == ["PENDING"]
 
 
-def test_callers_beyond_the_threads_queue(few: Served, standin: StandIn):
+def test_callers_beyond_the_threads_queue(few: Served, fake_ddm: FakeDDM):
     """More callers than threads are all served, never more at once than there are threads."""
     running, most, lock = 0, 0, threading.Lock()
 
-    def count(call: Call) -> Reply:
+    def count(call: ReceivedRequest) -> FakeResponse:
         nonlocal running, most
         with lock:
             running += 1
@@ -71,9 +71,9 @@ def test_callers_beyond_the_threads_queue(few: Served, standin: StandIn):
         time.sleep(0.1)
         with lock:
             running -= 1
-        return Reply(200, {"job_id": call.job_id, "pre_check_results": []})
+        return FakeResponse(200, {"job_id": call.job_id, "pre_check_results": []})
 
-    standin.behaviours["counted"] = count
+    fake_ddm.behaviours["counted"] = count
     few.logged()
     answers = call_at_once(few, 12, "counted")
     assert [answer.json()["verdict"] for answer in answers] == ["PENDING"] * 12
@@ -94,17 +94,17 @@ def test_hanging_upstream_holds_no_longer_than_the_deadline(tmp_path):
 
 
 @pytest.mark.parametrize("execution_id", ["", "true"], ids=["", "LOG_EXECUTION_ID"])
-def test_many_callers_at_once(standin: StandIn, tmp_path, execution_id):
+def test_many_callers_at_once(fake_ddm: FakeDDM, tmp_path, execution_id):
     """64 callers get 64 right answers and one line each, over connections that the next 64 use again."""
-    environment = {"DDM_ENDPOINT": standin.url, "THREADS": "64", "LOG_EXECUTION_ID": execution_id}
-    before = standin.connections
+    environment = {"DDM_ENDPOINT": fake_ddm.url, "THREADS": "64", "LOG_EXECUTION_ID": execution_id}
+    before = fake_ddm.connections
     with served(environment, tmp_path) as function:
         for _ in range(2):
             answers = call_at_once(function, 64, "slow")
             assert [answer.json()["message"] for answer in answers] == ["2 of 2 checks passed"] * 64
         logged = lines(function)
     assert [line["severity"] for line in logged] == ["INFO"] * 128
-    assert standin.connections - before <= 64
+    assert fake_ddm.connections - before <= 64
     labels = {str(line.get("logging.googleapis.com/labels")) for line in logged}
     assert len(labels) == (128 if execution_id else 1)
 

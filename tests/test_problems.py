@@ -9,7 +9,7 @@ from email.utils import format_datetime, formatdate
 import pytest
 from conftest import EVENT, TOKEN, Function
 
-from deploy.fake_ddm import PRIMARY_KEYS, Reply, StandIn, check, error, results
+from deploy.fake_ddm import PRIMARY_KEYS, FakeDDM, FakeResponse, check, error, results
 
 NOT_FOUND = ["DBS.300400", "DBS.300129", "DBS.300379"]
 UNAVAILABLE = ["DBS.300002", "DBS.300005", "DBS.200412", "DBS.300120", "DBS.300345", "DBS.300346"]
@@ -33,9 +33,9 @@ UNAVAILABLE = ["DBS.300002", "DBS.300005", "DBS.200412", "DBS.300120", "DBS.3003
         *((error(400, each, "x"), "upstream-unavailable", 502, 10) for each in UNAVAILABLE),
     ],
 )
-def test_refusals(function: Function, standin: StandIn, ddm, code, status, seconds):
+def test_refusals(function: Function, fake_ddm: FakeDDM, ddm, code, status, seconds):
     """DDM's refusals are told apart by its code and status, and are asked for once."""
-    standin.behaviours["refusal"] = ddm
+    fake_ddm.behaviours["refusal"] = ddm
     answer = function.ask("refusal")
     assert (answer.problem, answer.status, answer.body["retry_after_seconds"]) == (code, status, seconds)
     said = ddm(None)
@@ -45,7 +45,7 @@ def test_refusals(function: Function, standin: StandIn, ddm, code, status, secon
         "error_msg": said.body["error_msg"],
         "request_id": answer.log["upstream"]["request_id"],
     }
-    assert len(standin.calls) == 1
+    assert len(fake_ddm.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -69,12 +69,12 @@ def test_message_says_what_to_do(function: Function, db_name, message):
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])
-def test_gateway_failures_are_tried_again(function: Function, standin: StandIn, status):
+def test_gateway_failures_are_tried_again(function: Function, fake_ddm: FakeDDM, status):
     """A gateway's 502, 503 and 504 are tried three times in all."""
-    standin.behaviours["gateway"] = error(status, "APIGW.0201", "Backend unavailable.")
+    fake_ddm.behaviours["gateway"] = error(status, "APIGW.0201", "Backend unavailable.")
     answer = function.ask("gateway")
     assert (answer.problem, answer.body["upstream"]["status"]) == ("upstream-unavailable", status)
-    assert (len(standin.calls), answer.log["upstream"]["attempts"]) == (3, 3)
+    assert (len(fake_ddm.requests), answer.log["upstream"]["attempts"]) == (3, 3)
 
 
 def test_pauses_between_attempts(start, monkeypatch):
@@ -89,7 +89,7 @@ def test_pauses_between_attempts(start, monkeypatch):
     assert 0.1 <= min(first) < max(first) <= 0.2 <= min(second) < max(second) <= 0.4
 
 
-def test_success_at_the_third_attempt(function: Function, standin: StandIn):
+def test_success_at_the_third_attempt(function: Function, fake_ddm: FakeDDM):
     """Two failures that pass leave a summary that says how often DDM was asked."""
     assert function.ask("down_twice").summary["upstream"]["attempts"] == 3
 
@@ -116,9 +116,9 @@ def test_success_at_the_third_attempt(function: Function, standin: StandIn):
         *("date", "past", "far", "no zone"),
     ],
 )
-def test_retry_after(function: Function, standin: StandIn, value, seconds):
+def test_retry_after(function: Function, fake_ddm: FakeDDM, value, seconds):
     """DDM's Retry-After is passed on where it makes sense."""
-    standin.behaviours["wait"] = error(429, "APIGW.0308", "x", Retry_After=value())
+    fake_ddm.behaviours["wait"] = error(429, "APIGW.0308", "x", Retry_After=value())
     assert function.ask("wait").body["retry_after_seconds"] in seconds
 
 
@@ -145,9 +145,9 @@ def test_retry_after(function: Function, standin: StandIn, value, seconds):
         (b"[" * 100_000, None, None),
     ],
 )
-def test_shapes_of_error_bodies(function: Function, standin: StandIn, body, code, message):
+def test_shapes_of_error_bodies(function: Function, fake_ddm: FakeDDM, body, code, message):
     """Each shape that DDM, its gateway and IAM use is read; anything else says nothing."""
-    standin.behaviours["shape"] = lambda _: Reply(401, body)
+    fake_ddm.behaviours["shape"] = lambda _: FakeResponse(401, body)
     answer = function.ask("shape")
     upstream = answer.body["upstream"]
     assert (answer.problem, upstream["error_code"], upstream["error_msg"]) == ("unauthorized", code, message)
@@ -169,10 +169,10 @@ def test_shapes_of_error_bodies(function: Function, standin: StandIn, body, code
         (None, None, None),
     ],
 )
-def test_request_id(function: Function, standin: StandIn, header, member, request_id):
+def test_request_id(function: Function, fake_ddm: FakeDDM, header, member, request_id):
     """The request's ID is taken from the header or the body, if it looks like one."""
     body = {"error_code": "x"} | ({"request_id": member} if member else {})
-    standin.behaviours["request_id"] = lambda _: Reply(403, body, {"X-Request-Id": header or ""})
+    fake_ddm.behaviours["request_id"] = lambda _: FakeResponse(403, body, {"X-Request-Id": header or ""})
     assert function.ask("request_id").body["upstream"]["request_id"] == request_id
 
 
@@ -184,79 +184,85 @@ TWENTY = [f"/pre_check_results/{number}/{name}" for number in range(10) for name
 @pytest.mark.parametrize(
     ("reply", "pointers"),
     [
-        (Reply(200, b""), []),
-        (Reply(200, b"<html></html>", {"Content-Type": "text/html"}), []),
-        (Reply(200, b'{"pre_check_results": ['), []),
-        (Reply(200, b'{"pre_check_results": [], "pre_check_results": []}'), []),
-        (Reply(200, b'{"pre_check_results": [{"name": "a", "status": "FAILED", "status": "SUCCESS"}]}'), []),
-        (Reply(200, b'{"pre_check_results": [], "x": NaN}'), []),
-        (Reply(200, b"[" * 100_000), []),
-        (Reply(200, b"\xff"), []),
-        (Reply(200, {"error_code": "DBS.280001", "error_msg": "Parameter error."}), ["/pre_check_results"]),
-        (Reply(200, {}), ["/pre_check_results"]),
-        (Reply(200, CHECKS), [""]),
-        (Reply(200, None), [""]),
-        (Reply(200, "PASS"), [""]),
-        (Reply(200, {"pre_check_results": {}}), ["/pre_check_results"]),
-        (Reply(200, {"pre_check_results": "SUCCESS"}), ["/pre_check_results"]),
-        (Reply(200, {"pre_check_results": [[]]}), ["/pre_check_results/0"]),
-        (Reply(200, {"pre_check_results": [*CHECKS, None]}), ["/pre_check_results/1"]),
-        (Reply(200, {"pre_check_results": [check("a", "success")]}), ["/pre_check_results/0/status"]),
-        (Reply(200, {"pre_check_results": [check("a", "RUNNING")]}), ["/pre_check_results/0/status"]),
-        (Reply(200, {"pre_check_results": [check("a", "")]}), ["/pre_check_results/0/status"]),
-        (Reply(200, {"pre_check_results": [{"name": "a"}]}), ["/pre_check_results/0/status"]),
-        (Reply(200, {"pre_check_results": [{"name": "a", "status": None}]}), ["/pre_check_results/0/status"]),
-        (Reply(200, {"pre_check_results": [{"name": "a", "status": ["SUCCESS"]}]}), ["/pre_check_results/0/status"]),
-        (Reply(200, {"pre_check_results": [{"status": "SUCCESS"}]}), ["/pre_check_results/0/name"]),
-        (Reply(200, {"pre_check_results": [{"name": None, "status": "SUCCESS"}]}), ["/pre_check_results/0/name"]),
-        (Reply(200, {"pre_check_results": [check("")]}), ["/pre_check_results/0/name"]),
-        (Reply(200, {"pre_check_results": [check(" ")]}), ["/pre_check_results/0/name"]),
-        (Reply(200, {"pre_check_results": [check("a") | {"note": 1}]}), ["/pre_check_results/0/note"]),
+        (FakeResponse(200, b""), []),
+        (FakeResponse(200, b"<html></html>", {"Content-Type": "text/html"}), []),
+        (FakeResponse(200, b'{"pre_check_results": ['), []),
+        (FakeResponse(200, b'{"pre_check_results": [], "pre_check_results": []}'), []),
+        (FakeResponse(200, b'{"pre_check_results": [{"name": "a", "status": "FAILED", "status": "SUCCESS"}]}'), []),
+        (FakeResponse(200, b'{"pre_check_results": [], "x": NaN}'), []),
+        (FakeResponse(200, b"[" * 100_000), []),
+        (FakeResponse(200, b"\xff"), []),
+        (FakeResponse(200, {"error_code": "DBS.280001", "error_msg": "Parameter error."}), ["/pre_check_results"]),
+        (FakeResponse(200, {}), ["/pre_check_results"]),
+        (FakeResponse(200, CHECKS), [""]),
+        (FakeResponse(200, None), [""]),
+        (FakeResponse(200, "PASS"), [""]),
+        (FakeResponse(200, {"pre_check_results": {}}), ["/pre_check_results"]),
+        (FakeResponse(200, {"pre_check_results": "SUCCESS"}), ["/pre_check_results"]),
+        (FakeResponse(200, {"pre_check_results": [[]]}), ["/pre_check_results/0"]),
+        (FakeResponse(200, {"pre_check_results": [*CHECKS, None]}), ["/pre_check_results/1"]),
+        (FakeResponse(200, {"pre_check_results": [check("a", "success")]}), ["/pre_check_results/0/status"]),
+        (FakeResponse(200, {"pre_check_results": [check("a", "RUNNING")]}), ["/pre_check_results/0/status"]),
+        (FakeResponse(200, {"pre_check_results": [check("a", "")]}), ["/pre_check_results/0/status"]),
+        (FakeResponse(200, {"pre_check_results": [{"name": "a"}]}), ["/pre_check_results/0/status"]),
+        (FakeResponse(200, {"pre_check_results": [{"name": "a", "status": None}]}), ["/pre_check_results/0/status"]),
         (
-            Reply(200, {"pre_check_results": [check("a") | {"handling_suggestion": {}}]}),
+            FakeResponse(200, {"pre_check_results": [{"name": "a", "status": ["SUCCESS"]}]}),
+            ["/pre_check_results/0/status"],
+        ),
+        (FakeResponse(200, {"pre_check_results": [{"status": "SUCCESS"}]}), ["/pre_check_results/0/name"]),
+        (
+            FakeResponse(200, {"pre_check_results": [{"name": None, "status": "SUCCESS"}]}),
+            ["/pre_check_results/0/name"],
+        ),
+        (FakeResponse(200, {"pre_check_results": [check("")]}), ["/pre_check_results/0/name"]),
+        (FakeResponse(200, {"pre_check_results": [check(" ")]}), ["/pre_check_results/0/name"]),
+        (FakeResponse(200, {"pre_check_results": [check("a") | {"note": 1}]}), ["/pre_check_results/0/note"]),
+        (
+            FakeResponse(200, {"pre_check_results": [check("a") | {"handling_suggestion": {}}]}),
             ["/pre_check_results/0/handling_suggestion"],
         ),
-        (Reply(200, {"pre_check_results": [{}] * 30}), TWENTY),
-        (Reply(200, {"job_id": "other", "pre_check_results": CHECKS}), ["/job_id"]),
-        (Reply(200, {"job_id": JOB.upper(), "pre_check_results": CHECKS}), ["/job_id"]),
-        (Reply(200, {"job_id": "", "pre_check_results": CHECKS}), ["/job_id"]),
-        (Reply(200, {"job_id": None, "pre_check_results": CHECKS}), ["/job_id"]),
-        (Reply(201, {"job_id": JOB, "pre_check_results": CHECKS}), []),
-        (Reply(202, {"job_id": JOB, "pre_check_results": CHECKS}), []),
-        (Reply(204, b""), []),
-        (Reply(206, {"job_id": JOB, "pre_check_results": CHECKS}), []),
-        (Reply(302, b"", {"Location": "/"}), []),
-        (Reply(304, b""), []),
-        (Reply(600, {}), []),
+        (FakeResponse(200, {"pre_check_results": [{}] * 30}), TWENTY),
+        (FakeResponse(200, {"job_id": "other", "pre_check_results": CHECKS}), ["/job_id"]),
+        (FakeResponse(200, {"job_id": JOB.upper(), "pre_check_results": CHECKS}), ["/job_id"]),
+        (FakeResponse(200, {"job_id": "", "pre_check_results": CHECKS}), ["/job_id"]),
+        (FakeResponse(200, {"job_id": None, "pre_check_results": CHECKS}), ["/job_id"]),
+        (FakeResponse(201, {"job_id": JOB, "pre_check_results": CHECKS}), []),
+        (FakeResponse(202, {"job_id": JOB, "pre_check_results": CHECKS}), []),
+        (FakeResponse(204, b""), []),
+        (FakeResponse(206, {"job_id": JOB, "pre_check_results": CHECKS}), []),
+        (FakeResponse(302, b"", {"Location": "/"}), []),
+        (FakeResponse(304, b""), []),
+        (FakeResponse(600, {}), []),
     ],
 )
-def test_answers_that_cannot_be_trusted(function: Function, standin: StandIn, reply, pointers):
+def test_answers_that_cannot_be_trusted(function: Function, fake_ddm: FakeDDM, reply, pointers):
     """What is not exactly an answer to the question is no verdict, and it is asked for once."""
-    standin.behaviours["doubt"] = lambda _: reply
+    fake_ddm.behaviours["doubt"] = lambda _: reply
     answer = function.ask("doubt")
     assert (answer.status, answer.problem, answer.pointers) == (502, "upstream-contract", pointers)
     assert answer.body["upstream"]["status"] == reply.status
-    assert len(standin.calls) == 1
+    assert len(fake_ddm.requests) == 1
 
 
-def test_answer_without_job_id(function: Function, standin: StandIn):
+def test_answer_without_job_id(function: Function, fake_ddm: FakeDDM):
     """DDM's documentation does not promise the job's ID; where it is missing there is nothing to compare."""
-    standin.behaviours["bare"] = lambda _: Reply(200, {"pre_check_results": CHECKS})
+    fake_ddm.behaviours["bare"] = lambda _: FakeResponse(200, {"pre_check_results": CHECKS})
     assert function.ask("bare").summary["verdict"] == "PASS"
 
 
 @pytest.mark.parametrize("zipped", [False, True], ids=["plain", "gzip"])
 @pytest.mark.parametrize(("size", "status"), [(4 * 1024 * 1024, 200), (4 * 1024 * 1024 + 1, 502)], ids=["most", "over"])
-def test_size_of_the_answer(function: Function, standin: StandIn, size, status, zipped):
+def test_size_of_the_answer(function: Function, fake_ddm: FakeDDM, size, status, zipped):
     """An answer of more than 4 MiB is not read on."""
     text = json.dumps({"pre_check_results": CHECKS}).encode()
     body = text + b" " * (size - len(text))
-    reply = Reply(200, gzip.compress(body), {"Content-Encoding": "gzip"}) if zipped else Reply(200, body)
-    standin.behaviours["large"] = lambda _: reply
+    reply = FakeResponse(200, gzip.compress(body), {"Content-Encoding": "gzip"}) if zipped else FakeResponse(200, body)
+    fake_ddm.behaviours["large"] = lambda _: reply
     assert function.ask("large").status == status
 
 
-def test_hardly_any_time(start, standin: StandIn):
+def test_hardly_any_time(start, fake_ddm: FakeDDM):
     """A timeout too short for anything is a timeout, whatever it meets first."""
     function = start(DDM_TIMEOUT_SECONDS="0.001")
     assert {function.ask("slow").problem for _ in range(50)} == {"upstream-timeout"}
@@ -306,20 +312,20 @@ def test_name_that_is_not_known(start):
     assert answer.body["message"].endswith("ddm.xx-nowhere-1.invalid could not be resolved; check the region")
 
 
-def test_time_is_over(start, standin: StandIn):
+def test_time_is_over(start, fake_ddm: FakeDDM):
     """The timeout is the whole time; what comes later does not count."""
     answer = start(DDM_TIMEOUT_SECONDS="0.1").ask("slow")
     assert (answer.status, answer.problem, answer.body["upstream"]) == (504, "upstream-timeout", None)
     assert answer.log["upstream"]["elapsed_ms"] < 250
 
 
-def test_no_time_for_another_attempt(start, standin: StandIn):
+def test_no_time_for_another_attempt(start, fake_ddm: FakeDDM):
     """A pause that would outlast the timeout is not begun."""
     answer = start(DDM_TIMEOUT_SECONDS="0.05").ask("down")
-    assert (answer.problem, len(standin.calls)) == ("upstream-unavailable", 1)
+    assert (answer.problem, len(fake_ddm.requests)) == ("upstream-unavailable", 1)
 
 
-def test_bug_is_one_internal_problem(start, monkeypatch, standin: StandIn):
+def test_bug_is_one_internal_problem(start, monkeypatch, fake_ddm: FakeDDM):
     """A bug answers without a word of it and tells the log where it happened, without its text."""
     function = start()
 
@@ -339,20 +345,20 @@ def test_bug_is_one_internal_problem(start, monkeypatch, standin: StandIn):
 
 @pytest.mark.parametrize("place", ["note", "handling_suggestion", "error_message", "error_detail_message", "name"])
 @pytest.mark.parametrize("spelled", ["plain", "escaped"])
-def test_token_in_a_check(function: Function, standin: StandIn, place, spelled):
+def test_token_in_a_check(function: Function, fake_ddm: FakeDDM, place, spelled):
     """Where DDM echoes the token in a check, it leaves masked, however JSON spells it."""
     body = json.dumps({"pre_check_results": [check("a", "FAILED") | {place: f"Token {TOKEN} is wrong", "level": 3}]})
     if spelled == "escaped":
         body = body.replace(TOKEN, "".join(f"\\u{ord(letter):04x}" for letter in TOKEN))
-    standin.behaviours["echo"] = lambda _: Reply(200, body.encode())
+    fake_ddm.behaviours["echo"] = lambda _: FakeResponse(200, body.encode())
     answer = function.ask("echo")
     assert "Token *** is wrong" in answer.summary["checks"][0].values()
 
 
 @pytest.mark.parametrize("status", [400, 401, 429, 500])
-def test_token_in_an_error(function: Function, standin: StandIn, status):
+def test_token_in_an_error(function: Function, fake_ddm: FakeDDM, status):
     """Where DDM echoes the token in an error, it leaves masked."""
-    standin.behaviours["echo"] = error(status, f"DBS.{TOKEN}", f"invalid token:{TOKEN}", X_Request_Id=TOKEN)
+    fake_ddm.behaviours["echo"] = error(status, f"DBS.{TOKEN}", f"invalid token:{TOKEN}", X_Request_Id=TOKEN)
     upstream = function.ask("echo").body["upstream"]
     assert (upstream["error_code"], upstream["error_msg"], upstream["request_id"]) == (
         "DBS.***",
@@ -362,17 +368,19 @@ def test_token_in_an_error(function: Function, standin: StandIn, status):
 
 
 @pytest.mark.parametrize("token", ["e", "true", "PASS", "FAILED", "SUCCESS", "verdict", "null", '"', "\\", "{}"])
-def test_odd_tokens_damage_nothing(function: Function, standin: StandIn, token):
+def test_odd_tokens_damage_nothing(function: Function, fake_ddm: FakeDDM, token):
     """However short or odd the token, the answer is the one that any other token gets."""
     texts = results(check("PASS", "WARN", note="true", error_message="e null FAILED SUCCESS verdict \\"))
-    standin.behaviours["odd"] = texts
+    fake_ddm.behaviours["odd"] = texts
     expected, found = function.ask("odd").summary, function.ask("odd", token=token).summary
     for each in (expected, found):
         del each["checked_at"], each["upstream"]
     assert found == expected
 
 
-def test_lone_surrogate_from_ddm(function: Function, standin: StandIn):
+def test_lone_surrogate_from_ddm(function: Function, fake_ddm: FakeDDM):
     """Half a character from DDM does not break an answer that strict readers have to read."""
-    standin.behaviours["half"] = lambda _: Reply(200, b'{"pre_check_results":[{"name":"a\\ud800","status":"WARN"}]}')
+    fake_ddm.behaviours["half"] = lambda _: FakeResponse(
+        200, b'{"pre_check_results":[{"name":"a\\ud800","status":"WARN"}]}'
+    )
     assert function.ask("half").summary["checks"][0]["name"] == "a?"

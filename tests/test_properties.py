@@ -15,7 +15,7 @@ from helpers.fault_server import Peer, send
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deploy.fake_ddm import PRIMARY_KEYS, Reply, StandIn
+from deploy.fake_ddm import PRIMARY_KEYS, FakeDDM, FakeResponse
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "100"))
 many = settings(
@@ -70,7 +70,7 @@ def wrapped(event) -> list:
 
 
 @pytest.fixture
-def function(start, standin: StandIn, monkeypatch) -> Function:
+def function(start, fake_ddm: FakeDDM, monkeypatch) -> Function:
     """A function in this process that waits for nothing, with a sink for none of its answers."""
     monkeypatch.setattr("ddm_precheck.ddm._FIRST_PAUSE_SECONDS", 0)
     return start(DDM_TIMEOUT_SECONDS="5")
@@ -85,17 +85,17 @@ def check_no_bug(answer: Answer) -> Answer:
 
 @many
 @given(document=events | values)
-def test_any_json_as_event(function: Function, standin: StandIn, document):
+def test_any_json_as_event(function: Function, fake_ddm: FakeDDM, document):
     """Any JSON is a summary if it is an event, else its fault is told and DDM is not called."""
-    standin.forget()
+    fake_ddm.reset()
     answer = check_no_bug(function.send(json.dumps(document).encode()))
     assert answer.status in {200, 400, 404}
-    assert len(standin.calls) == (answer.status != 400)
+    assert len(fake_ddm.requests) == (answer.status != 400)
 
 
 @many
 @given(event=events, envelope=st.integers(0, 5))
-def test_any_envelope(function: Function, standin: StandIn, event, envelope):
+def test_any_envelope(function: Function, fake_ddm: FakeDDM, event, envelope):
     """Whatever envelope an event comes in, it is the same event."""
     body, headers = wrapped(event)[envelope]
     answer = check_no_bug(function.send(body.encode(), headers=headers))
@@ -106,12 +106,12 @@ def test_any_envelope(function: Function, standin: StandIn, event, envelope):
 
 @many
 @given(body=st.binary(max_size=200) | spliced(events.map(lambda event: json.dumps(event).encode())))
-def test_any_bytes_as_event(function: Function, standin: StandIn, body):
+def test_any_bytes_as_event(function: Function, fake_ddm: FakeDDM, body):
     """Any bytes are a summary or a refusal; a refused event does not reach DDM."""
-    standin.forget()
+    fake_ddm.reset()
     answer = check_no_bug(function.send(body))
     assert answer.status in {200, 400, 404}
-    assert len(standin.calls) == (answer.status != 400)
+    assert len(fake_ddm.requests) == (answer.status != 400)
 
 
 @many
@@ -169,11 +169,11 @@ results = st.fixed_dictionaries(
 
 @many
 @given(document=results | results | values, ascii_only=st.booleans(), zipped=st.booleans(), flag=st.booleans())
-def test_any_json_from_ddm(function: Function, standin: StandIn, document, ascii_only, zipped, flag):
+def test_any_json_from_ddm(function: Function, fake_ddm: FakeDDM, document, ascii_only, zipped, flag):
     """Any JSON is exactly the verdict that its checks come to, or it is no answer; no doubt ever proceeds."""
     text = json.dumps(document, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
     body, headers = (gzip.compress(text), {"Content-Encoding": "gzip"}) if zipped else (text, {})
-    standin.behaviours["any"] = lambda _: Reply(200, body, headers)
+    fake_ddm.behaviours["any"] = lambda _: FakeResponse(200, body, headers)
     answer = check_no_bug(function.ask("any", proceed_on_warn=flag))
     try:
         expected = judged(json.loads(text.decode(), parse_constant=int))
@@ -189,12 +189,12 @@ def test_any_json_from_ddm(function: Function, standin: StandIn, document, ascii
     body=st.binary(max_size=200) | spliced(results.map(lambda document: json.dumps(document).encode())),
     members=values,
 )
-def test_any_status_and_bytes_from_ddm(function: Function, standin: StandIn, status, body, members):
+def test_any_status_and_bytes_from_ddm(function: Function, fake_ddm: FakeDDM, status, body, members):
     """Any bytes with any status are a verdict only as a 200, and never a bug."""
-    standin.behaviours["any"] = lambda _: Reply(status, body)
+    fake_ddm.behaviours["any"] = lambda _: FakeResponse(status, body)
     answer = check_no_bug(function.ask("any"))
     assert status == 200 or answer.status >= 400
-    standin.behaviours["any"] = lambda _: Reply(status, {"error_code": members, "error": members})
+    fake_ddm.behaviours["any"] = lambda _: FakeResponse(status, {"error_code": members, "error": members})
     assert check_no_bug(function.ask("any")).status >= 400
 
 
@@ -203,9 +203,9 @@ def test_any_status_and_bytes_from_ddm(function: Function, standin: StandIn, sta
     note=st.lists(st.text(max_size=9) | st.sampled_from([TOKEN, TOKEN[:9], TOKEN[9:], "***"]), max_size=5).map("".join),
     status=st.sampled_from(["SUCCESS", "WARN", "FAILED"]),
 )
-def test_any_text_from_ddm(function: Function, standin: StandIn, note, status):
+def test_any_text_from_ddm(function: Function, fake_ddm: FakeDDM, note, status):
     """A text of DDM's arrives as it is, but for the token and for what is no character."""
-    standin.behaviours["any"] = lambda _: Reply(
+    fake_ddm.behaviours["any"] = lambda _: FakeResponse(
         200, {"pre_check_results": [PRIMARY_KEYS | {"status": status, "note": note}]}
     )
     (found,) = function.ask("any").summary["checks"]

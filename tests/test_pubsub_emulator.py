@@ -15,7 +15,7 @@ import pytest
 import requests
 from conftest import EVENT, Served
 
-from deploy.fake_ddm import StandIn
+from deploy.fake_ddm import FakeDDM
 
 PROJECT = "v1/projects/ddm-precheck"
 
@@ -65,7 +65,7 @@ def _put(url: str, body: dict) -> None:
     requests.put(url, json=body, timeout=30).raise_for_status()
 
 
-def test_pending_is_redelivered_until_there_is_a_verdict(emulator, served_function: Served, standin: StandIn):
+def test_pending_is_redelivered_until_there_is_a_verdict(emulator, served_function: Served, fake_ddm: FakeDDM):
     """A precheck that is pending twice and then passes is asked for three times, and then never again."""
     _put(f"{emulator}/{PROJECT}/topics/wanted", {})
     subscription = {
@@ -96,4 +96,4 @@ def test_pending_is_redelivered_until_there_is_a_verdict(emulator, served_functi
         ("pending", 503, "PENDING"),
         (None, 200, "PASS"),
     ]
-    assert [call.number for call in standin.calls] == [1, 2, 3]
+    assert [call.number for call in fake_ddm.requests] == [1, 2, 3]

@@ -10,7 +10,7 @@ from conftest import ROOT
 from ddm_precheck.event import Event
 from ddm_precheck.problem import CATALOGUE
 from ddm_precheck.settings import Settings, from_environment
-from deploy.fake_ddm import StandIn
+from deploy.fake_ddm import FakeDDM
 
 README = (ROOT / "README.md").read_text("utf-8")
 
@@ -28,7 +28,7 @@ def table(heading: str) -> list[list[str]]:
     return [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
-def test_event_gives_the_answer(start, standin: StandIn):
+def test_event_gives_the_answer(start, fake_ddm: FakeDDM):
     """The event, sent as it stands, is answered as it stands there."""
     answer = start(DDM_REGION=None).send(block("event")).summary
     shown = block("answer: fail")

@@ -8,7 +8,7 @@ import pytest
 from conftest import TOKEN, Function, Served, served
 from helpers.fault_server import Peer, chunk, head, reset, send, whole
 
-from deploy.fake_ddm import Reply, StandIn, check
+from deploy.fake_ddm import FakeDDM, FakeResponse, check
 
 QUOTED = TOKEN.encode()
 HEADERS = {
@@ -73,36 +73,36 @@ def test_trace_in_the_log(watched: Served, echo: Peer):
     ids=["escaped slash", "escaped", "half escaped", "among surrogates", "twice", "inside itself"],
 )
 @pytest.mark.parametrize("status", [200, 400, 401, 429, 500])
-def test_token_spelled_by_json(function: Function, standin: StandIn, spell, status):
+def test_token_spelled_by_json(function: Function, fake_ddm: FakeDDM, spell, status):
     """JSON spells a text in many ways; none of them carries the token."""
     texts = ("name", "note", "handling_suggestion", "error_message", "error_detail_message")
     checks = [check("a", "FAILED") | dict.fromkeys(texts, "TEXT")]
     body = {"pre_check_results": checks, "error_code": "TEXT", "error_msg": "TEXT", "request_id": "TEXT"}
     text = json.dumps(body).replace("TEXT", spell(TOKEN))
-    standin.behaviours["echo"] = lambda _: Reply(status, text.encode(), {"X-Request-Id": ""})
+    fake_ddm.behaviours["echo"] = lambda _: FakeResponse(status, text.encode(), {"X-Request-Id": ""})
     answer = function.ask("echo")
     assert "***" in answer.text
 
 
-def test_token_as_a_number(function: Function, standin: StandIn):
+def test_token_as_a_number(function: Function, fake_ddm: FakeDDM):
     """A token of digits may come back as a number."""
-    standin.behaviours["echo"] = lambda _: Reply(400, {"error_code": 1234567890123, "error_msg": 1234567890123})
+    fake_ddm.behaviours["echo"] = lambda _: FakeResponse(400, {"error_code": 1234567890123, "error_msg": 1234567890123})
     upstream = function.ask("echo", token="1234567890123").body["upstream"]
     assert (upstream["error_code"], upstream["error_msg"]) == ("***", "***")
 
 
-def test_token_that_masking_would_spell(function: Function, standin: StandIn):
+def test_token_that_masking_would_spell(function: Function, fake_ddm: FakeDDM):
     """Taking the token out must not put it together again."""
     token = "secret***secret"
-    standin.behaviours["echo"] = lambda _: Reply(400, {"error_code": "x", "error_msg": f"secret{token}secret"})
+    fake_ddm.behaviours["echo"] = lambda _: FakeResponse(400, {"error_code": "x", "error_msg": f"secret{token}secret"})
     assert function.ask("echo", token=token).body["upstream"]["error_msg"] == "***"
 
 
-def test_token_in_endless_layers(function: Function, standin: StandIn):
+def test_token_in_endless_layers(function: Function, fake_ddm: FakeDDM):
     """However often taking the token out would put it together again, it takes no time."""
     token = "secret***secret"
     layers = "secret" * 200_000
-    standin.behaviours["echo"] = lambda _: Reply(
+    fake_ddm.behaviours["echo"] = lambda _: FakeResponse(
         200, {"pre_check_results": [check("a", "FAILED", note=f"{layers}{token}{layers}")]}
     )
     started = time.monotonic()
@@ -113,19 +113,19 @@ def test_token_in_endless_layers(function: Function, standin: StandIn):
 
 @pytest.mark.parametrize("status", [200, 403])
 @pytest.mark.parametrize("depth", [100, 500, 700, 900, 2000, 50_000])
-def test_deep_answer_with_an_escape(function: Function, standin: StandIn, depth, status):
+def test_deep_answer_with_an_escape(function: Function, fake_ddm: FakeDDM, depth, status):
     """An answer so deep that masking it takes too many steps is no answer; it is never a bug."""
     deep = b'{"a":' * depth + b'"\\u0061"' + b"}" * depth
     body = b'{"pre_check_results":[{"name":"a","status":"SUCCESS"}],"more":' + deep + b"}"
-    standin.behaviours["deep"] = lambda _: Reply(status, body)
+    fake_ddm.behaviours["deep"] = lambda _: FakeResponse(status, body)
     answer = function.ask("deep")
     assert answer.status == 200 or answer.problem in {"upstream-contract", "forbidden"}
 
 
-def test_deep_value_of_the_wrong_type(function: Function, standin: StandIn):
+def test_deep_value_of_the_wrong_type(function: Function, fake_ddm: FakeDDM):
     """Whether reading an answer or telling what is wrong with it takes too many steps, it is no answer."""
     for depth in range(800, 1000):
         name = b"[" * depth + b"]" * depth
         body = b'{"pre_check_results":[{"status":"SUCCESS","name":' + name + b"}]}"
-        standin.behaviours["deep"] = lambda _, body=body: Reply(200, body)
+        fake_ddm.behaviours["deep"] = lambda _, body=body: FakeResponse(200, body)
         assert function.ask("deep").problem == "upstream-contract"

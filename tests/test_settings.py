@@ -8,7 +8,7 @@ import pytest
 from conftest import EVENT, ROOT, clean_environment
 
 from ddm_precheck.settings import SettingsError, from_environment
-from deploy.fake_ddm import StandIn
+from deploy.fake_ddm import FakeDDM
 
 BAD = [
     ("DDM_ENDPOINT", "http://ddm.example.com"),
@@ -138,7 +138,7 @@ def test_bad_value_stops_the_start_in_process(start):
         start(DDM_REGION="?")
 
 
-def test_endpoint_with_a_path(start, standin: StandIn):
+def test_endpoint_with_a_path(start, fake_ddm: FakeDDM):
     """A base URL may have a path; a closing slash does not double."""
-    function = start(DDM_ENDPOINT=f"{standin.url}/")
+    function = start(DDM_ENDPOINT=f"{fake_ddm.url}/")
     assert function.send(EVENT).summary["verdict"] == "PASS"

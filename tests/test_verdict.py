@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from conftest import EVENT, Function
 
-from deploy.fake_ddm import Reply, StandIn, check, results
+from deploy.fake_ddm import FakeDDM, FakeResponse, check, results
 
 # What DDM's documentation gives as the example answer: both checks succeeded, both have a suggestion.
 DOCUMENTED = {
@@ -33,9 +33,9 @@ DOCUMENTED = {
 }
 
 
-def test_documented_example_passes(function: Function, standin: StandIn):
+def test_documented_example_passes(function: Function, fake_ddm: FakeDDM):
     """Two successful checks pass: a suggestion is no problem."""
-    standin.behaviours["orders"] = lambda _: Reply(200, DOCUMENTED, {"X-Request-Id": "r-1"})
+    fake_ddm.behaviours["orders"] = lambda _: FakeResponse(200, DOCUMENTED, {"X-Request-Id": "r-1"})
     summary = function.ask("orders").summary
     checked_at = summary.pop("checked_at")
     assert checked_at.endswith("Z")
@@ -86,18 +86,18 @@ def test_documented_example_passes(function: Function, standin: StandIn):
         ("SSS", {"expected_checks": 2}, "PASS", True),
     ],
 )
-def test_verdict(function: Function, standin: StandIn, statuses, members, verdict, can_proceed):
+def test_verdict(function: Function, fake_ddm: FakeDDM, statuses, members, verdict, can_proceed):
     """Any failure fails; else too few checks are pending; else any warning warns; else it is a pass."""
     names = {"S": "SUCCESS", "W": "WARN", "F": "FAILED"}
     checks = [check(f"Check {number}", names[letter]) for number, letter in enumerate(statuses)]
-    standin.behaviours["table"] = results(*checks)
+    fake_ddm.behaviours["table"] = results(*checks)
     summary = function.ask("table", **members).summary
     assert (summary["verdict"], summary["can_proceed"]) == (verdict, can_proceed)
 
 
-def test_null_list_is_pending(function: Function, standin: StandIn):
+def test_null_list_is_pending(function: Function, fake_ddm: FakeDDM):
     """DDM may send null for a list that it has not begun."""
-    standin.behaviours["null_list"] = lambda _: Reply(200, {"pre_check_results": None})
+    fake_ddm.behaviours["null_list"] = lambda _: FakeResponse(200, {"pre_check_results": None})
     summary = function.ask("null_list").summary
     assert (summary["verdict"], summary["checks"], summary["message"]) == (
         "PENDING",
@@ -106,10 +106,10 @@ def test_null_list_is_pending(function: Function, standin: StandIn):
     )
 
 
-def test_issues_are_failures_then_warnings(function: Function, standin: StandIn):
+def test_issues_are_failures_then_warnings(function: Function, fake_ddm: FakeDDM):
     """The issues put failures first and keep DDM's order otherwise; the checks keep it altogether."""
     checks = [check("a", "WARN"), check("b", "FAILED"), check("c"), check("d", "WARN"), check("e", "FAILED")]
-    standin.behaviours["mixed"] = results(*checks)
+    fake_ddm.behaviours["mixed"] = results(*checks)
     summary = function.ask("mixed").summary
     assert [issue["name"] for issue in summary["issues"]] == ["b", "e", "a", "d"]
     assert [each["name"] for each in summary["checks"]] == ["a", "b", "c", "d", "e"]
@@ -125,21 +125,21 @@ def test_issues_are_failures_then_warnings(function: Function, standin: StandIn)
     ],
     ids=["one line", "cut", "first five"],
 )
-def test_message_stays_one_short_line(function: Function, standin: StandIn, names, message):
+def test_message_stays_one_short_line(function: Function, fake_ddm: FakeDDM, names, message):
     """However DDM names its checks, the message is one line that a person can read."""
-    standin.behaviours["names"] = results(*(check(name, "FAILED") for name in names))
+    fake_ddm.behaviours["names"] = results(*(check(name, "FAILED") for name in names))
     summary = function.ask("names").summary
     assert summary["message"] == message
     assert [issue["name"] for issue in summary["issues"]] == names
 
 
 @pytest.mark.parametrize("text", ["", " \n\t", None, "missing"], ids=["empty", "white space", "null", "missing"])
-def test_no_text_is_null(function: Function, standin: StandIn, text):
+def test_no_text_is_null(function: Function, fake_ddm: FakeDDM, text):
     """Text that says nothing becomes null."""
     texts = ("note", "handling_suggestion", "error_message", "error_detail_message")
     members = {} if text == "missing" else dict.fromkeys(texts, text)
     body = {"pre_check_results": [{"name": "x", "status": "WARN"} | members]}
-    standin.behaviours["silent"] = lambda _: Reply(200, body)
+    fake_ddm.behaviours["silent"] = lambda _: FakeResponse(200, body)
     (found,) = function.ask("silent").summary["checks"]
     assert found == {
         "name": "x",
@@ -151,19 +151,19 @@ def test_no_text_is_null(function: Function, standin: StandIn, text):
     }
 
 
-def test_texts_are_kept_as_they_are(function: Function, standin: StandIn):
+def test_texts_are_kept_as_they_are(function: Function, fake_ddm: FakeDDM):
     """Text in any language leaves as it came, white space and all."""
-    standin.behaviours["texts"] = results(
+    fake_ddm.behaviours["texts"] = results(
         check("主键检查", "WARN", note=" 没有主键 \U0001f511\n", error_message='"\\ <b>')
     )
     (found,) = function.ask("texts").summary["checks"]
     assert (found["name"], found["note"], found["error"]) == ("主键检查", " 没有主键 \U0001f511\n", '"\\ <b>')
 
 
-def test_unknown_members_are_left_out(function: Function, standin: StandIn):
+def test_unknown_members_are_left_out(function: Function, fake_ddm: FakeDDM):
     """What DDM adds to its answer some day does not disturb."""
     body = {"pre_check_results": [{"name": "x", "status": "SUCCESS", "level": 3}], "total": 1}
-    standin.behaviours["more"] = lambda _: Reply(200, body)
+    fake_ddm.behaviours["more"] = lambda _: FakeResponse(200, body)
     assert function.ask("more").summary["verdict"] == "PASS"
 
 

@@ -20,7 +20,7 @@ from unittest import mock
 
 from functions_framework import create_app
 
-from deploy.fake_ddm import StandIn
+from deploy.fake_ddm import FakeDDM
 
 ROOT: Final = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
@@ -77,30 +77,30 @@ def _text(document: Any) -> str:
 
 def _answers() -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the name and the body of each answer, what varies replaced."""
-    with StandIn() as standin:
-        threading.Thread(target=standin.serve_forever, daemon=True).start()
+    with FakeDDM() as fake_ddm:
+        threading.Thread(target=fake_ddm.serve_forever, daemon=True).start()
         for verdict in VERDICTS:
-            yield f"summary-{verdict}", _ask(standin, verdict)
+            yield f"summary-{verdict}", _ask(fake_ddm, verdict)
         for code, behaviour in PROBLEMS.items():
             seconds = "0.2" if behaviour == "slow" else "10"
-            yield f"problem-{code}", _ask(standin, behaviour, DDM_TIMEOUT_SECONDS=seconds)
-        yield "problem-invalid-event", _ask(standin, "pass", {"job_id": None})
-        yield "problem-event-too-large", _ask(standin, "pass", {"job_id": "x" * 300_000})
-        yield "problem-method-not-allowed", _ask(standin, "pass", method="GET")
+            yield f"problem-{code}", _ask(fake_ddm, behaviour, DDM_TIMEOUT_SECONDS=seconds)
+        yield "problem-invalid-event", _ask(fake_ddm, "pass", {"job_id": None})
+        yield "problem-event-too-large", _ask(fake_ddm, "pass", {"job_id": "x" * 300_000})
+        yield "problem-method-not-allowed", _ask(fake_ddm, "pass", method="GET")
         envelope = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}
-        yield "problem-pending", _ask(standin, "pending", envelope=envelope)
+        yield "problem-pending", _ask(fake_ddm, "pending", envelope=envelope)
         with _closed_port() as port:
             yield (
                 "problem-sink-unavailable",
-                _ask(standin, "pass", envelope=envelope, K_SINK=f"http://127.0.0.1:{port}"),
+                _ask(fake_ddm, "pass", envelope=envelope, K_SINK=f"http://127.0.0.1:{port}"),
             )
         with mock.patch("ddm_precheck.ddm.Client.fetch", side_effect=RuntimeError):
-            yield "problem-internal", _ask(standin, "pass")
-        standin.shutdown()
+            yield "problem-internal", _ask(fake_ddm, "pass")
+        fake_ddm.shutdown()
 
 
 def _ask(
-    standin: StandIn,
+    fake_ddm: FakeDDM,
     behaviour: str,
     members: dict[str, Any] | None = None,
     *,
@@ -109,8 +109,8 @@ def _ask(
     **variables: str,
 ) -> dict[str, Any]:
     """Return the body of the function's answer to the event, for a schema that behaves so."""
-    standin.behaviours[EVENT["db_name"]] = standin.behaviours[behaviour]
-    environment = {"DDM_ENDPOINT": standin.url, "DDM_REGION": "cn-north-4"} | variables
+    fake_ddm.behaviours[EVENT["db_name"]] = fake_ddm.behaviours[behaviour]
+    environment = {"DDM_ENDPOINT": fake_ddm.url, "DDM_REGION": "cn-north-4"} | variables
     event = EVENT | {"token": "MIIEXAMPLE"} | (members or {})
     with mock.patch.dict(os.environ, environment), redirect_stdout(StringIO()):
         client = create_app("precheck", str(ROOT / "main.py")).test_client()
