@@ -2,9 +2,9 @@
 
     tests/.venv/bin/python -m tools.fuzz [--cases N] [--seed N] [--only N]
 
-The oracle implements the documented tables again and imports nothing from ``ddm_precheck``: a mistake in the function is
-not repeated in it. The function runs in this process, behind Flask's test client, and its requests go to a real HTTP
-server. The exit status is 0 if all responses are as the oracle expects.
+The oracle implements the documented tables again and imports nothing from ``ddm_precheck``, so that it does not repeat
+a mistake of the function. The function runs in this process, behind Flask's test client, and its requests go to a real
+HTTP server. The exit status is 0 if all responses are as the oracle expects.
 
     __main__       command line
     runner         sends the cases and collects the differences

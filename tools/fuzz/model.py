@@ -42,8 +42,8 @@ class Expected:
     """The expected outcome of a case.
 
     - ``fields`` are values of fields of the response's body.
-    - ``pointers`` must all be reported in ``errors``; of ``possible`` ones each may be. If there are only possible ones,
-      at least one must be.
+    - ``pointers`` must all be reported in ``errors``, and each of the ``possible`` ones may be. If there are only
+      possible ones, at least one must be.
     - ``attempts`` is the number of requests that DDM receives; ``url`` and ``token`` are those of each.
     - ``attributes`` are those of the CloudEvent that carries the summary, in ``mode``.
     """

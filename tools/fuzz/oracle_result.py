@@ -25,7 +25,7 @@ def judge(event: dict[str, Any], ddm: DDMResponse) -> Expected:
     if ddm.status >= 400:
         return _error(event, ddm)
     upstream = {"status": ddm.status, "error_code": None, "error_msg": None, "request_id": _request_id(ddm, {})}
-    contract = {"attempts": 1, "fields": {"upstream": upstream}}
+    contract: dict[str, Any] = {"attempts": 1, "fields": {"upstream": upstream}}
     if ddm.status != 200 or len(ddm.body) > _MAX_RESULT_BYTES:
         return problem("upstream-contract", **contract)
     try:
