@@ -1,24 +1,32 @@
-"""The rooms of the DDM precheck function, one idea each.
+"""The modules of the DDM precheck function, one responsibility each.
 
-Data flows one way, and every arrow is a typed, frozen value::
+Data flows one way, and every step hands a typed, frozen value to the next. A module imports only modules above it in
+this list; `main` imports all of them.
 
-    request ──delivery──> Delivery ──event──> Event ──ddm──> Answer ──verdict──> Summary ──answer──> response
+    settings         environment variables -> Settings, once at the start
+    problem          ProblemCode, Problem, Violation: every outcome without a verdict
+    text, redaction  texts from outside: on one line, truncated, without the token
+    strict_json      bytes -> JSON value, without leniency
+    memory           one document at a time is a Python value
+    fast_validation  a JSON Schema compiled to a predicate
+    schema           the JSON Schemas in schemas/; violations as data
+    connection       the hooks that bound an HTTP exchange
+    transport        one HTTP exchange: the policy
 
-    settings     environment -> Settings, once, at the start
-    delivery     HTTP request -> the event's document and the envelope it came in
-    event        document -> Event
-    ddm          Event -> DDM's validated answer: the URL, the retries, the classification of refusals
-    verdict      Event and answer -> Summary; pure
-    answer       Summary or Problem -> HTTP response, plain or as a CloudEvent
-    sink         Summary -> the CloudEvent POSTed to K_SINK
+    event            the event's JSON value -> Event
+    credentials      Event -> Event with the platform's token, where the caller sent none
+    ddm              Event -> DDM's HTTP response, with retries
+    ddm_errors       DDM's error response -> Problem
+    result           DDM's HTTP response -> validated and redacted checks
+    verdict          Event and checks -> Summary; pure
+    report           Summary -> text for a person; pure
+    serialization    Summary, Problem -> JSON
 
-    Underneath, known to several of them:
-    problem      the catalogue of problems and the one exception
-    transport    one HTTP exchange, bounded in time and bytes, never redirected
-    schema       the JSON Schemas, compiled once; violations as data
-    keywords     jsonschema's validator, with three keywords of our own
-    strictjson   bytes -> JSON value, nothing lenient
-    masking      keeps the token out of what DDM sends back
-    cloudevent   attributes of the events that leave, and their HTTP headers
-    log          one JSON line an invocation
+    payload, pubsub, cloudevents
+                     the formats of event deliveries
+    envelope         HTTP request -> Envelope with the event's JSON value
+    responses        Summary, Problem -> HTTP response
+    sink             Summary -> CloudEvent sent to K_SINK
+    waiting          when to ask DDM, and when to stop
+    log              one JSON line for each request
 """

@@ -1,32 +1,50 @@
-"""The event's document to an Event."""
+"""The event's JSON value to an Event."""
 
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ddm_precheck.problem import Problem
-from ddm_precheck.redaction import holds_secret
-from ddm_precheck.schema import MOST_VIOLATIONS, Schema, Violation
+from ddm_precheck.problem import Violation, invalid_event
+from ddm_precheck.redaction import contains_token
+from ddm_precheck.schema import MAX_VIOLATIONS, Schema
 from ddm_precheck.settings import Settings
 
 _SCHEMA: Final = Schema("event")
+_TYPE_NAMES: Final = {
+    list: "a list",
+    str: "a string (send the object itself, not its text)",
+    int: "a number",
+    float: "a number",
+    bool: "a boolean",
+    type(None): "null",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What is asked for. ``token`` is the one secret; ``region`` is None only where none is needed."""
+    """The precheck that the caller names, and how to judge it.
+
+    - ``token``: the IAM token, the only secret; empty where the platform's token is still to be read.
+    - ``token_from``: ``event``, ``header``, ``agency``, ``file``, or None where there is no token yet.
+    - ``region``: None only where DDM's endpoint needs no region.
+    - ``expected_checks``: how many different checks the complete list has; None where nobody said.
+    - ``wait_seconds``: how long the caller is willing to wait for a verdict.
+    """
 
     project_id: str
     instance_id: str
     db_name: str
     job_id: str
-    token: str = field(repr=False)
+    token: str = field(default="", repr=False)
+    token_from: str | None = None
     region: str | None = None
     proceed_on_warn: bool = False
-    expected_checks: int = 1
+    accepted_warnings: frozenset[str] = frozenset()
+    expected_checks: int | None = None
+    wait_seconds: int = 0
 
     @property
     def ids(self) -> dict[str, str]:
-        """The four IDs of DDM's path, by name."""
+        """The four IDs in the path of DDM's URL, by field name."""
         return {
             "project_id": self.project_id,
             "instance_id": self.instance_id,
@@ -35,54 +53,57 @@ class Event:
         }
 
 
-def parse(document: object, header_token: str | None, settings: Settings) -> Event:
-    """Make an Event of any JSON value; ``header_token`` stands in where the event has no token of its own.
+def parse(data: object, header_token: str | None, settings: Settings) -> Event:
+    """Validate any JSON value and return the Event; ``header_token`` is used where the event has no token.
 
-    Raises Problem ``invalid-event`` with a pointer for each rule that is broken; no value of the event is quoted.
+    Raises Problem ``invalid-event`` with a pointer for each broken rule. It quotes no value of the event.
     """
-    if not isinstance(document, dict):
-        raise _invalid(Violation("", f"must be a JSON object, not {_KINDS[type(document)]}"))
-    defaults = {"token": header_token, "region": settings.region}
-    members: dict[str, Any] = {name: value for name, value in defaults.items() if value} | document
-    violations = [*_SCHEMA.violations(members), *_missing(members, settings)][:MOST_VIOLATIONS]
+    if not isinstance(data, dict):
+        raise invalid_event(Violation("", f"must be a JSON object, not {_TYPE_NAMES[type(data)]}"))
+    fields = _with_defaults(data, header_token, settings)
+    violations = [*_SCHEMA.violations(fields), *_missing(fields, settings)][:MAX_VIOLATIONS]
     if violations:
-        raise _invalid(*(_unquoted(violation, header_token, members.get("token")) for violation in violations))
-    # JSON Schema takes 2.0 for an integer.
-    event = Event(**(members | {"expected_checks": int(members.get("expected_checks", 1))}))
-    # A token that is part of an ID would be told on with it.
-    told = [name for name, value in event.ids.items() if holds_secret(value, event.token)]
-    if told or (event.region and holds_secret(event.region, event.token)):
-        raise _invalid(Violation("/token", "must not be part of an ID or of the region"))
+        raise invalid_event(*(_without_token(violation, header_token, fields.get("token")) for violation in violations))
+    token_from = "event" if "token" in data else "header" if "token" in fields else None
+    event = Event(
+        **fields
+        | {
+            "token_from": token_from,
+            "accepted_warnings": frozenset(fields.get("accepted_warnings", ())),
+            # JSON Schema accepts 2.0 as an integer.
+            "expected_checks": None if fields.get("expected_checks") is None else int(fields["expected_checks"]),
+            "wait_seconds": int(fields.get("wait_seconds", 0)),
+        }
+    )
+    for token in filter(None, [event.token, header_token]):
+        refuse_token_in_ids(event, token)
     return event
 
 
-def _missing(members: dict[str, Any], settings: Settings) -> list[Violation]:
-    """Return what is missing by rules that need more than the document."""
+def refuse_token_in_ids(event: Event, token: str) -> None:
+    """Raise Problem ``invalid-event`` where an ID or the region contains the token: they are in responses and logs."""
+    if any(contains_token(text, token) for text in [*event.ids.values(), event.region or ""]):
+        raise invalid_event(Violation("/token", "must not be part of an ID or of the region"))
+
+
+def _with_defaults(data: dict[str, Any], header_token: str | None, settings: Settings) -> dict[str, Any]:
+    """Return the event's fields, with the defaults of those that are missing."""
+    defaults = {"token": header_token, "region": settings.region, "expected_checks": settings.expected_checks}
+    return {name: value for name, value in defaults.items() if value} | data
+
+
+def _missing(fields: dict[str, Any], settings: Settings) -> list[Violation]:
+    """Return the violations of the rules that depend on the settings."""
     missing = []
-    if "token" not in members:
-        missing.append(Violation("/token", "is required, here or as the header X-Auth-Token"))
-    if settings.needs_region and "region" not in members:
-        missing.append(Violation("/region", "is required, since the function has no DDM_REGION"))
+    if "token" not in fields and not settings.token_source:
+        missing.append(Violation("/token", "is required, here or in the header X-Auth-Token"))
+    if settings.needs_region and "region" not in fields:
+        missing.append(Violation("/region", "is required, because DDM_REGION is not set"))
     return missing
 
 
-def _unquoted(violation: Violation, *tokens: object) -> Violation:
-    """Return the violation; where its pointer would name a member that holds a token, it points at the event."""
-    quoted = any(isinstance(token, str) and holds_secret(violation.pointer, token) for token in tokens)
-    return Violation("", "has a member with the token in its name") if quoted else violation
-
-
-def _invalid(*violations: Violation) -> Problem:
-    first = violations[0]
-    more = f" (and {len(violations) - 1} more, see errors)" if len(violations) > 1 else ""
-    return Problem("invalid-event", f"{first.pointer or 'the event'} {first.detail}{more}", errors=violations)
-
-
-_KINDS: Final = {
-    list: "a list",
-    str: "a string (send the object itself, not its text)",
-    int: "a number",
-    float: "a number",
-    bool: "a boolean",
-    type(None): "null",
-}
+def _without_token(violation: Violation, *tokens: object) -> Violation:
+    """Return the violation; where the name of a field contains a token, point at the whole event instead."""
+    if any(isinstance(token, str) and contains_token(violation.pointer, token) for token in tokens):
+        return Violation("", "has a field with the token in its name")
+    return violation

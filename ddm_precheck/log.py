@@ -1,8 +1,9 @@
-"""One JSON line on stdout for each invocation, in the form that Cloud Logging reads."""
+"""One JSON line on stdout for each request, in the form that Cloud Logging reads."""
 
 import contextlib
 import json
 import re
+import select
 import sys
 import threading
 import traceback
@@ -13,46 +14,77 @@ from typing import Any, Final
 from flask import Request
 
 from ddm_precheck.event import Event
-from ddm_precheck.problem import Problem, Upstream
+from ddm_precheck.problem import Problem, ProblemCode, UpstreamInfo
+from ddm_precheck.redaction import contains_token
+from ddm_precheck.serialization import problem_verdict
+from ddm_precheck.text import truncate
+from ddm_precheck.verdict import Decision
 
 _TRACE: Final = re.compile(r"(?:[0-9a-f]{2}-)?([0-9a-fA-F]{32})(?:[-/].*)?")
+_TRACE_PIECE: Final = 8
+_MAX_MESSAGE_LENGTH: Final = 500
+_BLOCKED_MILLISECONDS: Final = 100
+_NO_IDS: Final = dict.fromkeys(("project_id", "instance_id", "db_name", "job_id"))
 _lock = threading.Lock()
 
 
 @dataclass(slots=True)
-class Line:
-    """What is known of one invocation, gathered while it runs.
+class LogEntry:
+    """What is known of one request, gathered while it runs.
 
-    No text gets here that is not free of the token: texts of DDM's are masked, those of the event are never quoted.
+    No text in it contains the token: DDM's texts are redacted, and the event's are never quoted. It keeps no
+    exception, because the frames of its traceback would keep the request's documents.
     """
 
-    trace: str | None
+    trace: str | None = None
     event: Event | None = None
-    upstream: Upstream | None = None
+    upstream: UpstreamInfo | None = None
     verdict: str | None = None
-    problem: Problem | None = None
+    code: ProblemCode | None = None
     message: str = ""
+    accepted: tuple[str, ...] = ()
     exception: str | None = None
     started: float = field(default_factory=monotonic)
 
-    def write(self, http_status: int) -> None:
-        """Write the line, as one piece: threads share stdout."""
-        # json escapes line breaks and everything that is not ASCII, so no value can break the line.
-        text = json.dumps(self._members(http_status)) + "\n"
-        # An answer is worth more than its line: a closed pipe must not turn it into a failure.
-        with _lock, contextlib.suppress(OSError, ValueError):
-            sys.stdout.write(text)
-            sys.stdout.flush()
+    def record_decision(self, decision: Decision) -> None:
+        """Record the outcome of a request that has a verdict."""
+        self.verdict, self.message = decision.verdict.value, decision.message
+        self.upstream, self.accepted = decision.upstream, decision.accepted
 
-    def _members(self, http_status: int) -> dict[str, Any]:
-        upstream = self.upstream
-        members = {
-            "severity": _severity(self.problem),
-            "message": self.message,
+    def record_problem(self, problem: Problem) -> None:
+        """Record the outcome of a request that has none."""
+        self.code, self.verdict = problem.code, problem_verdict(problem.code).value
+        self.message = problem.log_detail or problem.detail
+        self.upstream = problem.upstream or self.upstream
+
+    def drop_trace_in(self, body: bytes) -> None:
+        """Drop the trace ID where a part of it is in the body of an event whose token cannot be read."""
+        trace = (self.trace or "").encode()
+        pieces = (trace[start : start + _TRACE_PIECE] for start in range(len(trace) - _TRACE_PIECE + 1))
+        if any(piece in body for piece in pieces):
+            self.trace = None
+
+    def write(self, http_status: int) -> None:
+        """Write the line. A stdout that is closed, full or blocked loses the line and changes nothing else."""
+        # json escapes line breaks and everything that is not ASCII, so that no value can break the line.
+        line = json.dumps(self._fields(http_status)) + "\n"
+        # OSError and ValueError: closed. AttributeError: sys.stdout is None.
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            if _is_writable(_BLOCKED_MILLISECONDS):
+                with _lock:
+                    if _is_writable(0):
+                        sys.stdout.write(line)
+                        sys.stdout.flush()
+
+    def _fields(self, http_status: int) -> dict[str, Any]:
+        event, upstream = self.event, self.upstream
+        fields = {
+            "severity": _severity(self.code),
+            "message": truncate(self.message, _MAX_MESSAGE_LENGTH),
             "verdict": self.verdict,
-            "code": self.problem.code if self.problem else None,
+            "code": self.code.value if self.code else None,
             "http_status": http_status,
-            **(self.event.ids if self.event else _NO_IDS),
+            **(event.ids if event else _NO_IDS),
             "duration_ms": round((monotonic() - self.started) * 1000),
             "upstream": upstream
             and {
@@ -61,29 +93,46 @@ class Line:
                 "elapsed_ms": upstream.elapsed_ms,
                 "request_id": upstream.request_id,
             },
-            "trace": self.trace,
+            "token_from": event.token_from if event else None,
+            "trace": self._safe_trace(),
         }
-        return members | ({"exception": self.exception} if self.exception else {})
+        if self.accepted:
+            fields["accepted_warnings"] = list(self.accepted)
+        return fields | ({"exception": self.exception} if self.exception else {})
+
+    def _safe_trace(self) -> str | None:
+        unsafe = self.trace and self.event and contains_token(self.trace, self.event.token)
+        return None if unsafe else self.trace
 
 
-def begin(request: Request) -> Line:
-    """Begin the line of an invocation, with the trace ID of its headers."""
+def start_entry(request: Request) -> LogEntry:
+    """Return the entry of a new request, with the trace ID of its headers."""
+    token = request.headers.get("X-Auth-Token", "")
     for name in ("traceparent", "X-Cloud-Trace-Context"):
-        if match := _TRACE.fullmatch(request.headers.get(name, "")):
-            return Line(match[1])
-    return Line(None)
+        match = _TRACE.fullmatch(request.headers.get(name, ""))
+        if match and not contains_token(match[1], token):
+            return LogEntry(match[1])
+    return LogEntry()
 
 
-def whereabouts(bug: BaseException) -> str:
-    """Tell the kind of an exception and where it was raised; its text could quote anything, so it is left out."""
+def summarize_traceback(bug: BaseException) -> str:
+    """Return the type of an exception and where it was raised, without its text, which could quote anything."""
     frames = traceback.extract_tb(bug.__traceback__)
     return " < ".join([type(bug).__name__, *(f"{frame.name}:{frame.lineno}" for frame in reversed(frames))])
 
 
-def _severity(problem: Problem | None) -> str:
-    if problem is None or problem.code == "pending":
+def _is_writable(milliseconds: int) -> bool:
+    """Return whether stdout takes a line now or within the time, without blocking on a reader that does not read."""
+    try:
+        descriptor = sys.stdout.fileno()
+    except (OSError, AttributeError):  # not a file, such as what LOG_EXECUTION_ID puts in its place
+        return True
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return bool(poll.poll(milliseconds))
+
+
+def _severity(code: ProblemCode | None) -> str:
+    if code is None or code is ProblemCode.PENDING:
         return "INFO"
-    return "WARNING" if problem.kind.status < 500 else "ERROR"
-
-
-_NO_IDS: Final = dict.fromkeys(("project_id", "instance_id", "db_name", "job_id"))
+    return "WARNING" if code.status < 500 else "ERROR"

@@ -1,29 +1,62 @@
-"""The catalogue of problems and the one exception that carries them."""
+"""Problems: every outcome without a verdict, as one exception with a code from one table (RFC 9457)."""
 
-import re
 from dataclasses import dataclass
-from typing import Final
+from enum import Enum
+from typing import Final, Self
 
-from ddm_precheck.schema import Violation
-
-_ASK_AGAIN_SECONDS: Final = 10
-_NOT_TEXT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_RETRY_SECONDS: Final = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What all problems of one code have in common."""
+class ProblemCode(Enum):
+    """The kinds of problems. The value is the ``code`` of the response.
+
+    ``status`` is the HTTP status, ``title`` the title of RFC 9457, and ``retryable`` says whether the same request can
+    succeed later.
+    """
 
     status: int
     title: str
-    retryable: bool = False
+    retryable: bool
+
+    def __new__(cls, code: str, status: int, title: str, retryable: bool = False) -> Self:  # noqa: FBT001, FBT002
+        """Make a member from a row of the table."""
+        member = object.__new__(cls)
+        member._value_ = code
+        member.status, member.title, member.retryable = status, title, retryable
+        return member
+
+    INVALID_EVENT = "invalid-event", 400, "The event is not valid"
+    METHOD_NOT_ALLOWED = "method-not-allowed", 405, "Only POST is allowed"
+    EVENT_TOO_LARGE = "event-too-large", 413, "The event is too large"
+    UNAUTHORIZED = "unauthorized", 401, "DDM does not accept the token"
+    FORBIDDEN = "forbidden", 403, "The token may not be used for this precheck"
+    NOT_FOUND = "not-found", 404, "DDM does not know this precheck"
+    REJECTED = "rejected", 422, "DDM rejected the request"
+    THROTTLED = "throttled", 429, "DDM limits the rate of requests", True
+    PENDING = "pending", 503, "The precheck has not finished", True
+    UPSTREAM_UNAVAILABLE = "upstream-unavailable", 502, "DDM is not available", True
+    UPSTREAM_TIMEOUT = "upstream-timeout", 504, "DDM did not respond in time", True
+    UPSTREAM_CONTRACT = "upstream-contract", 502, "DDM's response cannot be trusted"
+    SINK_UNAVAILABLE = "sink-unavailable", 502, "The sink did not accept the event", True
+    INTERNAL = "internal", 500, "The function failed", True
 
 
 @dataclass(frozen=True, slots=True)
-class Upstream:
-    """What is known of the call to DDM, however it ended.
+class Violation:
+    """One place that breaks a rule: an RFC 6901 pointer, and what the rule asks for.
 
-    ``status`` is None where DDM never answered; ``elapsed_ms`` counts all attempts.
+    Neither quotes a value, because any value may be the token.
+    """
+
+    pointer: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamInfo:
+    """What is known of one question to DDM, however it ended.
+
+    ``status`` is None where DDM sent no response; ``elapsed_ms`` covers all attempts.
     """
 
     status: int | None
@@ -34,53 +67,33 @@ class Upstream:
     error_msg: str | None = None
 
 
-CATALOGUE: Final = {
-    "invalid-event": Kind(400, "The event is not valid"),
-    "method-not-allowed": Kind(405, "Only POST is allowed"),
-    "event-too-large": Kind(413, "The event is too large"),
-    "unauthorized": Kind(401, "DDM does not accept the token"),
-    "forbidden": Kind(403, "The token may not read this precheck"),
-    "not-found": Kind(404, "DDM does not know what the event names"),
-    "rejected": Kind(422, "DDM rejected the request"),
-    "throttled": Kind(429, "DDM asks for fewer requests", retryable=True),
-    "pending": Kind(503, "The precheck has not finished", retryable=True),
-    "upstream-unavailable": Kind(502, "DDM is not available", retryable=True),
-    "upstream-timeout": Kind(504, "DDM did not answer in time", retryable=True),
-    "upstream-contract": Kind(502, "DDM's answer cannot be trusted"),
-    "sink-unavailable": Kind(502, "The sink did not take the event", retryable=True),
-    "internal": Kind(500, "The function failed", retryable=True),
-}
+class Problem(Exception):  # noqa: N818 - RFC 9457's word; `pending` is a problem and no error
+    """An outcome without a verdict that the caller can act on.
 
-
-def one_line(text: str) -> str:
-    """Return the text as one line for a person: white space and control characters become single spaces."""
-    return " ".join(_NOT_TEXT.sub(" ", text).split())
-
-
-class Problem(Exception):  # noqa: N818 - the field's word (RFC 9457), not every problem is an error
-    """An outcome without a verdict that the caller has to know about.
-
-    ``code`` is a key of `CATALOGUE`; ``detail`` is one line for a person and never quotes the event;
-    ``retry_after`` is in seconds, None where asking again cannot help.
+    ``detail`` is one line for a person that never quotes the event. ``log_detail`` goes to the log only.
+    ``retry_after`` is in seconds, None where a retry cannot help.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one argument for each part of a problem
         self,
-        code: str,
+        code: ProblemCode,
         detail: str,
         *,
         errors: tuple[Violation, ...] = (),
-        upstream: Upstream | None = None,
-        retry_after: int = _ASK_AGAIN_SECONDS,
+        upstream: UpstreamInfo | None = None,
+        retry_after: int = _RETRY_SECONDS,
+        log_detail: str | None = None,
     ) -> None:
         self.code = code
-        self.kind = CATALOGUE[code]
         self.detail = detail
         self.errors = errors
         self.upstream = upstream
-        self.retry_after = retry_after if self.kind.retryable else None
+        self.retry_after = retry_after if code.retryable else None
+        self.log_detail = log_detail
 
-    @property
-    def verdict(self) -> str:
-        """``PENDING`` where only time is missing, else ``ERROR``."""
-        return "PENDING" if self.code == "pending" else "ERROR"
+
+def invalid_event(*violations: Violation) -> Problem:
+    """Return the problem `ProblemCode.INVALID_EVENT`; its detail words the first of the violations."""
+    first = violations[0]
+    more = f" (and {len(violations) - 1} more, see errors)" if len(violations) > 1 else ""
+    return Problem(ProblemCode.INVALID_EVENT, f"{first.pointer or 'the event'} {first.detail}{more}", errors=violations)

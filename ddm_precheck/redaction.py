@@ -1,33 +1,31 @@
-"""Keeps the token out of what DDM sends back.
+"""Keeps the token out of everything that DDM or a caller sends back through the function.
 
-DDM's texts are masked as they come in, so no later step can tell the token on. What we say ourselves is never
-masked: a token that happens to read ``PASS`` cannot damage an answer.
+Texts from outside are redacted as they come in, so that no later step can pass the token on. Texts of the function's
+own are never redacted: a token that happens to read ``PASS`` cannot damage a response.
 """
 
-from typing import Any, Final
+from typing import Final
 
-_SECRET_LENGTH: Final = 8
-"""Shorter tokens are no secret: IAM's have thousands of characters, and masking ``e`` would garble every text."""
+_REDACTED: Final = "***"
 
-_MASK: Final = "***"
-
-
-def holds_secret(text: str, token: str) -> bool:
-    """Tell whether the text would tell the token on."""
-    return len(token) >= _SECRET_LENGTH and token in text
+_MIN_TOKEN_LENGTH: Final = 8
+"""Shorter tokens are not redacted: IAM's have thousands of characters, and to redact ``e`` would damage every text."""
 
 
-def masked(value: Any, token: str) -> Any:
-    """Return the JSON value with the token masked and lone surrogates replaced in all its texts.
+def contains_token(text: str, token: str) -> bool:
+    """Return whether `text` contains the token."""
+    return len(token) >= _MIN_TOKEN_LENGTH and token in text
 
-    A lone surrogate is no character: it cannot be encoded, and strict readers refuse an answer that escapes one.
+
+def redact(text: str, token: str) -> str:
+    """Return `text` with the token replaced by ``***`` and lone surrogates by question marks.
+
+    A lone surrogate cannot be encoded as UTF-8, and strict JSON parsers refuse its escape.
     """
-    if isinstance(value, str):
-        text = value.encode("utf-8", "replace").decode() if not value.isascii() else value
-        text = text.replace(token, _MASK) if holds_secret(text, token) else text
-        return _MASK if holds_secret(text, token) else text  # the mask itself may complete a token that has it inside
-    if isinstance(value, list):
-        return [masked(item, token) for item in value]
-    if isinstance(value, dict):
-        return {name: masked(item, token) for name, item in value.items()}  # no member's name ever leaves
-    return value
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode()
+    if not contains_token(text, token):
+        return text
+    text = text.replace(token, _REDACTED)
+    # Where the token itself contains asterisks, a replacement can complete another occurrence.
+    return _REDACTED if contains_token(text, token) else text

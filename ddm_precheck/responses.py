@@ -1,112 +1,64 @@
-"""Summary or Problem to the HTTP response."""
+"""Summary and Problem to the HTTP response of the function."""
 
-import json
-from typing import Any, Final
+from typing import Final
 
 from flask import Request, Response
 
-from ddm_precheck import cloudevents
-from ddm_precheck.envelope import Delivery, Mode
-from ddm_precheck.problem import Problem
-from ddm_precheck.verdict import Summary
+from ddm_precheck import cloudevents, serialization
+from ddm_precheck.envelope import Envelope, Mode
+from ddm_precheck.problem import Problem, ProblemCode
+from ddm_precheck.verdict import Decision
 
 _JSON: Final = "application/json"
 _PROBLEM_JSON: Final = "application/problem+json"
-_ALLOWED: Final = "POST, OPTIONS"
+_ALLOWED_METHODS: Final = "POST, OPTIONS"
 
 
-def summary_members(summary: Summary) -> dict[str, Any]:
-    """Return the summary as its schema has it."""
-    upstream = summary.upstream
-    return {
-        "verdict": summary.verdict.value,
-        "can_proceed": summary.can_proceed,
-        "retryable": summary.retry_after is not None,
-        "retry_after_seconds": summary.retry_after,
-        "message": summary.message,
-        **summary.event.ids,
-        "region": summary.event.region,
-        "counts": summary.counts,
-        "issues": summary.issues,
-        "checks": summary.checks,
-        "checked_at": summary.checked_at,
-        "upstream": {"status": upstream.status, "request_id": upstream.request_id, "attempts": upstream.attempts},
-    }
-
-
-def for_summary(summary: Summary, delivery: Delivery) -> Response:
-    """Answer 200 in kind: a CloudEvent in the mode of the one that came in, else plain JSON."""
-    members = summary_members(summary)
-    if delivery.mode is Mode.STRUCTURED:
-        event = {**cloudevents.attributes(delivery, summary), "datacontenttype": _JSON, "data": members}
-        return _response(event, 200, cloudevents.STRUCTURED_TYPE, summary.retry_after)
-    response = _response(members, 200, _JSON, summary.retry_after)
-    if delivery.mode is Mode.BINARY:
-        response.headers.update(cloudevents.headers(delivery, summary))
+def summary_response(decision: Decision, summary: bytes, envelope: Envelope) -> Response:
+    """Return 200 with the summary's JSON: as a CloudEvent in the mode of the event's own, else as it is."""
+    if envelope.mode is Mode.STRUCTURED:
+        attributes = cloudevents.encode_attributes(envelope.id, envelope.traceparent, decision)
+        body = cloudevents.encode_structured(attributes, summary)
+        return _response(body, 200, cloudevents.STRUCTURED_TYPE, decision.retry_after)
+    response = _response(summary, 200, _JSON, decision.retry_after)
+    if envelope.mode is Mode.BINARY:
+        attributes = cloudevents.encode_attributes(envelope.id, envelope.traceparent, decision)
+        response.headers.update(cloudevents.encode_headers(attributes))
     return response
 
 
-def for_problem(problem: Problem, request: Request) -> Response:
-    """Answer with the problem's status and the members of RFC 9457.
+def problem_response(problem: Problem, request: Request) -> Response:
+    """Return the problem with its status.
 
-    The type is ``application/problem+json`` only for who asks for it by name: low-code engines leave it unparsed.
+    The type is ``application/problem+json`` only where ``Accept`` names it: low-code engines do not parse that type.
     """
-    upstream = problem.upstream
-    members = {
-        "verdict": problem.verdict,
-        "can_proceed": False,
-        "retryable": problem.kind.retryable,
-        "retry_after_seconds": problem.retry_after,
-        "message": problem.detail,
-        "type": f"urn:problem-type:ddm-precheck:{problem.code}",
-        "title": problem.kind.title,
-        "status": problem.kind.status,
-        "detail": problem.detail,
-        "code": problem.code,
-        "errors": [{"pointer": error.pointer, "detail": error.detail} for error in problem.errors],
-        "upstream": None,
-    }
-    if upstream and upstream.status is not None:
-        members["upstream"] = {
-            "status": upstream.status,
-            "error_code": upstream.error_code,
-            "error_msg": upstream.error_msg,
-            "request_id": upstream.request_id,
-        }
     accepted = {value.partition(";")[0].strip().lower() for value, quality in request.accept_mimetypes if quality > 0}
     content_type = _PROBLEM_JSON if _PROBLEM_JSON in accepted else _JSON
-    response = _response(members, problem.kind.status, content_type, problem.retry_after)
-    if problem.code == "method-not-allowed":
-        response.headers["Allow"] = _ALLOWED
+    body = serialization.problem_json(problem)
+    response = _response(body, problem.code.status, content_type, problem.retry_after)
+    if problem.code is ProblemCode.METHOD_NOT_ALLOWED:
+        response.headers["Allow"] = _ALLOWED_METHODS
     return response
 
 
-def for_options() -> Response:
-    """Tell what is allowed."""
-    return _without_body(204, {"Allow": _ALLOWED})
+def options_response() -> Response:
+    """Return 204 with the allowed methods."""
+    return _empty_response(204, {"Allow": _ALLOWED_METHODS})
 
 
-def for_taken() -> Response:
-    """Tell the broker that the sink has the summary."""
-    return _without_body(202)
+def accepted_response() -> Response:
+    """Return 202: the sink has the summary."""
+    return _empty_response(202)
 
 
-def encoded(members: dict[str, Any]) -> bytes:
-    """Return the JSON text, in UTF-8, without white space that no machine needs."""
-    return _ENCODER.encode(members).encode()
-
-
-def _without_body(status: int, headers: dict[str, str] | None = None) -> Response:
+def _empty_response(status: int, headers: dict[str, str] | None = None) -> Response:
     response = Response(status=status, headers=headers)
-    del response.headers["Content-Type"]  # Flask's default speaks of HTML that is not there
+    del response.headers["Content-Type"]  # Flask sets HTML, but there is no body
     return response
 
 
-def _response(members: dict[str, Any], status: int, content_type: str, retry_after: int | None) -> Response:
-    response = Response(encoded(members), status, content_type=content_type)
+def _response(body: bytes, status: int, content_type: str, retry_after: int | None) -> Response:
+    response = Response(body, status, content_type=content_type)
     if retry_after is not None:
         response.headers["Retry-After"] = str(retry_after)
     return response
-
-
-_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)

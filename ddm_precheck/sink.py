@@ -1,36 +1,37 @@
-"""The summary of a delivered event, POSTed to ``K_SINK`` as a CloudEvent (the Knative convention)."""
+"""The summary of an event delivery, sent to ``K_SINK`` as a CloudEvent (the Knative convention)."""
 
 from typing import Final
 
-from ddm_precheck import cloudevents, responses
-from ddm_precheck.envelope import Delivery
-from ddm_precheck.problem import Problem, Upstream
+from ddm_precheck import cloudevents
+from ddm_precheck.envelope import Envelope
+from ddm_precheck.problem import Problem, ProblemCode, UpstreamInfo
 from ddm_precheck.transport import Transport, TransportError
-from ddm_precheck.verdict import Summary
+from ddm_precheck.verdict import Decision
 
 TIMEOUT_SECONDS: Final = 5
-_MOST_BYTES: Final = 64 * 1024
+_MAX_BYTES: Final = 64 * 1024
 
 
-def deliver(summary: Summary, delivery: Delivery, url: str, transport: Transport) -> None:
-    """POST the summary to the sink in binary mode and return when the sink has taken it (2xx).
+def send_to_sink(decision: Decision, summary: bytes, envelope: Envelope, url: str, transport: Transport) -> None:
+    """POST the summary's JSON to the sink in binary mode, and return once the sink has accepted it (2xx).
 
-    Raises Problem ``sink-unavailable`` for any other outcome, a redirect or five seconds of silence included. It is
-    not tried again here: the broker redelivers the event that it came from.
+    Raises Problem ``sink-unavailable`` for every other outcome, a redirect and a timeout included. There is no retry
+    here: the broker delivers the event again.
     """
-    headers = cloudevents.headers(delivery, summary) | {
+    attributes = cloudevents.encode_attributes(envelope.id, envelope.traceparent, decision)
+    headers = cloudevents.encode_headers(attributes) | {
         "Content-Type": "application/json",
+        "Content-Length": str(len(summary)),
         "User-Agent": "ddm-precheck",
     }
-    body = responses.encoded(responses.summary_members(summary))
-    headers["Content-Length"] = str(len(body))
     try:
-        reply = transport.send("POST", url, headers, body, seconds=TIMEOUT_SECONDS, most=_MOST_BYTES)
+        response = transport.send("POST", url, headers, summary, timeout=TIMEOUT_SECONDS, max_bytes=_MAX_BYTES)
     except TransportError as error:
-        raise _unavailable(str(error), summary.upstream) from None
-    if not 200 <= reply.status <= 299:
-        raise _unavailable(f"it answered {reply.status}", summary.upstream)
+        raise _sink_unavailable(str(error), decision.upstream) from None
+    if not 200 <= response.status <= 299:
+        raise _sink_unavailable(f"it responded {response.status}", decision.upstream)
 
 
-def _unavailable(reason: str, upstream: Upstream) -> Problem:
-    return Problem("sink-unavailable", f"The sink did not take the event: {reason}", upstream=upstream)
+def _sink_unavailable(reason: str, upstream: UpstreamInfo) -> Problem:
+    detail = f"The sink did not accept the event: {reason}"
+    return Problem(ProblemCode.SINK_UNAVAILABLE, detail, upstream=upstream)

@@ -1,17 +1,18 @@
-"""Bytes to a JSON value, with nothing of the leniency of `json.loads`."""
+"""Bytes to a JSON value, without the leniency of `json.loads`."""
 
 import json
 from typing import Any, Final, NoReturn
 
 
-class NotJSONError(ValueError):
-    """The bytes are not one strict JSON document; the message says where or why, and quotes nothing."""
+class InvalidJSONError(ValueError):
+    """The bytes are not one strict JSON document. The message says where or why, and quotes nothing."""
 
 
 def loads(data: bytes) -> Any:
-    """Read one JSON document: UTF-8, no NaN or Infinity, no member named twice, not nested without end.
+    """Parse one JSON document in UTF-8. A leading byte order mark is ignored (RFC 8259, section 8.1).
 
-    Raises NotJSONError for anything else. A leading byte order mark is ignored (RFC 8259, section 8.1).
+    Raises InvalidJSONError for anything else, and for what `json.loads` lets through or does not handle: NaN and
+    Infinity, an object with a duplicate name, nesting beyond the recursion limit, a number beyond the digit limit.
     """
     try:
         return _DECODER.decode(data.decode("utf-8-sig"))
@@ -22,22 +23,22 @@ def loads(data: bytes) -> Any:
         message = f"it is not valid JSON at line {error.lineno}, column {error.colno}"
     except RecursionError:
         message = "it is nested too deeply"
-    except NotJSONError:
+    except InvalidJSONError:
         raise
-    except ValueError:  # an integer of more digits than Python converts
-        message = "it holds a number that is too long"
-    raise NotJSONError(message)
+    except ValueError:  # an integer with more digits than Python converts
+        message = "it contains a number that is too long"
+    raise InvalidJSONError(message)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise NotJSONError("an object names a member twice")
-    return members
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise InvalidJSONError("an object has two fields of the same name")
+    return fields
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise NotJSONError(f"{name} is not JSON")
+    raise InvalidJSONError(f"{name} is not JSON")
 
 
 _DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant)

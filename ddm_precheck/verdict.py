@@ -1,124 +1,123 @@
-"""DDM's list of checks to one verdict. Pure: no I/O, no clock, no HTTP."""
+"""The list of checks to one verdict. Pure: no I/O, no clock, no HTTP."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, TypedDict
+from typing import Final
 
 from ddm_precheck.event import Event
-from ddm_precheck.problem import Upstream, one_line
+from ddm_precheck.problem import UpstreamInfo
+from ddm_precheck.result import Check, PrecheckResult
+from ddm_precheck.text import one_line, truncate
 
 PENDING_RETRY_SECONDS: Final = 10
-_MOST_NAMES: Final = 5
-_NAME_LENGTH: Final = 100
+_MAX_NAMES: Final = 5
+_MAX_NAME_LENGTH: Final = 100
+_COUNTED_AS: Final = {"SUCCESS": "success", "WARN": "warn", "FAILED": "failed"}
+_MAY_BE_INCOMPLETE: Final = "the list may be incomplete, because expected_checks is not set"
 
 
 class Verdict(StrEnum):
-    """What the checks come to, taken together."""
+    """The one value to branch on. ERROR is the verdict of a problem."""
 
     PASS = "PASS"  # noqa: S105 - not a password
     WARN = "WARN"
     FAIL = "FAIL"
     PENDING = "PENDING"
+    ERROR = "ERROR"
 
 
-class Check(TypedDict):
-    """One check as the summary has it. A plain dict, since it leaves as it is, a thousand times an answer."""
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The outcome of one precheck, without the checks themselves, which can be large.
 
-    name: str
-    status: str
-    note: str | None
-    suggestion: str | None
-    error: str | None
-    error_detail: str | None
+    ``accepted`` are the names of the warnings that the event accepts; ``checked_at`` is UTC as RFC 3339.
+    """
+
+    event: Event
+    verdict: Verdict
+    can_proceed: bool
+    message: str
+    counts: dict[str, int]
+    accepted: tuple[str, ...]
+    checked_at: str
+    upstream: UpstreamInfo
+
+    @property
+    def retry_after(self) -> int | None:
+        """Seconds after which a retry can change the verdict, None where it cannot."""
+        return PENDING_RETRY_SECONDS if self.verdict is Verdict.PENDING else None
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The normalised result of one precheck. ``checked_at`` is UTC, as RFC 3339."""
+    """The decision and the checks; ``issues`` are the failed checks, then the warnings, each in DDM's order."""
 
-    event: Event
-    verdict: Verdict
-    message: str
-    counts: dict[str, int]
+    decision: Decision
     issues: list[Check]
     checks: list[Check]
-    checked_at: str
-    upstream: Upstream
-
-    @property
-    def can_proceed(self) -> bool:
-        """True for PASS, and for WARN where the event allows it. Nothing else."""
-        return self.verdict is Verdict.PASS or (self.verdict is Verdict.WARN and self.event.proceed_on_warn)
-
-    @property
-    def retry_after(self) -> int | None:
-        """Seconds after which to ask again, None where that cannot change the verdict."""
-        return PENDING_RETRY_SECONDS if self.verdict is Verdict.PENDING else None
 
 
-def judge(event: Event, results: Sequence[dict[str, Any]], upstream: Upstream, checked_at: str) -> Summary:
-    """Judge DDM's validated checks, in DDM's order, and return the summary.
+def judge(event: Event, result: PrecheckResult, checked_at: str) -> Summary:
+    """Return the summary of DDM's result.
 
-    A check whose status is none of the three known ones raises KeyError: there is no verdict on it.
+    Raises KeyError for a status that is not one of the three known ones: it has no verdict.
     """
-    checks = [_check(result) for result in results]
-    statuses = Counter(check["status"] for check in checks)
+    checks = result.checks
     counts = {"total": len(checks), "success": 0, "warn": 0, "failed": 0}
-    for status, number in statuses.items():
+    for status, number in Counter(check["status"] for check in checks).items():
         counts[_COUNTED_AS[status]] = number
     failed = [check for check in checks if check["status"] == "FAILED"]
     warned = [check for check in checks if check["status"] == "WARN"]
-    issues = failed + warned
-    verdict = _verdict(counts, event.expected_checks)
-    message = _message(verdict, counts, issues, event.expected_checks)
-    return Summary(event, verdict, message, counts, issues, checks, checked_at, upstream)
+    accepted = tuple(check["name"] for check in warned if check["name"] in event.accepted_warnings)
+    counts["accepted"] = len(accepted)
+    listed = len({check["name"] for check in checks})
+    verdict = _verdict(counts, listed, event.expected_checks or 1)
+    may_warn = event.proceed_on_warn or len(accepted) == len(warned)
+    decision = Decision(
+        event=event,
+        verdict=verdict,
+        can_proceed=verdict is Verdict.PASS or (verdict is Verdict.WARN and may_warn),
+        message=_message(verdict, counts, failed + warned, listed, event.expected_checks),
+        counts=counts,
+        accepted=accepted,
+        checked_at=checked_at,
+        upstream=result.upstream,
+    )
+    return Summary(decision, failed + warned, checks)
 
 
-def _check(result: dict[str, Any]) -> Check:
-    return {
-        "name": result["name"],
-        "status": result["status"],
-        "note": _text(result.get("note")),
-        "suggestion": _text(result.get("handling_suggestion")),
-        "error": _text(result.get("error_message")),
-        "error_detail": _text(result.get("error_detail_message")),
-    }
-
-
-def _text(text: str | None) -> str | None:
-    """Return DDM's text as it is; None where it is missing, empty or white space, which mean nothing."""
-    return text if text and not text.isspace() else None
-
-
-def _verdict(counts: dict[str, int], expected: int) -> Verdict:
-    """Decide. A failure stands whatever is still to come; a go needs the whole list."""
+def _verdict(counts: dict[str, int], listed: int, expected: int) -> Verdict:
+    """Decide. A failed check is final, even in an incomplete list; every other verdict needs the complete list."""
     if counts["failed"]:
         return Verdict.FAIL
-    if counts["total"] < expected:
+    if listed < expected:
         return Verdict.PENDING
     return Verdict.WARN if counts["warn"] else Verdict.PASS
 
 
-def _message(verdict: Verdict, counts: dict[str, int], issues: list[Check], expected: int) -> str:
-    total, warn = counts["total"], counts["warn"]
+def _message(verdict: Verdict, counts: dict[str, int], issues: list[Check], listed: int, expected: int | None) -> str:
+    total, warned = counts["total"], counts["warn"]
     if verdict is Verdict.PENDING:
-        listed = f"{total} of at least {expected} checks so far" if total else "no checks yet"
-        return f"DDM lists {listed}; ask again later"
+        return f"{_progress(listed, expected)}; try again later"
+    if verdict is Verdict.FAIL:
+        return f"{counts['failed']} of {total} checks failed, {warned} warned: {_names(issues)}"
+    note = "" if expected else f"; {_MAY_BE_INCOMPLETE}"
     if verdict is Verdict.PASS:
-        return f"{total} of {total} checks passed"
-    if verdict is Verdict.WARN:
-        return f"{warn} of {total} checks warned: {_names(issues)}"
-    return f"{counts['failed']} of {total} checks failed, {warn} warned: {_names(issues)}"
+        return f"{total} of {total} checks passed{note}"
+    accepted = f" ({counts['accepted']} accepted)" if counts["accepted"] else ""
+    return f"{warned} of {total} checks warned{accepted}: {_names(issues)}{note}"
+
+
+def _progress(listed: int, expected: int | None) -> str:
+    if not listed:
+        return "DDM lists no checks yet"
+    return f"DDM lists {listed} of at least {expected} different checks"
 
 
 def _names(issues: Iterable[Check]) -> str:
-    """Return the first names in one line, each cut where it is very long."""
-    names = [one_line(issue["name"]) for issue in issues]
-    shown = [name if len(name) <= _NAME_LENGTH else f"{name[:_NAME_LENGTH]}…" for name in names[:_MOST_NAMES]]
-    more = [f"{len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else []
-    return "; ".join(shown + more)
-
-
-_COUNTED_AS: Final = {"SUCCESS": "success", "WARN": "warn", "FAILED": "failed"}
+    """Return the first names on one line, each truncated."""
+    names = [truncate(one_line(issue["name"]), _MAX_NAME_LENGTH) for issue in issues]
+    more = [f"{len(names) - _MAX_NAMES} more"] if len(names) > _MAX_NAMES else []
+    return "; ".join(names[:_MAX_NAMES] + more)

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import EVENT, Served, check_summary, clean_environment
 from helpers import tool_cache
+from helpers.function import EVENT, ServedFunction, clean_environment, validate_summary
 
 from deploy.fake_ddm import FakeDDM
 
@@ -16,7 +16,9 @@ TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 @pytest.mark.parametrize("mode", ["structured", "binary"])
 @pytest.mark.parametrize(("db_name", "verdict"), [("pass", "PASS"), ("warn", "WARN"), ("fail", "FAIL")])
-def test_sdk_builds_the_event_and_reads_the_reply(served_function: Served, fake_ddm: FakeDDM, mode, db_name, verdict):
+def test_sdk_builds_the_event_and_reads_the_reply(
+    served_function: ServedFunction, fake_ddm: FakeDDM, mode, db_name, verdict
+):
     """What the SDK sends is understood, and it reads the reply whole: attributes, extensions and data."""
     sdk = tool_cache.packages("cloudevents-2.2.0", "cloudevents==2.2.0")
     identity = 'run 7 / "höchst" %'
@@ -33,7 +35,7 @@ def test_sdk_builds_the_event_and_reads_the_reply(served_function: Served, fake_
     )
     assert done.returncode == 0, done.stderr
     reply = json.loads(done.stdout)
-    check_summary(reply["data"])
+    validate_summary(reply["data"])
     assert reply["data"]["verdict"] == verdict
     read = reply["attributes"]
     assert read.pop("time").startswith(reply["data"]["checked_at"].replace("T", " ").removesuffix("Z"))

@@ -1,7 +1,7 @@
 """The stand-in speaks DDM's language: the vendor's own client reads it into the right objects."""
 
 import pytest
-from conftest import EVENT
+from helpers.function import EVENT
 from huaweicloudsdkcore.auth.credentials import BasicCredentials
 from huaweicloudsdkcore.exceptions.exceptions import ServiceResponseException
 from huaweicloudsdkcore.http.http_config import HttpConfig

@@ -10,7 +10,7 @@ import zlib
 import hypothesis
 import pytest
 import schemathesis
-from conftest import PROBLEM, ROOT, SUMMARY, Served
+from helpers.function import PROBLEM_VALIDATOR, ROOT, SUMMARY_VALIDATOR, ServedFunction
 from openapi_spec_validator import validate
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from ddm_precheck.problem import CATALOGUE
+from ddm_precheck.problem import ProblemCode
 from deploy.fake_ddm import FakeDDM
 from tools import generate, openapi
 
@@ -61,13 +61,13 @@ def test_check_names_outdated_files(monkeypatch, capsys, tmp_path):
 def test_one_sample_for_each_kind_of_response():
     """There is one sample response for each verdict and for each problem code, and no other."""
     summaries = [f"summary-{name}" for name in ("pass", "warn", "fail", "pending")]
-    assert [path.stem for path in SAMPLES] == sorted(summaries + [f"problem-{code}" for code in CATALOGUE])
+    assert [path.stem for path in SAMPLES] == sorted(summaries + [f"problem-{code.value}" for code in ProblemCode])
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
 def test_sample_is_valid(path):
     """Each sample response is valid against its JSON Schema."""
-    (SUMMARY if path.stem.startswith("summary") else PROBLEM).validate(json.loads(path.read_text()))
+    (SUMMARY_VALIDATOR if path.stem.startswith("summary") else PROBLEM_VALIDATOR).validate(json.loads(path.read_text()))
 
 
 @pytest.mark.parametrize("version", DESCRIPTIONS)
@@ -126,7 +126,7 @@ class _AnyBehaviour(dict):
         return sorted(self.items())[zlib.crc32(name.encode()) % len(self)][1]
 
 
-def test_fuzzer_finds_no_deviation(served_function: Served, fake_ddm: FakeDDM):
+def test_fuzzer_finds_no_deviation(served_function: ServedFunction, fake_ddm: FakeDDM):
     """A fuzzer that reads the OpenAPI description finds no response that deviates from it, and no status 500."""
     quick = {name: each for name, each in fake_ddm.behaviours.items() if name not in {"slow", "many", "down"}}
     fake_ddm.behaviours = _AnyBehaviour(quick)

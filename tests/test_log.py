@@ -1,11 +1,11 @@
-"""The log: section 8 of the contract. That there is one line for each invocation is held in every test."""
+"""The log entry. Each test of the function also requires exactly one entry, with its mandatory fields."""
 
 import itertools
 import json
 import sys
 
 import pytest
-from conftest import EVENT, Function
+from helpers.function import EVENT, Function
 
 from ddm_precheck.log import Line
 from deploy.fake_ddm import FakeDDM, check, results
@@ -13,15 +13,15 @@ from deploy.fake_ddm import FakeDDM, check, results
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
-def test_line_of_a_summary(function: Function):
-    """The line has the verdict, the IDs and how the call to DDM went."""
-    answer = function.ask("fail", headers={"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"})
-    log = answer.log
+def test_entry_of_a_summary(function: Function):
+    """The log entry has the verdict, the IDs and the outcome of the request to DDM."""
+    response = function.send_event("fail", headers={"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"})
+    log = response.log_entry
     assert isinstance(log.pop("duration_ms"), int)
     assert isinstance(log["upstream"].pop("elapsed_ms"), int)
     assert log == {
         "severity": "INFO",
-        "message": answer.body["message"],
+        "message": response.body["message"],
         "verdict": "FAIL",
         "code": None,
         "http_status": 200,
@@ -29,23 +29,23 @@ def test_line_of_a_summary(function: Function):
         "instance_id": EVENT["instance_id"],
         "db_name": "fail",
         "job_id": EVENT["job_id"],
-        "upstream": {"status": 200, "attempts": 1, "request_id": answer.body["upstream"]["request_id"]},
+        "upstream": {"status": 200, "attempts": 1, "request_id": response.body["upstream"]["request_id"]},
         "trace": TRACE,
     }
 
 
 def test_durations(function: Function):
-    """The whole time and DDM's part of it are told in milliseconds; the stand-in's slow answer takes 300 of them."""
-    log = function.ask("slow").log
+    """`duration_ms` includes `elapsed_ms`, the time of the request to DDM; here DDM waits for 300 ms."""
+    log = function.send_event("slow").log_entry
     assert 300 <= log["upstream"]["elapsed_ms"] <= log["duration_ms"] < 3000
 
 
 def test_seconds_become_milliseconds(start, monkeypatch, capsys):
-    """Where each look at the clock takes seconds, so many thousands of milliseconds are told."""
+    """Durations in seconds are logged in milliseconds; the clock of this test advances by 7 seconds per reading."""
     function = start(DDM_TIMEOUT_SECONDS="3600")
     clock = itertools.count()
     monkeypatch.setattr("ddm_precheck.ddm.monotonic", lambda: next(clock) * 7.0)
-    elapsed = function.ask().log["upstream"]["elapsed_ms"]
+    elapsed = function.send_event().log_entry["upstream"]["elapsed_ms"]
     assert 0 < elapsed < 70_000
     assert elapsed % 7000 == 0
     monkeypatch.setattr("ddm_precheck.log.monotonic", lambda: 9.0)
@@ -58,13 +58,13 @@ def test_seconds_become_milliseconds(start, monkeypatch, capsys):
     [("unauthorized", "WARNING"), ("throttled", "WARNING"), ("broken", "ERROR"), ("running", "ERROR")],
 )
 def test_severity(function: Function, db_name, severity):
-    """What the caller caused is a warning; what DDM did is an error."""
-    assert function.ask(db_name).log["severity"] == severity
+    """A problem that the caller caused is a WARNING; a problem that DDM caused is an ERROR."""
+    assert function.send_event(db_name).log_entry["severity"] == severity
 
 
-def test_line_of_a_bad_event(function: Function):
-    """What is not known is null."""
-    log = function.send(b"{").log
+def test_entry_of_an_invalid_event(function: Function):
+    """Fields whose values are not known are null."""
+    log = function.send(b"{").log_entry
     assert (log["severity"], log["verdict"], log["code"], log["job_id"], log["upstream"]) == (
         "WARNING",
         "ERROR",
@@ -77,36 +77,36 @@ def test_line_of_a_bad_event(function: Function):
 @pytest.mark.parametrize(
     ("headers", "trace"),
     [
-        ({"X-Cloud-Trace-Context": f"{TRACE}/123;o=1"}, TRACE),
-        ({"X-Cloud-Trace-Context": TRACE}, TRACE),
-        ({"X-Cloud-Trace-Context": "x"}, None),
-        ({"traceparent": "x", "X-Cloud-Trace-Context": TRACE}, TRACE),
-        ({}, None),
+        pytest.param({"X-Cloud-Trace-Context": f"{TRACE}/123;o=1"}, TRACE, id="Google, with span"),
+        pytest.param({"X-Cloud-Trace-Context": TRACE}, TRACE, id="Google"),
+        pytest.param({"X-Cloud-Trace-Context": "x"}, None, id="Google, malformed"),
+        pytest.param({"traceparent": "x", "X-Cloud-Trace-Context": TRACE}, TRACE, id="traceparent malformed"),
+        pytest.param({}, None, id="neither"),
     ],
 )
 def test_trace(function: Function, headers, trace):
-    """The trace is that of the caller."""
-    assert function.ask(headers=headers).log["trace"] == trace
+    """The trace is the valid one of `traceparent`, or else of `X-Cloud-Trace-Context`."""
+    assert function.send_event(headers=headers).log_entry["trace"] == trace
 
 
-def test_values_cannot_break_the_line(function: Function, fake_ddm: FakeDDM):
-    """A name with line breaks of all kinds stays in its line."""
+def test_entry_is_one_line(function: Function, fake_ddm: FakeDDM):
+    """Line breaks of all kinds in DDM's result do not break the line of the log entry."""
     name = 'a\r\n{"severity": "ERROR"}\u2028\u0085\x00b'
     fake_ddm.behaviours["lines"] = results(check(name, "FAILED"))
-    answer = function.ask("lines")
-    assert answer.summary["checks"][0]["name"] == name
-    assert answer.log["verdict"] == "FAIL"
+    response = function.send_event("lines")
+    assert response.summary["checks"][0]["name"] == name
+    assert response.log_entry["verdict"] == "FAIL"
 
 
-@pytest.mark.parametrize("error", [BrokenPipeError, ValueError], ids=["pipe", "closed"])
-def test_stdout_that_is_gone(start, fake_ddm: FakeDDM, monkeypatch, error):
-    """An answer is worth more than its line."""
+@pytest.mark.parametrize("error", [BrokenPipeError, ValueError], ids=["broken pipe", "closed file"])
+def test_stdout_is_closed(start, fake_ddm: FakeDDM, monkeypatch, error):
+    """If the log entry cannot be written, the response is the same."""
     function = start()
 
-    class Gone:
+    class ClosedStdout:
         def write(self, _: str) -> None:
             raise error
 
-    monkeypatch.setattr(sys, "stdout", Gone())
-    answer = function.exchange("POST", json.dumps(EVENT).encode(), {})
-    assert answer.body["verdict"] == "PASS"
+    monkeypatch.setattr(sys, "stdout", ClosedStdout())
+    response = function.exchange("POST", json.dumps(EVENT).encode(), {})
+    assert response.body["verdict"] == "PASS"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from conftest import EVENT, Served
+from helpers.function import EVENT, ServedFunction
 
 from deploy.fake_ddm import FakeDDM
 
@@ -65,7 +65,7 @@ def _put(url: str, body: dict) -> None:
     requests.put(url, json=body, timeout=30).raise_for_status()
 
 
-def test_pending_is_redelivered_until_there_is_a_verdict(emulator, served_function: Served, fake_ddm: FakeDDM):
+def test_pending_is_redelivered_until_there_is_a_verdict(emulator, served_function: ServedFunction, fake_ddm: FakeDDM):
     """A precheck that is pending twice and then passes is asked for three times, and then never again."""
     _put(f"{emulator}/{PROJECT}/topics/wanted", {})
     subscription = {
@@ -76,7 +76,7 @@ def test_pending_is_redelivered_until_there_is_a_verdict(emulator, served_functi
     }
     _put(f"{emulator}/{PROJECT}/subscriptions/push", subscription)
     data = base64.b64encode(json.dumps(EVENT | {"db_name": "pending_twice"}).encode()).decode()
-    served_function.logged()
+    served_function.new_log_lines()
     published = requests.post(
         f"{emulator}/{PROJECT}/topics/wanted:publish", json={"messages": [{"data": data}]}, timeout=30
     )
@@ -88,9 +88,9 @@ def test_pending_is_redelivered_until_there_is_a_verdict(emulator, served_functi
     end = time.monotonic() + 60
     while len(lines) < 3 and time.monotonic() < end:
         time.sleep(0.2)
-        lines += [json.loads(line) for line in served_function.logged()]
+        lines += [json.loads(line) for line in served_function.new_log_lines()]
     time.sleep(4)  # longer than any backoff: what comes now would be one call too many
-    lines += [json.loads(line) for line in served_function.logged()]
+    lines += [json.loads(line) for line in served_function.new_log_lines()]
     assert [(line["code"], line["http_status"], line["verdict"]) for line in lines] == [
         ("pending", 503, "PENDING"),
         ("pending", 503, "PENDING"),

@@ -1,11 +1,11 @@
-"""The README is true: its event gives its answer, and its tables are those of the code."""
+"""The README is true: its event gives its response, and its tables are those of the code."""
 
 import dataclasses
 import json
 import re
 
 import pytest
-from conftest import ROOT
+from helpers.function import ROOT
 
 from ddm_precheck.event import Event
 from ddm_precheck.problem import CATALOGUE
@@ -30,13 +30,13 @@ def table(heading: str) -> list[list[str]]:
 
 def test_event_gives_the_answer(start, fake_ddm: FakeDDM):
     """The event, sent as it stands, is answered as it stands there."""
-    answer = start(DDM_REGION=None).send(block("event")).summary
+    response = start(DDM_REGION=None).send(block("event")).summary
     shown = block("answer: fail")
     assert len(shown.pop("checks")) == 1
-    assert len(answer.pop("checks")) == 3
-    for body in (answer, shown):
+    assert len(response.pop("checks")) == 3
+    for body in (response, shown):
         del body["checked_at"], body["upstream"]["request_id"]
-    assert (list(answer), answer) == (list(shown), shown)
+    assert (list(response), response) == (list(shown), shown)
 
 
 def test_event_table():

@@ -1,131 +1,177 @@
-"""The token stays where it belongs: section 7 of the contract, with hostile eyes."""
+"""The token: it is in no response and no log line, also when DDM returns it."""
 
 import json
 import time
 from collections.abc import Iterator
 
 import pytest
-from conftest import TOKEN, Function, Served, served
-from helpers.fault_server import Peer, chunk, head, reset, send, whole
+from helpers.fault_server import FaultServer, chunk, complete_response, reset, response_head, send
+from helpers.function import TOKEN, Function, ServedFunction, serve_function
 
-from deploy.fake_ddm import FakeDDM, FakeResponse, check
+from deploy.fake_ddm import FakeDDM, FakeResponse, check, error, results
 
-QUOTED = TOKEN.encode()
-HEADERS = {
-    "no colon": head()[:-2] + QUOTED + b"\r\n\r\n",
-    "no name": head()[:-2] + b": " + QUOTED + b"\r\n\r\n",
-    "name with a space": head()[:-2] + b"X " + QUOTED + b": x\r\n\r\n",
-    "as a name": head(**{TOKEN: "x"}),
-    "everywhere": head(f"200 {TOKEN}", Content_Type=TOKEN, Set_Cookie=f"t={TOKEN}", X_Request_Id=TOKEN, Date=TOKEN),
-    "content length": head(Content_Length=TOKEN),
-    "two content lengths": head(Content_Length=f"1, {TOKEN}"),
-    "content coding": head(Content_Encoding=TOKEN),
-    "transfer coding": head(Transfer_Encoding=f"chunked, {TOKEN}"),
-    "length and chunks": head(Content_Length=TOKEN, Transfer_Encoding="chunked"),
-    "chunk size": head(Transfer_Encoding="chunked") + QUOTED + b"\r\n",
-    "chunk": head(Transfer_Encoding="chunked") + chunk(QUOTED),
-    "location": head(f"302 {TOKEN}", Location=f"https://{TOKEN}/{TOKEN}"),
-    "retry after": head(f"429 {TOKEN}", Retry_After=TOKEN, Connection="close"),
-    "version": b"HTTP/1.1" + QUOTED + b" 200 OK\r\n\r\n",
-    "status": b"HTTP/1.1 " + QUOTED + b" OK\r\n\r\n",
-    "no HTTP": QUOTED,
+TEXT_FIELDS = ("note", "handling_suggestion", "error_message", "error_detail_message", "name")
+TOKEN_BYTES = TOKEN.encode()
+MALFORMED_RESPONSES = {
+    "header without a colon": response_head()[:-2] + TOKEN_BYTES + b"\r\n\r\n",
+    "header without a name": response_head()[:-2] + b": " + TOKEN_BYTES + b"\r\n\r\n",
+    "space in a header's name": response_head()[:-2] + b"X " + TOKEN_BYTES + b": x\r\n\r\n",
+    "name of a header": response_head(**{TOKEN: "x"}),
+    "several headers": response_head(
+        f"200 {TOKEN}", Content_Type=TOKEN, Set_Cookie=f"t={TOKEN}", X_Request_Id=TOKEN, Date=TOKEN
+    ),
+    "Content-Length": response_head(Content_Length=TOKEN),
+    "two values of Content-Length": response_head(Content_Length=f"1, {TOKEN}"),
+    "Content-Encoding": response_head(Content_Encoding=TOKEN),
+    "Transfer-Encoding": response_head(Transfer_Encoding=f"chunked, {TOKEN}"),
+    "Content-Length, chunked": response_head(Content_Length=TOKEN, Transfer_Encoding="chunked"),
+    "chunk size": response_head(Transfer_Encoding="chunked") + TOKEN_BYTES + b"\r\n",
+    "chunk": response_head(Transfer_Encoding="chunked") + chunk(TOKEN_BYTES),
+    "Location": response_head(f"302 {TOKEN}", Location=f"https://{TOKEN}/{TOKEN}"),
+    "Retry-After": response_head(f"429 {TOKEN}", Retry_After=TOKEN, Connection="close"),
+    "HTTP version": b"HTTP/1.1" + TOKEN_BYTES + b" 200 OK\r\n\r\n",
+    "status": b"HTTP/1.1 " + TOKEN_BYTES + b" OK\r\n\r\n",
+    "not HTTP": TOKEN_BYTES,
 }
 
 
+def escape(text: str) -> str:
+    r"""Return the text with each character as a ``\u`` escape of JSON."""
+    return "".join(f"\\u{ord(character):04x}" for character in text)
+
+
 @pytest.fixture(scope="module")
-def echo() -> Iterator[Peer]:
-    """A DDM that answers as each test says."""
-    with Peer([[reset]]) as peer:
-        yield peer
+def fault_server() -> Iterator[FaultServer]:
+    """A DDM whose script each test sets."""
+    with FaultServer([[reset]]) as server:
+        yield server
 
 
-@pytest.fixture(scope="module", params=["", "true"], ids=["served", "served-LOG_EXECUTION_ID"])
-def watched(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, echo: Peer) -> Iterator[Served]:
-    """A served function, all of whose output is looked at; with LOG_EXECUTION_ID the framework sets up logging."""
-    environment = {"DDM_ENDPOINT": echo.url, "LOG_EXECUTION_ID": request.param}
-    with served(environment, tmp_path_factory.mktemp("watched")) as function:
+@pytest.fixture(scope="module", params=["", "true"], ids=["served", "served, LOG_EXECUTION_ID"])
+def function_of_faults(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, fault_server: FaultServer
+) -> Iterator[ServedFunction]:
+    """A served function that sends its requests to the fault server, also with the framework's own logging."""
+    environment = {"DDM_ENDPOINT": fault_server.url, "LOG_EXECUTION_ID": request.param}
+    with serve_function(environment, tmp_path_factory.mktemp("served")) as function:
         yield function
 
 
-@pytest.mark.parametrize("answer", HEADERS.values(), ids=HEADERS)
-def test_token_in_headers(watched: Served, echo: Peer, answer):
-    """Whatever a broken answer quotes, one line is logged, and neither it nor the answer holds the token."""
-    echo.scripts = [[send(answer)]]
-    assert watched.ask().status in {429, 502}
+@pytest.mark.parametrize("data", MALFORMED_RESPONSES.values(), ids=MALFORMED_RESPONSES)
+def test_token_in_a_malformed_response(function_of_faults: ServedFunction, fault_server: FaultServer, data):
+    """Libraries quote a malformed response in their errors; the token of the quote is not in the response or log."""
+    fault_server.scripts = [[send(data)]]
+    assert function_of_faults.send_event().status in {429, 502}
 
 
-def test_trace_in_the_log(watched: Served, echo: Peer):
-    """The trace of the request is in the line, whoever writes it."""
-    echo.scripts = [[send(whole())]]
-    assert watched.ask(headers={"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}).log["trace"] == "a" * 32
+def test_trace_in_the_log(function_of_faults: ServedFunction, fault_server: FaultServer):
+    """The log entry has the request's trace, also with the framework's own logging."""
+    fault_server.scripts = [[send(complete_response())]]
+    headers = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
+    assert function_of_faults.send_event(headers=headers).log_entry["trace"] == "a" * 32
+
+
+@pytest.mark.parametrize("field", TEXT_FIELDS)
+@pytest.mark.parametrize("escaped", [False, True], ids=["plain", "escaped"])
+def test_token_in_a_check(function: Function, fake_ddm: FakeDDM, field, escaped):
+    """The token is redacted in each field of a check, also if JSON escapes it."""
+    body = json.dumps({"pre_check_results": [check("a", "FAILED") | {field: f"Token {TOKEN} is wrong", "level": 3}]})
+    if escaped:
+        body = body.replace(TOKEN, escape(TOKEN))
+    fake_ddm.behaviours["echo"] = lambda _: FakeResponse(200, body.encode())
+    response = function.send_event("echo")
+    assert "Token *** is wrong" in response.summary["checks"][0].values()
+
+
+@pytest.mark.parametrize("status", [400, 401, 429, 500])
+def test_token_in_an_error(function: Function, fake_ddm: FakeDDM, status):
+    """The token is redacted in DDM's error; a request ID that contains it becomes null."""
+    fake_ddm.behaviours["echo"] = error(status, f"DBS.{TOKEN}", f"invalid token:{TOKEN}", X_Request_Id=TOKEN)
+    upstream = function.send_event("echo").body["upstream"]
+    assert (upstream["error_code"], upstream["error_msg"], upstream["request_id"]) == (
+        "DBS.***",
+        "invalid token:***",
+        None,
+    )
 
 
 @pytest.mark.parametrize(
-    "spell",
+    "encode",
     [
         lambda token: token.replace("/", "\\/"),
-        lambda token: "".join(f"\\u{ord(letter):04x}" for letter in token),
+        escape,
         lambda token: "".join(f"\\u{ord(letter):04X}" if letter.isdigit() else letter for letter in token),
         lambda token: f"\\ud800{token}\\udc00",
         lambda token: f"{token}{token}",
         lambda token: f"{token[:9]}{token}{token[9:]}",
     ],
-    ids=["escaped slash", "escaped", "half escaped", "among surrogates", "twice", "inside itself"],
+    ids=["escaped slash", "escaped", "escaped digits", "between surrogates", "twice", "inside itself"],
 )
 @pytest.mark.parametrize("status", [200, 400, 401, 429, 500])
-def test_token_spelled_by_json(function: Function, fake_ddm: FakeDDM, spell, status):
-    """JSON spells a text in many ways; none of them carries the token."""
-    texts = ("name", "note", "handling_suggestion", "error_message", "error_detail_message")
-    checks = [check("a", "FAILED") | dict.fromkeys(texts, "TEXT")]
+def test_token_encoded_in_json(function: Function, fake_ddm: FakeDDM, encode, status):
+    """The token is redacted in each of the ways in which JSON can encode it."""
+    checks = [check("a", "FAILED") | dict.fromkeys(TEXT_FIELDS, "TEXT")]
     body = {"pre_check_results": checks, "error_code": "TEXT", "error_msg": "TEXT", "request_id": "TEXT"}
-    text = json.dumps(body).replace("TEXT", spell(TOKEN))
+    text = json.dumps(body).replace("TEXT", encode(TOKEN))
     fake_ddm.behaviours["echo"] = lambda _: FakeResponse(status, text.encode(), {"X-Request-Id": ""})
-    answer = function.ask("echo")
-    assert "***" in answer.text
+    response = function.send_event("echo")
+    assert "***" in response.text
 
 
 def test_token_as_a_number(function: Function, fake_ddm: FakeDDM):
-    """A token of digits may come back as a number."""
-    fake_ddm.behaviours["echo"] = lambda _: FakeResponse(400, {"error_code": 1234567890123, "error_msg": 1234567890123})
-    upstream = function.ask("echo", token="1234567890123").body["upstream"]
+    """A token that consists of digits is redacted where DDM returns it as a number."""
+    number = 1234567890123
+    fake_ddm.behaviours["echo"] = lambda _: FakeResponse(400, {"error_code": number, "error_msg": number})
+    upstream = function.send_event("echo", token=str(number)).body["upstream"]
     assert (upstream["error_code"], upstream["error_msg"]) == ("***", "***")
 
 
-def test_token_that_masking_would_spell(function: Function, fake_ddm: FakeDDM):
-    """Taking the token out must not put it together again."""
+def test_redacted_text_contains_the_token(function: Function, fake_ddm: FakeDDM):
+    """If the redacted text contains the token again, the whole text is redacted."""
     token = "secret***secret"
     fake_ddm.behaviours["echo"] = lambda _: FakeResponse(400, {"error_code": "x", "error_msg": f"secret{token}secret"})
-    assert function.ask("echo", token=token).body["upstream"]["error_msg"] == "***"
+    assert function.send_event("echo", token=token).body["upstream"]["error_msg"] == "***"
 
 
-def test_token_in_endless_layers(function: Function, fake_ddm: FakeDDM):
-    """However often taking the token out would put it together again, it takes no time."""
+def test_time_of_redaction(function: Function, fake_ddm: FakeDDM):
+    """Redaction is fast, however often it would make the token appear again."""
     token = "secret***secret"
     layers = "secret" * 200_000
-    fake_ddm.behaviours["echo"] = lambda _: FakeResponse(
-        200, {"pre_check_results": [check("a", "FAILED", note=f"{layers}{token}{layers}")]}
-    )
+    fake_ddm.behaviours["echo"] = results(check("a", "FAILED", note=f"{layers}{token}{layers}"))
     started = time.monotonic()
-    answer = function.ask("echo", token=token)
+    response = function.send_event("echo", token=token)
     assert time.monotonic() - started < 2
-    assert answer.summary["checks"][0]["note"] == "***"
+    assert response.summary["checks"][0]["note"] == "***"
+
+
+@pytest.mark.parametrize("token", ["e", "true", "PASS", "FAILED", "SUCCESS", "verdict", "null", '"', "\\", "{}"])
+def test_redaction_leaves_our_own_text(function: Function, fake_ddm: FakeDDM, token):
+    """A short token, or one that is a word of the summary, does not change the summary."""
+    fake_ddm.behaviours["words"] = results(
+        check("PASS", "WARN", note="true", error_message="e null FAILED SUCCESS verdict \\")
+    )
+    expected = function.send_event("words").summary
+    summary = function.send_event("words", token=token).summary
+    for each in (expected, summary):
+        del each["checked_at"], each["upstream"]
+    assert summary == expected
 
 
 @pytest.mark.parametrize("status", [200, 403])
 @pytest.mark.parametrize("depth", [100, 500, 700, 900, 2000, 50_000])
-def test_deep_answer_with_an_escape(function: Function, fake_ddm: FakeDDM, depth, status):
-    """An answer so deep that masking it takes too many steps is no answer; it is never a bug."""
+def test_deep_result_with_an_escape(function: Function, fake_ddm: FakeDDM, depth, status):
+    """A result that is nested too deeply for redaction is `upstream-contract`, never `internal`."""
     deep = b'{"a":' * depth + b'"\\u0061"' + b"}" * depth
     body = b'{"pre_check_results":[{"name":"a","status":"SUCCESS"}],"more":' + deep + b"}"
     fake_ddm.behaviours["deep"] = lambda _: FakeResponse(status, body)
-    answer = function.ask("deep")
-    assert answer.status == 200 or answer.problem in {"upstream-contract", "forbidden"}
+    response = function.send_event("deep")
+    assert response.status == 200 or response.problem_code in {"upstream-contract", "forbidden"}
 
 
 def test_deep_value_of_the_wrong_type(function: Function, fake_ddm: FakeDDM):
-    """Whether reading an answer or telling what is wrong with it takes too many steps, it is no answer."""
+    """At each depth, whether parsing or validation fails first, the problem is `upstream-contract`."""
     for depth in range(800, 1000):
         name = b"[" * depth + b"]" * depth
         body = b'{"pre_check_results":[{"status":"SUCCESS","name":' + name + b"}]}"
         fake_ddm.behaviours["deep"] = lambda _, body=body: FakeResponse(200, body)
-        assert function.ask("deep").problem == "upstream-contract"
+        assert function.send_event("deep").problem_code == "upstream-contract"

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import EVENT, ROOT, clean_environment
+from helpers.function import EVENT, ROOT, clean_environment
 
 from ddm_precheck.settings import SettingsError, from_environment
 from deploy.fake_ddm import FakeDDM

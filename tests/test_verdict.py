@@ -1,16 +1,16 @@
-"""The summary: section 4 of the contract, through the front door."""
+"""The summary: how the verdict follows from DDM's checks, and what the other fields hold."""
 
 import os
 import time
 from datetime import UTC, datetime
 
 import pytest
-from conftest import EVENT, Function
+from helpers.function import EVENT, Function
 
 from deploy.fake_ddm import FakeDDM, FakeResponse, check, results
 
-# What DDM's documentation gives as the example answer: both checks succeeded, both have a suggestion.
-DOCUMENTED = {
+# The example of DDM's documentation: both checks succeeded, and both have a suggestion.
+DOCUMENTED_RESULT = {
     "job_id": EVENT["job_id"],
     "pre_check_results": [
         {
@@ -31,16 +31,33 @@ DOCUMENTED = {
         },
     ],
 }
+VERDICTS = [
+    ("S", {}, "PASS", True),
+    ("SS", {"proceed_on_warn": True}, "PASS", True),
+    ("SW", {}, "WARN", False),
+    ("SW", {"proceed_on_warn": True}, "WARN", True),
+    ("W", {"proceed_on_warn": False}, "WARN", False),
+    ("F", {}, "FAIL", False),
+    ("SFW", {"proceed_on_warn": True}, "FAIL", False),
+    ("", {}, "PENDING", False),
+    ("", {"proceed_on_warn": True}, "PENDING", False),
+    ("SS", {"expected_checks": 2}, "PASS", True),
+    ("SS", {"expected_checks": 2.0}, "PASS", True),
+    ("SS", {"expected_checks": 3}, "PENDING", False),
+    ("SW", {"expected_checks": 3, "proceed_on_warn": True}, "PENDING", False),
+    ("SF", {"expected_checks": 3}, "FAIL", False),
+    ("SSS", {"expected_checks": 2}, "PASS", True),
+]
 
 
 def test_documented_example_passes(function: Function, fake_ddm: FakeDDM):
-    """Two successful checks pass: a suggestion is no problem."""
-    fake_ddm.behaviours["orders"] = lambda _: FakeResponse(200, DOCUMENTED, {"X-Request-Id": "r-1"})
-    summary = function.ask("orders").summary
+    """Two successful checks are a PASS, whatever suggestions they have."""
+    fake_ddm.behaviours["orders"] = lambda _: FakeResponse(200, DOCUMENTED_RESULT, {"X-Request-Id": "r-1"})
+    summary = function.send_event("orders").summary
     checked_at = summary.pop("checked_at")
     assert checked_at.endswith("Z")
     ids = {name: EVENT[name] for name in ("project_id", "instance_id", "job_id")}
-    nothing = {"error": None, "error_detail": None}
+    no_error = {"error": None, "error_detail": None}
     assert summary == {
         "verdict": "PASS",
         "can_proceed": True,
@@ -58,47 +75,32 @@ def test_documented_example_passes(function: Function, fake_ddm: FakeDDM):
                 "status": "SUCCESS",
                 "note": "Whether all tables have a primary key.",
                 "suggestion": "Add primary keys.",
-                **nothing,
+                **no_error,
             },
-            {"name": "Time zone", "status": "SUCCESS", "note": None, "suggestion": "Use one time zone.", **nothing},
+            {"name": "Time zone", "status": "SUCCESS", "note": None, "suggestion": "Use one time zone.", **no_error},
         ],
         "upstream": {"status": 200, "request_id": "r-1", "attempts": 1},
     }
 
 
 @pytest.mark.parametrize(
-    ("statuses", "members", "verdict", "can_proceed"),
-    [
-        ("S", {}, "PASS", True),
-        ("SS", {"proceed_on_warn": True}, "PASS", True),
-        ("SW", {}, "WARN", False),
-        ("SW", {"proceed_on_warn": True}, "WARN", True),
-        ("W", {"proceed_on_warn": False}, "WARN", False),
-        ("F", {}, "FAIL", False),
-        ("SFW", {"proceed_on_warn": True}, "FAIL", False),
-        ("", {}, "PENDING", False),
-        ("", {"proceed_on_warn": True}, "PENDING", False),
-        ("SS", {"expected_checks": 2}, "PASS", True),
-        ("SS", {"expected_checks": 2.0}, "PASS", True),
-        ("SS", {"expected_checks": 3}, "PENDING", False),
-        ("SW", {"expected_checks": 3, "proceed_on_warn": True}, "PENDING", False),
-        ("SF", {"expected_checks": 3}, "FAIL", False),
-        ("SSS", {"expected_checks": 2}, "PASS", True),
-    ],
+    ("statuses", "fields", "verdict", "can_proceed"),
+    VERDICTS,
+    ids=[" ".join([statuses or "no checks", *fields]) for statuses, fields, *_ in VERDICTS],
 )
-def test_verdict(function: Function, fake_ddm: FakeDDM, statuses, members, verdict, can_proceed):
-    """Any failure fails; else too few checks are pending; else any warning warns; else it is a pass."""
+def test_verdict(function: Function, fake_ddm: FakeDDM, statuses, fields, verdict, can_proceed):
+    """Any FAILED is a FAIL; else too few checks are PENDING; else any WARN is a WARN; else the verdict is PASS."""
     names = {"S": "SUCCESS", "W": "WARN", "F": "FAILED"}
     checks = [check(f"Check {number}", names[letter]) for number, letter in enumerate(statuses)]
     fake_ddm.behaviours["table"] = results(*checks)
-    summary = function.ask("table", **members).summary
+    summary = function.send_event("table", **fields).summary
     assert (summary["verdict"], summary["can_proceed"]) == (verdict, can_proceed)
 
 
 def test_null_list_is_pending(function: Function, fake_ddm: FakeDDM):
-    """DDM may send null for a list that it has not begun."""
+    """If DDM's list of checks is null, the verdict is PENDING."""
     fake_ddm.behaviours["null_list"] = lambda _: FakeResponse(200, {"pre_check_results": None})
-    summary = function.ask("null_list").summary
+    summary = function.send_event("null_list").summary
     assert (summary["verdict"], summary["checks"], summary["message"]) == (
         "PENDING",
         [],
@@ -106,11 +108,11 @@ def test_null_list_is_pending(function: Function, fake_ddm: FakeDDM):
     )
 
 
-def test_issues_are_failures_then_warnings(function: Function, fake_ddm: FakeDDM):
-    """The issues put failures first and keep DDM's order otherwise; the checks keep it altogether."""
+def test_order_of_issues(function: Function, fake_ddm: FakeDDM):
+    """`issues` has the failed checks, then the warnings, each in DDM's order; `checks` is in DDM's order."""
     checks = [check("a", "WARN"), check("b", "FAILED"), check("c"), check("d", "WARN"), check("e", "FAILED")]
     fake_ddm.behaviours["mixed"] = results(*checks)
-    summary = function.ask("mixed").summary
+    summary = function.send_event("mixed").summary
     assert [issue["name"] for issue in summary["issues"]] == ["b", "e", "a", "d"]
     assert [each["name"] for each in summary["checks"]] == ["a", "b", "c", "d", "e"]
     assert summary["message"] == "2 of 5 checks failed, 2 warned: b; e; a; d"
@@ -123,25 +125,25 @@ def test_issues_are_failures_then_warnings(function: Function, fake_ddm: FakeDDM
         (["n" * 101], f"1 of 1 checks failed, 0 warned: {'n' * 100}…"),
         (list("abcdefg"), "7 of 7 checks failed, 0 warned: a; b; c; d; e; 2 more"),
     ],
-    ids=["one line", "cut", "first five"],
+    ids=["control characters", "long name", "seven names"],
 )
-def test_message_stays_one_short_line(function: Function, fake_ddm: FakeDDM, names, message):
-    """However DDM names its checks, the message is one line that a person can read."""
+def test_message_is_one_short_line(function: Function, fake_ddm: FakeDDM, names, message):
+    """The message is one line without control characters; it shortens long names and has at most five."""
     fake_ddm.behaviours["names"] = results(*(check(name, "FAILED") for name in names))
-    summary = function.ask("names").summary
+    summary = function.send_event("names").summary
     assert summary["message"] == message
     assert [issue["name"] for issue in summary["issues"]] == names
 
 
 @pytest.mark.parametrize("text", ["", " \n\t", None, "missing"], ids=["empty", "white space", "null", "missing"])
-def test_no_text_is_null(function: Function, fake_ddm: FakeDDM, text):
-    """Text that says nothing becomes null."""
-    texts = ("note", "handling_suggestion", "error_message", "error_detail_message")
-    members = {} if text == "missing" else dict.fromkeys(texts, text)
-    body = {"pre_check_results": [{"name": "x", "status": "WARN"} | members]}
-    fake_ddm.behaviours["silent"] = lambda _: FakeResponse(200, body)
-    (found,) = function.ask("silent").summary["checks"]
-    assert found == {
+def test_empty_text_is_null(function: Function, fake_ddm: FakeDDM, text):
+    """Empty text, white space and missing text become null."""
+    names = ("note", "handling_suggestion", "error_message", "error_detail_message")
+    texts = {} if text == "missing" else dict.fromkeys(names, text)
+    body = {"pre_check_results": [{"name": "x", "status": "WARN"} | texts]}
+    fake_ddm.behaviours["no_text"] = lambda _: FakeResponse(200, body)
+    (summary_check,) = function.send_event("no_text").summary["checks"]
+    assert summary_check == {
         "name": "x",
         "status": "WARN",
         "note": None,
@@ -151,40 +153,41 @@ def test_no_text_is_null(function: Function, fake_ddm: FakeDDM, text):
     }
 
 
-def test_texts_are_kept_as_they_are(function: Function, fake_ddm: FakeDDM):
-    """Text in any language leaves as it came, white space and all."""
+def test_text_is_unchanged(function: Function, fake_ddm: FakeDDM):
+    """Text in any language, with its white space, is unchanged in the summary."""
     fake_ddm.behaviours["texts"] = results(
         check("主键检查", "WARN", note=" 没有主键 \U0001f511\n", error_message='"\\ <b>')
     )
-    (found,) = function.ask("texts").summary["checks"]
-    assert (found["name"], found["note"], found["error"]) == ("主键检查", " 没有主键 \U0001f511\n", '"\\ <b>')
+    (summary_check,) = function.send_event("texts").summary["checks"]
+    texts = [summary_check[name] for name in ("name", "note", "error")]
+    assert texts == ["主键检查", " 没有主键 \U0001f511\n", '"\\ <b>']
 
 
-def test_unknown_members_are_left_out(function: Function, fake_ddm: FakeDDM):
-    """What DDM adds to its answer some day does not disturb."""
+def test_unknown_fields_are_ignored(function: Function, fake_ddm: FakeDDM):
+    """Fields that DDM may add to its result are ignored."""
     body = {"pre_check_results": [{"name": "x", "status": "SUCCESS", "level": 3}], "total": 1}
     fake_ddm.behaviours["more"] = lambda _: FakeResponse(200, body)
-    assert function.ask("more").summary["verdict"] == "PASS"
+    assert function.send_event("more").summary["verdict"] == "PASS"
 
 
-def test_event_region_wins(function: Function):
-    """The region of the event is the one that is told, the function's the one of events that name none."""
-    assert function.ask(region="ap-southeast-3").summary["region"] == "ap-southeast-3"
-    assert function.ask().summary["region"] == "cn-north-4"
+def test_region(function: Function):
+    """The summary has the region of the event, or else of `DDM_REGION`."""
+    assert function.send_event(region="ap-southeast-3").summary["region"] == "ap-southeast-3"
+    assert function.send_event().summary["region"] == "cn-north-4"
 
 
 @pytest.fixture
-def elsewhere():
+def time_zone_ahead_of_utc():
     """The process in a time zone eight hours ahead of UTC."""
     before = os.environ.get("TZ")
-    os.putenv("TZ", "XXX-8")  # the environment of the process itself: `start` puts another one in its place for Python
+    os.putenv("TZ", "XXX-8")  # not os.environ: the fixture `environment` replaces it, and the C library reads its own
     time.tzset()
     yield
     os.unsetenv("TZ") if before is None else os.putenv("TZ", before)
     time.tzset()
 
 
-def test_time_is_utc(start, elsewhere):
-    """The time of the verdict is UTC, wherever the function runs."""
-    checked_at = datetime.fromisoformat(start().ask().summary["checked_at"])
+def test_time_is_utc(start, time_zone_ahead_of_utc):
+    """`checked_at` is in UTC, in whatever time zone the function runs."""
+    checked_at = datetime.fromisoformat(start().send_event().summary["checked_at"])
     assert abs((datetime.now(UTC) - checked_at).total_seconds()) < 60

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from ddm_precheck.problem import CATALOGUE
+from ddm_precheck.problem import ProblemCode
 from tools.samples import EVENT, SUMMARIES
 
 _SCHEMAS: Final = Path(__file__).resolve().parent.parent / "schemas"
@@ -129,9 +129,10 @@ class Description:
 def _samples_by_status() -> dict[str, tuple[str, list[str]]]:
     """Return the description and the names of the samples of each HTTP status."""
     by_status = {"200": ("There is a verdict", [f"summary-{name}" for name in SUMMARIES])}
-    for code, kind in sorted(CATALOGUE.items(), key=lambda item: item[1].status):
-        title, names = by_status.get(str(kind.status), ("", []))
-        by_status[str(kind.status)] = (f"{title}; {kind.title}" if title else kind.title, [*names, f"problem-{code}"])
+    for code in sorted(ProblemCode, key=lambda code: code.status):
+        title, names = by_status.get(str(code.status), ("", []))
+        name = f"problem-{code.value}"
+        by_status[str(code.status)] = (f"{title}; {code.title}" if title else code.title, [*names, name])
     return by_status
 
 

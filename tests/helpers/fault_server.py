@@ -1,6 +1,6 @@
-"""A peer that breaks rules: it listens on a loopback port and does to each connection what its script says.
+"""A server that breaks the rules of TCP, TLS or HTTP: it runs a script of actions on each loopback connection.
 
-A script is a list of actions. Where nothing else is said, it begins when the peer has read a request.
+A script starts after the request's head has been read, unless the server is made with ``before_request=True``.
 """
 
 import contextlib
@@ -9,45 +9,56 @@ import socket
 import ssl
 import struct
 import threading
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Final, Self
 
-LAST_GOOD = b'{"pre_check_results":[{"name":"Primary keys","status":"SUCCESS"}]}'
+PASS_BODY: Final = b'{"pre_check_results":[{"name":"Primary keys","status":"SUCCESS"}]}'
 
 
 @dataclass
 class Connection:
-    """One connection, as an action sees it."""
+    """One connection, as an action gets it."""
 
-    sock: Any
-    peer: "Peer"
+    sock: socket.socket
+    server: "FaultServer"
     unread: bytes = b""
 
     def read_request(self) -> bytes:
-        """Read a request's head, remember it and return it; raises EOFError where none comes."""
+        """Read the head of a request, record it and return it; raises EOFError if the client sends none."""
         while b"\r\n\r\n" not in self.unread:
             received = self.sock.recv(65536)
             if not received:
                 raise EOFError
             self.unread += received
         head, _, self.unread = self.unread.partition(b"\r\n\r\n")
-        self.peer.requests.append(head)
+        self.server.requests.append(head)
         return head
 
 
 Action = Callable[[Connection], Any]
 
 
-def head(status: str = "200 OK", **headers: object) -> bytes:
-    """Return a status line and headers, with the blank line; an underscore in a name stands for a hyphen."""
+def response_head(status: str = "200 OK", **headers: object) -> bytes:
+    """Return a status line, headers and the empty line; an underscore in a header's name becomes a hyphen."""
     lines = [f"HTTP/1.1 {status}", *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
-def whole(body: bytes = LAST_GOOD, status: str = "200 OK", **headers: object) -> bytes:
-    """Return a whole answer with its length."""
-    return head(status, Content_Length=len(body), **headers) + body
+def complete_response(body: bytes = PASS_BODY, status: str = "200 OK", **headers: object) -> bytes:
+    """Return a complete response with its Content-Length."""
+    return response_head(status, Content_Length=len(body), **headers) + body
+
+
+CHUNKED_HEAD: Final = response_head(Transfer_Encoding="chunked")
+GZIP_HEADERS: Final = {"Content_Encoding": "gzip", "Connection": "close"}
+
+
+def gzip_of_zeros(mib: int) -> bytes:
+    """Return the gzip, about a thousandth in size, of this many MiB of zeros."""
+    stream = zlib.compressobj(9, wbits=31)
+    return b"".join([*(stream.compress(bytes(1024 * 1024)) for _ in range(mib)), stream.flush()])
 
 
 def chunk(data: bytes) -> bytes:
@@ -55,13 +66,13 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-def request(connection: Connection) -> None:
-    """Read one more request."""
+def read_request(connection: Connection) -> None:
+    """Read the head of one more request."""
     connection.read_request()
 
 
-def listen(connection: Connection) -> None:
-    """Take in some bytes, whatever they are."""
+def receive_bytes(connection: Connection) -> None:
+    """Receive some bytes, whatever they are."""
     connection.sock.recv(65536)
 
 
@@ -70,43 +81,43 @@ def send(data: bytes) -> Action:
     return lambda connection: connection.sock.sendall(data)
 
 
-def drip(data: bytes) -> Action:
-    """Send the bytes one by one, slowly, and then nothing."""
+def send_slowly(data: bytes) -> Action:
+    """Send the bytes one by one, 50 ms apart, and then wait until the client closes."""
 
-    def send_slowly(connection: Connection) -> None:
+    def action(connection: Connection) -> None:
         for byte in data:
             connection.sock.sendall(bytes([byte]))
-            connection.peer.closing.wait(0.05)
-        silence(connection)
+            connection.server.closing.wait(0.05)
+        wait_for_close(connection)
 
-    return send_slowly
+    return action
 
 
-def endless(data: bytes) -> Action:
-    """Send the bytes again and again."""
+def send_endlessly(data: bytes) -> Action:
+    """Send the bytes again and again until the client closes."""
 
-    def send_on(connection: Connection) -> None:
+    def action(connection: Connection) -> None:
         while True:
             connection.sock.sendall(data)
 
-    return send_on
+    return action
 
 
 def pause(seconds: float) -> Action:
-    """Wait."""
-    return lambda connection: connection.peer.closing.wait(seconds)
+    """Wait for this time, or until the server closes."""
+    return lambda connection: connection.server.closing.wait(seconds)
 
 
-def silence(connection: Connection) -> None:
-    """Say nothing until the other side hangs up."""
+def wait_for_close(connection: Connection) -> None:
+    """Send nothing, and ignore what comes, until the client closes."""
     while connection.sock.recv(65536):
         pass
 
 
-def sip(connection: Connection) -> None:
-    """Take in what comes, but slowly, until the other side hangs up."""
+def receive_slowly(connection: Connection) -> None:
+    """Receive 16 KiB every 50 ms until the client closes."""
     while connection.sock.recv(16384):
-        connection.peer.closing.wait(0.05)
+        connection.server.closing.wait(0.05)
 
 
 def reset(connection: Connection) -> None:
@@ -116,58 +127,58 @@ def reset(connection: Connection) -> None:
 
 
 def tunnel(connection: Connection) -> None:
-    """Take a CONNECT for what it says, as a proxy does, and carry bytes both ways."""
+    """Answer a CONNECT request as a proxy does, and forward bytes in both directions."""
     name, _, port = connection.read_request().split()[1].decode().rpartition(":")
     with socket.create_connection((name, int(port)), timeout=10) as target:
         connection.sock.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        ends = {connection.sock: target, target: connection.sock}
+        destinations = {connection.sock: target, target: connection.sock}
         while True:
-            for source in select.select(list(ends), [], [], 10)[0]:
+            for source in select.select(list(destinations), [], [], 10)[0]:
                 data = source.recv(65536)
                 if not data:
                     return
-                ends[source].sendall(data)
+                destinations[source].sendall(data)
 
 
 @dataclass
-class Peer:
-    """Plays the first script with the first connection, and so on, and the last one with all that follow.
+class FaultServer:
+    """Runs the first script on the first connection and so on, and the last script on all further connections.
 
-    ``early`` scripts begin before a request is read. ``requests`` are the heads that came in.
+    ``requests`` holds the head of each request, ``connections`` the number of connections.
     """
 
     scripts: list[list[Action]]
     tls: ssl.SSLContext | None = None
-    early: bool = False
+    before_request: bool = False
     connections: int = 0
     requests: list[bytes] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
-    _open: list[socket.socket] = field(default_factory=list)
+    _open_sockets: list[socket.socket] = field(default_factory=list)
 
     def __enter__(self) -> Self:
-        """Begin to listen."""
+        """Start to listen."""
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.port = self.listener.getsockname()[1]
-        self._start(self._accept)
+        self.port: int = self.listener.getsockname()[1]
+        self._start_thread(self._accept)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Hang up on everybody and wait until every thread has ended."""
+        """Close all connections and wait until each thread has ended."""
         self.closing.set()
-        for each in [self.listener, *self._open]:
+        for sock in [self.listener, *self._open_sockets]:
             with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
+                sock.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(10)
         self.listener.close()
 
     @property
     def url(self) -> str:
-        """The base URL to give as DDM_ENDPOINT."""
+        """The base URL."""
         return f"https://localhost:{self.port}" if self.tls else f"http://127.0.0.1:{self.port}"
 
-    def _start(self, target: Callable[..., None], *arguments: object) -> None:
+    def _start_thread(self, target: Callable[..., None], *arguments: object) -> None:
         thread = threading.Thread(target=target, args=arguments, daemon=True)
         self._threads.append(thread)
         thread.start()
@@ -178,27 +189,27 @@ class Peer:
                 sock = self.listener.accept()[0]
             except OSError:
                 return
-            self._open.append(sock)
+            self._open_sockets.append(sock)
             script = self.scripts[min(self.connections, len(self.scripts) - 1)]
             self.connections += 1
-            self._start(self._play, sock, script)
+            self._start_thread(self._run_script, sock, script)
 
-    def _play(self, sock: socket.socket, script: list[Action]) -> None:
-        # The other side may hang up at any time: that is what many a test is about.
-        with contextlib.suppress(OSError, EOFError), contextlib.closing(self._secured(sock)) as secured:
-            connection = Connection(secured, self)
-            if not self.early:
+    def _run_script(self, sock: socket.socket, script: list[Action]) -> None:
+        # The client may close at any time: many tests are about that.
+        with contextlib.suppress(OSError, EOFError), contextlib.closing(self._wrap(sock)) as wrapped:
+            connection = Connection(wrapped, self)
+            if not self.before_request:
                 connection.read_request()
             for action in script:
                 action(connection)
 
-    def _secured(self, sock: socket.socket) -> socket.socket:
+    def _wrap(self, sock: socket.socket) -> socket.socket:
         if not self.tls:
             return sock
         try:
-            secured = self.tls.wrap_socket(sock, server_side=True)
+            wrapped = self.tls.wrap_socket(sock, server_side=True)
         except BaseException:
             sock.close()
             raise
-        self._open.append(secured)
-        return secured
+        self._open_sockets.append(wrapped)
+        return wrapped

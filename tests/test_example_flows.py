@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from conftest import EVENT, ROOT, TOKEN, Served, clean_environment
 from helpers import tool_cache
+from helpers.function import EVENT, ROOT, TOKEN, ServedFunction, clean_environment
 
 from deploy.fake_ddm import FakeDDM
 
@@ -32,7 +32,7 @@ NODE_RED: Final = "4.1.15"
 MAX_POLLS: Final = 3
 HERE: Final = Path(__file__).parent / "helpers"
 EXAMPLES: Final = ROOT / "examples"
-WITHOUT_TOKEN: Final = {name: value for name, value in EVENT.items() if name != "token"}
+EVENT_WITHOUT_TOKEN: Final = {name: value for name, value in EVENT.items() if name != "token"}
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def run_pipeline(event: Any, environment: dict[str, str]) -> "subprocess.Complet
 def _pipeline_end(run: "subprocess.CompletedProcess[str]") -> End:
     branch = {0: "go", 1: "stop", 2: "error", 3: "error"}[run.returncode]
     try:
-        answer = json.loads(run.stdout)
-        return End(branch, answer["message"], _names(answer.get("issues")))
+        response = json.loads(run.stdout)
+        return End(branch, response["message"], _names(response.get("issues")))
     except (ValueError, TypeError, KeyError):
         return End(branch)
 
@@ -165,7 +165,7 @@ class Case:
     branch: str
     calls: int = 1
     told_as: str | None = None
-    """The schema whose answer is the last one, where that is another."""
+    """The schema whose response is the last one, where that is another."""
 
 
 CASES: Final = {
@@ -192,7 +192,7 @@ UNUSABLE: Final = {
     "true in a list": b'{"verdict": "PASS", "can_proceed": [true], "message": ""}',
     "another case": b'{"verdict": "PASS", "Can_Proceed": true, "message": ""}',
 }
-"""What something else than the function could answer, by the db_name that asks for it."""
+"""What something else than the function could response, by the db_name that asks for it."""
 
 
 class _Impostor(BaseHTTPRequestHandler):
@@ -211,7 +211,7 @@ class _Impostor(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def impostor() -> Iterator[str]:
-    """The URL of a server that answers, but not as the function does."""
+    """The URL of a server that responses, but not as the function does."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Impostor) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}/"
@@ -230,7 +230,7 @@ class Run:
 @pytest.fixture(scope="module", params=ENGINES)
 def run(
     request: pytest.FixtureRequest,
-    served_function: Served,
+    served_function: ServedFunction,
     fake_ddm_server: FakeDDM,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Run:
@@ -245,20 +245,20 @@ def run(
 
 def event_for(db_name: str) -> dict[str, Any]:
     """Return an event without a token, for a job that nobody asked for yet."""
-    return WITHOUT_TOKEN | {"db_name": db_name, "job_id": str(uuid.uuid4())}
+    return EVENT_WITHOUT_TOKEN | {"db_name": db_name, "job_id": str(uuid.uuid4())}
 
 
 # the tests
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_each_answer_ends_in_its_branch(run: Run, name: str, served_function: Served):
+def test_each_answer_ends_in_its_branch(run: Run, name: str, served_function: ServedFunction):
     """The branch is the right one, and it is told what the function said."""
     case = CASES[name]
-    last = served_function.ask(case.told_as or case.db_name).body
+    last = served_function.send_event(case.told_as or case.db_name).body
     expected = End(case.branch, last["message"], _names(last.get("issues")))
     if run.engine == "workflows" and name == "expired-token":
-        # The emulator meets a 401 by renewing its own credentials, and it has none: it never sees the answer.
+        # The emulator meets a 401 by renewing its own credentials, and it has none: it never sees the response.
         assert run.ends[name].branch == case.branch
     else:
         assert run.ends[name] == expected
@@ -266,13 +266,13 @@ def test_each_answer_ends_in_its_branch(run: Run, name: str, served_function: Se
 
 @pytest.mark.parametrize("name", CASES)
 def test_ddm_is_asked_as_often_as_needed_with_the_stored_token(run: Run, name: str):
-    """Polling stops at the answer or at the bound, and every call carries the token that the event does not."""
+    """Polling stops at the response or at the bound, and every call carries the token that the event does not."""
     assert run.tokens[name] == [TOKEN] * CASES[name].calls
 
 
 @pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
 def test_an_answer_that_is_not_understood_is_never_go(engine: Engine, impostor: str, tmp_path: Path):
-    """Whatever else answers at the URL, the flow ends in its error branch."""
+    """Whatever else responses at the URL, the flow ends in its error branch."""
     ends = engine(impostor, [event_for(name) for name in UNUSABLE], tmp_path)
     assert {name: end.branch for name, end in zip(UNUSABLE, ends, strict=True)} == dict.fromkeys(UNUSABLE, "error")
 
@@ -303,13 +303,13 @@ def closed_url() -> str:
         pytest.param({"MAX_POLLS": "1"}, 3, id="still-pending"),
     ],
 )
-def test_the_pipeline_tells_errors_from_pending(served_function: Served, settings: dict[str, str], status: int):
+def test_the_pipeline_tells_errors_from_pending(served_function: ServedFunction, settings: dict[str, str], status: int):
     """Exit status 2 is an error and 3 a check that goes on, so that neither is taken for "stop"."""
     run = run_pipeline(event_for("pending"), _environment(served_function.url) | settings)
     assert run.returncode == status, run.stderr
 
 
-def test_the_pipeline_keeps_the_token_out_of_the_process_list(served_function: Served, tmp_path: Path):
+def test_the_pipeline_keeps_the_token_out_of_the_process_list(served_function: ServedFunction, tmp_path: Path):
     """No argument of curl holds the token."""
     curl, arguments = tmp_path / "curl", tmp_path / "arguments"
     curl.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >>{arguments}\nexec {shutil.which("curl")} "$@"\n')

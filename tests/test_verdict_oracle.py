@@ -1,20 +1,21 @@
-"""A second opinion on the verdict: the contract's table read again, and held against the code over all small cases."""
+"""The rules of the verdict, implemented a second time: both implementations agree on each short list of checks."""
 
 import itertools
 
 import pytest
-from conftest import EVENT
+from helpers.function import EVENT
 
 from ddm_precheck.event import Event
 from ddm_precheck.problem import Upstream
 from ddm_precheck.verdict import judge
 
 STATUSES = ["SUCCESS", "WARN", "FAILED"]
-LISTS = [list(found) for length in range(5) for found in itertools.product(STATUSES, repeat=length)]
+STATUS_LISTS = [list(statuses) for length in range(5) for statuses in itertools.product(STATUSES, repeat=length)]
+CHECKED_AT = "2026-11-23T08:00:00Z"
 
 
 def expected_verdict(statuses: list[str], expected_checks: int | None) -> str:
-    """Read section 4: any FAILED, else an empty or short list, else any WARN, else all is well."""
+    """Return FAIL for any FAILED, else PENDING for too few checks, else WARN for any WARN, else PASS."""
     if any(status == "FAILED" for status in statuses):
         return "FAIL"
     if not statuses or (expected_checks is not None and len(statuses) < expected_checks):
@@ -24,23 +25,23 @@ def expected_verdict(statuses: list[str], expected_checks: int | None) -> str:
 
 @pytest.mark.parametrize("proceed_on_warn", [None, False, True])
 @pytest.mark.parametrize("expected_checks", [None, 1, 2, 3, 4, 5])
-def test_every_small_list(proceed_on_warn, expected_checks):
-    """Over every list of up to four statuses, the code says what the contract says."""
-    said = {"proceed_on_warn": proceed_on_warn, "expected_checks": expected_checks}
-    event = Event(**EVENT, **{name: value for name, value in said.items() if value is not None})
-    for statuses in LISTS:
+def test_each_short_list(proceed_on_warn, expected_checks):
+    """For each list of up to four statuses, `judge` agrees with the second implementation."""
+    options = {"proceed_on_warn": proceed_on_warn, "expected_checks": expected_checks}
+    event = Event(**EVENT, **{name: value for name, value in options.items() if value is not None})
+    for statuses in STATUS_LISTS:
         results = [{"name": f"{number}", "status": status} for number, status in enumerate(statuses)]
-        summary = judge(event, results, Upstream(200, 1, 0), "2026-11-23T08:00:00Z")
+        summary = judge(event, results, Upstream(200, 1, 0), CHECKED_AT)
         verdict = expected_verdict(statuses, expected_checks)
         assert summary.verdict.value == verdict
         assert summary.can_proceed == (verdict == "PASS" or (verdict == "WARN" and proceed_on_warn is True))
         assert summary.retry_after == (10 if verdict == "PENDING" else None)
         assert [check["name"] for check in summary.checks] == [result["name"] for result in results]
         order = sorted(range(len(statuses)), key=lambda number: STATUSES.index(statuses[number]), reverse=True)
-        bad = [number for number in order if statuses[number] != "SUCCESS"]
-        assert [check["name"] for check in summary.issues] == [f"{number}" for number in bad]
-        numbers = [len(statuses), *(statuses.count(status) for status in STATUSES)]
-        assert [summary.counts[name] for name in ("total", "success", "warn", "failed")] == numbers
+        issues = [f"{number}" for number in order if statuses[number] != "SUCCESS"]
+        assert [check["name"] for check in summary.issues] == issues
+        counts = [len(statuses), *(statuses.count(status) for status in STATUSES)]
+        assert [summary.counts[name] for name in ("total", "success", "warn", "failed")] == counts
 
 
 @pytest.mark.parametrize(
@@ -53,15 +54,15 @@ def test_every_small_list(proceed_on_warn, expected_checks):
         (["n" * 100], 1, "1 of 1 checks warned: " + "n" * 100),
         (["n" * 101], 1, "1 of 1 checks warned: " + "n" * 100 + "…"),
     ],
-    ids=["none", "some", "five names", "six names", "long name", "longer name"],
+    ids=["no checks", "one check of three", "five names", "six names", "100 characters", "101 characters"],
 )
 def test_message_at_its_limits(names, expected_checks, message):
-    """The message says how far the list is, and shortens only what is over its limits."""
+    """The message counts the checks of an incomplete list, and shortens only what is above a limit."""
     event = Event(**EVENT, expected_checks=expected_checks)
     results = [{"name": name, "status": "WARN"} for name in names]
-    assert judge(event, results, Upstream(200, 1, 0), "2026-11-23T08:00:00Z").message == message
+    assert judge(event, results, Upstream(200, 1, 0), CHECKED_AT).message == message
 
 
 def test_number_of_lists():
-    """1 + 3 + 9 + 27 + 81 lists were looked at."""
-    assert len(LISTS) == 121
+    """There are 1 + 3 + 9 + 27 + 81 lists of up to four statuses."""
+    assert len(STATUS_LISTS) == 121

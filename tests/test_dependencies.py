@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from helpers.function import ROOT
 from helpers.tool_cache import packages
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name

@@ -1,6 +1,6 @@
 """What holds for whatever comes in, from the caller or from DDM.
 
-Each answer is held against its schema and its one log line by the function itself (`Function.send`); here is what comes
+Each response is held against its schema and its one log line by the function itself (`Function.send`); here is what comes
 on top. The examples are the same in each run; EXAMPLES=5000 in the environment looks at more of them.
 """
 
@@ -10,8 +10,8 @@ import json
 import os
 
 import pytest
-from conftest import EVENT, TOKEN, Answer, Function
-from helpers.fault_server import Peer, send
+from helpers.fault_server import FaultServer, send
+from helpers.function import EVENT, TOKEN, Function, FunctionResponse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -71,16 +71,16 @@ def wrapped(event) -> list:
 
 @pytest.fixture
 def function(start, fake_ddm: FakeDDM, monkeypatch) -> Function:
-    """A function in this process that waits for nothing, with a sink for none of its answers."""
+    """A function in this process that waits for nothing, with a sink for none of its responses."""
     monkeypatch.setattr("ddm_precheck.ddm._FIRST_PAUSE_SECONDS", 0)
     return start(DDM_TIMEOUT_SECONDS="5")
 
 
-def check_no_bug(answer: Answer) -> Answer:
-    """Hold the answer against what nobody outside can bring about, and return it."""
-    assert answer.status == 200 or answer.problem != "internal", answer.log
-    assert TOKEN not in f"{answer.headers}{answer.text}{answer.logs}"
-    return answer
+def check_no_bug(response: FunctionResponse) -> FunctionResponse:
+    """Hold the response against what nobody outside can bring about, and return it."""
+    assert response.status == 200 or response.problem_code != "internal", response.log_entry
+    assert TOKEN not in f"{response.headers}{response.text}{response.log_lines}"
+    return response
 
 
 @many
@@ -88,9 +88,9 @@ def check_no_bug(answer: Answer) -> Answer:
 def test_any_json_as_event(function: Function, fake_ddm: FakeDDM, document):
     """Any JSON is a summary if it is an event, else its fault is told and DDM is not called."""
     fake_ddm.reset()
-    answer = check_no_bug(function.send(json.dumps(document).encode()))
-    assert answer.status in {200, 400, 404}
-    assert len(fake_ddm.requests) == (answer.status != 400)
+    response = check_no_bug(function.send(json.dumps(document).encode()))
+    assert response.status in {200, 400, 404}
+    assert len(fake_ddm.requests) == (response.status != 400)
 
 
 @many
@@ -98,10 +98,10 @@ def test_any_json_as_event(function: Function, fake_ddm: FakeDDM, document):
 def test_any_envelope(function: Function, fake_ddm: FakeDDM, event, envelope):
     """Whatever envelope an event comes in, it is the same event."""
     body, headers = wrapped(event)[envelope]
-    answer = check_no_bug(function.send(body.encode(), headers=headers))
+    response = check_no_bug(function.send(body.encode(), headers=headers))
     plain = function.send(json.dumps(event).encode())
     told = ("verdict", "project_id", "instance_id", "db_name", "job_id")
-    assert [answer.log[name] for name in told] == [plain.log[name] for name in told]
+    assert [response.log_entry[name] for name in told] == [plain.log_entry[name] for name in told]
 
 
 @many
@@ -109,9 +109,9 @@ def test_any_envelope(function: Function, fake_ddm: FakeDDM, event, envelope):
 def test_any_bytes_as_event(function: Function, fake_ddm: FakeDDM, body):
     """Any bytes are a summary or a refusal; a refused event does not reach DDM."""
     fake_ddm.reset()
-    answer = check_no_bug(function.send(body))
-    assert answer.status in {200, 400, 404}
-    assert len(fake_ddm.requests) == (answer.status != 400)
+    response = check_no_bug(function.send(body))
+    assert response.status in {200, 400, 404}
+    assert len(fake_ddm.requests) == (response.status != 400)
 
 
 @many
@@ -125,12 +125,12 @@ def test_any_bytes_as_event(function: Function, fake_ddm: FakeDDM, body):
 )
 def test_any_headers(function: Function, headers):
     """No header makes a bug, or more of an event than it is."""
-    answer = check_no_bug(function.ask(headers={name: value.strip() for name, value in headers.items()}))
-    assert answer.status in {200, 400}
+    response = check_no_bug(function.send_event(headers={name: value.strip() for name, value in headers.items()}))
+    assert response.status in {200, 400}
 
 
 def judged(document) -> str:
-    """Say what an answer of DDM's is worth, from its document alone: a verdict, or that it is no answer."""
+    """Say what an response of DDM's is worth, from its document alone: a verdict, or that it is no response."""
     if not isinstance(document, dict) or document.get("job_id", EVENT["job_id"]) != EVENT["job_id"]:
         return "upstream-contract"
     checks = document.get("pre_check_results", "missing")
@@ -170,17 +170,17 @@ results = st.fixed_dictionaries(
 @many
 @given(document=results | results | values, ascii_only=st.booleans(), zipped=st.booleans(), flag=st.booleans())
 def test_any_json_from_ddm(function: Function, fake_ddm: FakeDDM, document, ascii_only, zipped, flag):
-    """Any JSON is exactly the verdict that its checks come to, or it is no answer; no doubt ever proceeds."""
+    """Any JSON is exactly the verdict that its checks come to, or it is no response; no doubt ever proceeds."""
     text = json.dumps(document, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
     body, headers = (gzip.compress(text), {"Content-Encoding": "gzip"}) if zipped else (text, {})
     fake_ddm.behaviours["any"] = lambda _: FakeResponse(200, body, headers)
-    answer = check_no_bug(function.ask("any", proceed_on_warn=flag))
+    response = check_no_bug(function.send_event("any", proceed_on_warn=flag))
     try:
         expected = judged(json.loads(text.decode(), parse_constant=int))
     except ValueError:  # not UTF-8, or NaN
         expected = "upstream-contract"
-    assert (answer.body["verdict"] if answer.status == 200 else answer.problem) == expected
-    assert answer.body["can_proceed"] == (expected == "PASS" or (expected == "WARN" and flag))
+    assert (response.body["verdict"] if response.status == 200 else response.problem_code) == expected
+    assert response.body["can_proceed"] == (expected == "PASS" or (expected == "WARN" and flag))
 
 
 @many
@@ -192,10 +192,10 @@ def test_any_json_from_ddm(function: Function, fake_ddm: FakeDDM, document, asci
 def test_any_status_and_bytes_from_ddm(function: Function, fake_ddm: FakeDDM, status, body, members):
     """Any bytes with any status are a verdict only as a 200, and never a bug."""
     fake_ddm.behaviours["any"] = lambda _: FakeResponse(status, body)
-    answer = check_no_bug(function.ask("any"))
-    assert status == 200 or answer.status >= 400
+    response = check_no_bug(function.send_event("any"))
+    assert status == 200 or response.status >= 400
     fake_ddm.behaviours["any"] = lambda _: FakeResponse(status, {"error_code": members, "error": members})
-    assert check_no_bug(function.ask("any")).status >= 400
+    assert check_no_bug(function.send_event("any")).status >= 400
 
 
 @many
@@ -208,7 +208,7 @@ def test_any_text_from_ddm(function: Function, fake_ddm: FakeDDM, note, status):
     fake_ddm.behaviours["any"] = lambda _: FakeResponse(
         200, {"pre_check_results": [PRIMARY_KEYS | {"status": status, "note": note}]}
     )
-    (found,) = function.ask("any").summary["checks"]
+    (found,) = function.send_event("any").summary["checks"]
     expected = note.encode("utf-8", "replace").decode().replace(TOKEN, "***")
     assert found["note"] == (expected if expected.strip() else None)
 
@@ -241,7 +241,7 @@ wires = st.builds(
 def test_any_bytes_on_the_wire(start, monkeypatch, data):
     """Any bytes instead of HTTP are a problem of DDM's, and never a bug."""
     monkeypatch.setattr("ddm_precheck.ddm._FIRST_PAUSE_SECONDS", 0)
-    with Peer([[send(data)]]) as peer:
-        answer = check_no_bug(start(DDM_ENDPOINT=peer.url, DDM_TIMEOUT_SECONDS="5").ask())
-    assert answer.status >= 400
-    assert answer.problem.startswith(("upstream-", "throttled"))
+    with FaultServer([[send(data)]]) as server:
+        response = check_no_bug(start(DDM_ENDPOINT=server.url, DDM_TIMEOUT_SECONDS="5").send_event())
+    assert response.status >= 400
+    assert response.problem_code.startswith(("upstream-", "throttled"))

@@ -11,8 +11,8 @@ from contextlib import suppress
 
 import pytest
 import requests
-from conftest import EVENT, Served, served
-from helpers.fault_server import Peer, silence
+from helpers.fault_server import FaultServer, wait_for_close
+from helpers.function import EVENT, ServedFunction, serve_function
 
 from deploy.fake_ddm import FakeDDM, FakeResponse, ReceivedRequest
 
@@ -22,34 +22,34 @@ CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 BRACKETS = b"[" * 100_000
 
 
-def call(function: Served, db_name: str = "pass") -> requests.Response:
+def call(function: ServedFunction, db_name: str = "pass") -> requests.Response:
     """Send the event for a schema of the stand-in's."""
     return requests.post(function.url, json=EVENT | {"db_name": db_name}, timeout=60)
 
 
-def call_at_once(function: Served, callers: int, db_name: str) -> list[requests.Response]:
+def call_at_once(function: ServedFunction, callers: int, db_name: str) -> list[requests.Response]:
     """Let so many callers ask at the same time."""
     with ThreadPoolExecutor(callers) as pool:
         return list(pool.map(lambda _: call(function, db_name), range(callers)))
 
 
-def lines(function: Served) -> list[dict]:
+def lines(function: ServedFunction) -> list[dict]:
     """Return the lines logged since the last call; everything that the process says is a JSON object."""
-    return [json.loads(line) for line in function.logged()]
+    return [json.loads(line) for line in function.new_log_lines()]
 
 
 @pytest.fixture(scope="module")
-def few(fake_ddm_server: FakeDDM, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def few(fake_ddm_server: FakeDDM, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedFunction]:
     """A served function with two threads."""
     environment = {"DDM_ENDPOINT": fake_ddm_server.url, "THREADS": "2"}
-    with served(environment, tmp_path_factory.mktemp("few")) as function:
+    with serve_function(environment, tmp_path_factory.mktemp("few")) as function:
         yield function
 
 
 def test_termination_lets_a_running_invocation_finish(fake_ddm: FakeDDM, tmp_path):
     """SIGTERM ends the process with status 0, once the caller has the verdict and the line is written."""
     fake_ddm.behaviours["long"] = lambda _: FakeResponse(200, {"pre_check_results": []}, delay=1)
-    with served({"DDM_ENDPOINT": fake_ddm.url}, tmp_path) as function, ThreadPoolExecutor(1) as pool:
+    with serve_function({"DDM_ENDPOINT": fake_ddm.url}, tmp_path) as function, ThreadPoolExecutor(1) as pool:
         running = pool.submit(call, function, "long")
         while not fake_ddm.requests:
             time.sleep(0.01)
@@ -59,7 +59,7 @@ def test_termination_lets_a_running_invocation_finish(fake_ddm: FakeDDM, tmp_pat
         assert [line["verdict"] for line in lines(function)] == ["PENDING"]
 
 
-def test_callers_beyond_the_threads_queue(few: Served, fake_ddm: FakeDDM):
+def test_callers_beyond_the_threads_queue(few: ServedFunction, fake_ddm: FakeDDM):
     """More callers than threads are all served, never more at once than there are threads."""
     running, most, lock = 0, 0, threading.Lock()
 
@@ -74,34 +74,34 @@ def test_callers_beyond_the_threads_queue(few: Served, fake_ddm: FakeDDM):
         return FakeResponse(200, {"job_id": call.job_id, "pre_check_results": []})
 
     fake_ddm.behaviours["counted"] = count
-    few.logged()
-    answers = call_at_once(few, 12, "counted")
-    assert [answer.json()["verdict"] for answer in answers] == ["PENDING"] * 12
+    few.new_log_lines()
+    responses = call_at_once(few, 12, "counted")
+    assert [response.json()["verdict"] for response in responses] == ["PENDING"] * 12
     assert most == 2
     assert len(lines(few)) == 12
 
 
 def test_hanging_upstream_holds_no_longer_than_the_deadline(tmp_path):
     """Where DDM says nothing, each invocation ends in its time, and the next ones get their turn."""
-    with Peer([[silence]]) as peer:
-        environment = {"DDM_ENDPOINT": peer.url, "DDM_TIMEOUT_SECONDS": "0.5", "THREADS": "2"}
-        with served(environment, tmp_path) as function:
-            answers = call_at_once(function, 6, "pass")
+    with FaultServer([[wait_for_close]]) as server:
+        environment = {"DDM_ENDPOINT": server.url, "DDM_TIMEOUT_SECONDS": "0.5", "THREADS": "2"}
+        with serve_function(environment, tmp_path) as function:
+            responses = call_at_once(function, 6, "pass")
             logged = lines(function)
-    assert [answer.json()["code"] for answer in answers] == ["upstream-timeout"] * 6
+    assert [response.json()["code"] for response in responses] == ["upstream-timeout"] * 6
     assert [line["code"] for line in logged] == ["upstream-timeout"] * 6
     assert all(500 <= line["duration_ms"] < 1500 for line in logged)
 
 
 @pytest.mark.parametrize("execution_id", ["", "true"], ids=["", "LOG_EXECUTION_ID"])
 def test_many_callers_at_once(fake_ddm: FakeDDM, tmp_path, execution_id):
-    """64 callers get 64 right answers and one line each, over connections that the next 64 use again."""
+    """64 callers get 64 right responses and one line each, over connections that the next 64 use again."""
     environment = {"DDM_ENDPOINT": fake_ddm.url, "THREADS": "64", "LOG_EXECUTION_ID": execution_id}
     before = fake_ddm.connections
-    with served(environment, tmp_path) as function:
+    with serve_function(environment, tmp_path) as function:
         for _ in range(2):
-            answers = call_at_once(function, 64, "slow")
-            assert [answer.json()["message"] for answer in answers] == ["2 of 2 checks passed"] * 64
+            responses = call_at_once(function, 64, "slow")
+            assert [response.json()["message"] for response in responses] == ["2 of 2 checks passed"] * 64
         logged = lines(function)
     assert [line["severity"] for line in logged] == ["INFO"] * 128
     assert fake_ddm.connections - before <= 64
@@ -172,7 +172,7 @@ def gone_in_a_chunk(sock: socket.socket) -> None:
     ],
 )
 @pytest.mark.parametrize("callers", [1, 20])
-def test_broken_callers(few: Served, do, statuses, codes, callers):
+def test_broken_callers(few: ServedFunction, do, statuses, codes, callers):
     """Callers that break off or send garbage are refused, one line each, and the function lives on."""
 
     def break_it(_: int) -> bytes:
@@ -184,10 +184,10 @@ def test_broken_callers(few: Served, do, statuses, codes, callers):
                 return sock.recv(1000).partition(b" ")[2][:3]
             return b""
 
-    few.logged()
+    few.new_log_lines()
     with ThreadPoolExecutor(callers) as pool:
         found = list(pool.map(break_it, range(callers)))
     assert call(few).json()["verdict"] == "PASS"
     assert set(found) == statuses
-    logged = [line["code"] for line in lines(few)]
+    logged = [json.loads(line)["code"] for line in few.wait_for_log_lines(1 + len(codes) * callers)]
     assert sorted(logged, key=str) == sorted([None, *codes * callers], key=str)

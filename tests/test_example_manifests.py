@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import EVENT, ROOT, Function, clean_environment
+from helpers.function import EVENT, ROOT, Function, clean_environment
 
 KNATIVE = {path.stem: list(yaml.safe_load_all(path.read_text())) for path in (ROOT / "examples/knative").glob("*.yaml")}
 SCRIPTS = sorted((ROOT / "examples" / "google").glob("*.sh"))
 EVENTARC_SUBSCRIPTION = "projects/my-project/subscriptions/eventarc-europe-west1-ddm-precheck-sub-123"
-# Notes each call, and answers what the scripts ask for.
+# Notes each call, and responses what the scripts ask for.
 GCLOUD = f"""#!/usr/bin/env bash
 printf '%s\\n' "${{*@Q}}" >>"$RECORD"
 case "$*" in

@@ -1,0 +1,118 @@
+"""The error responses of DDM, its gateway and IAM: one translation of their many shapes to a Problem.
+
+Source of the codes: "Error Codes" in the DDM API reference; all of them come with the status 400.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+from ddm_precheck import strict_json
+from ddm_precheck.ddm import DDMResponse
+from ddm_precheck.problem import Problem, ProblemCode
+from ddm_precheck.redaction import contains_token, redact
+from ddm_precheck.text import one_line
+
+_NOT_FOUND_CODES: Final = frozenset({"DBS.300400", "DBS.300129", "DBS.300379"})
+_UNAVAILABLE_CODES: Final = frozenset(
+    {"DBS.300002", "DBS.300005", "DBS.200412", "DBS.300120", "DBS.300345", "DBS.300346"}
+)
+# DDM's own names, the gateway's, IAM's, and older ones of all three.
+_CODE_NAMES: Final = ("error_code", "errCode", "errorCode", "code")
+_MESSAGE_NAMES: Final = ("error_msg", "externalMessage", "errorMsg", "errorMessage", "message")
+_CODE_BY_STATUS: Final = {
+    401: ProblemCode.UNAUTHORIZED,
+    403: ProblemCode.FORBIDDEN,
+    404: ProblemCode.NOT_FOUND,
+    429: ProblemCode.THROTTLED,
+}
+_ADVICE: Final = {
+    ProblemCode.UNAUTHORIZED: "Get a new token for the project's region (a token is valid for 24 hours)",
+    ProblemCode.FORBIDDEN: "Allow the token's user to read the DDM instance",
+    ProblemCode.NOT_FOUND: "Check the four IDs and the region",
+    ProblemCode.REJECTED: "Check the event",
+    ProblemCode.THROTTLED: "Send fewer requests",
+    ProblemCode.UPSTREAM_UNAVAILABLE: "DDM is not available",
+}
+_MAX_TEXT_LENGTH: Final = 1000
+_DEFAULT_RETRY_SECONDS: Final = 60
+_MAX_RETRY_SECONDS: Final = 24 * 3600
+
+
+def error_to_problem(response: DDMResponse, token: str) -> Problem:
+    """Return the problem for a response with a status from 400 to 599."""
+    body = _error_body(response.http.body)
+    error_code = _first_text(body, _CODE_NAMES)
+    shown_code = _redact_and_truncate(error_code, token)
+    shown_text = _redact_and_truncate(_first_text(body, _MESSAGE_NAMES), token)
+    upstream = replace(
+        response.upstream,
+        request_id=request_id(response.http.headers, body, token),
+        error_code=shown_code,
+        error_msg=shown_text,
+    )
+    code = _problem_code(response.http.status, error_code)
+    reason = " ".join(filter(None, [f"DDM responded {response.http.status}", shown_code, shown_text]))
+    detail = f"{_ADVICE[code]}: {reason}"
+    if code is ProblemCode.THROTTLED:
+        return Problem(code, detail, upstream=upstream, retry_after=_retry_after(response.http.headers))
+    return Problem(code, detail, upstream=upstream)
+
+
+def request_id(headers: Mapping[str, str], body: Mapping[str, Any], token: str) -> str | None:
+    """Return the request ID that Huawei Cloud's support asks for, from the headers or the body.
+
+    None where there is none that is printable, has at most 128 characters and does not contain the token.
+    """
+    for value in (headers.get("X-Request-Id"), body.get("request_id")):
+        if isinstance(value, str) and re.fullmatch(r"[!-~]{1,128}", value) and not contains_token(value, token):
+            return value
+    return None
+
+
+def _problem_code(status: int, error_code: str | None) -> ProblemCode:
+    if status >= 500 or (status == 400 and error_code in _UNAVAILABLE_CODES):
+        return ProblemCode.UPSTREAM_UNAVAILABLE
+    if status == 400 and error_code in _NOT_FOUND_CODES:
+        return ProblemCode.NOT_FOUND
+    return _CODE_BY_STATUS.get(status, ProblemCode.REJECTED)
+
+
+def _error_body(body: bytes | None) -> dict[str, Any]:
+    """Return the object with the error's fields, not redacted; empty where the body has none."""
+    try:
+        value = strict_json.loads(body or b"")
+    except strict_json.InvalidJSONError:
+        return {}
+    if not isinstance(value, dict):
+        return {}
+    inner = value.get("error")
+    return value | inner if isinstance(inner, dict) else value
+
+
+def _first_text(body: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
+    """Return the first of the fields that has a text or an integer, as one line."""
+    for name in names:
+        value = body.get(name)
+        if isinstance(value, str | int) and not isinstance(value, bool) and (line := one_line(str(value))):
+            return line
+    return None
+
+
+def _redact_and_truncate(line: str | None, token: str) -> str | None:
+    return None if line is None else redact(line, token)[:_MAX_TEXT_LENGTH]
+
+
+def _retry_after(headers: Mapping[str, str]) -> int:
+    """Parse ``Retry-After`` (RFC 9110, section 10.2.3) to seconds; a value that cannot be parsed becomes a minute."""
+    value = headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"[0-9]+", value):
+        return min(int(value.lstrip("0")[:9] or "0"), _MAX_RETRY_SECONDS)  # nine digits are decades already
+    try:
+        seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+    except (TypeError, ValueError, OverflowError):  # not a date, or a date without a time zone
+        return _DEFAULT_RETRY_SECONDS
+    return min(max(round(seconds), 1), _MAX_RETRY_SECONDS)

@@ -1,0 +1,103 @@
+"""DDM's response to a validated, normalised and redacted list of checks."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypedDict
+
+from ddm_precheck import ddm_errors, strict_json
+from ddm_precheck.ddm import MAX_BYTES, DDMResponse
+from ddm_precheck.event import Event
+from ddm_precheck.problem import Problem, ProblemCode, UpstreamInfo, Violation
+from ddm_precheck.redaction import redact
+from ddm_precheck.schema import Schema
+
+_SCHEMA: Final = Schema("precheck-result")
+
+
+class Check(TypedDict):
+    """One of DDM's checks, in the form of the summary: a plain dict, because it is serialized as it is."""
+
+    name: str
+    status: str
+    note: str | None
+    suggestion: str | None
+    error: str | None
+    error_detail: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PrecheckResult:
+    """DDM's checks, in DDM's order, and what is known of the exchange."""
+
+    checks: list[Check]
+    upstream: UpstreamInfo
+
+
+def parse(response: DDMResponse, event: Event) -> PrecheckResult:
+    """Return the result in DDM's response to the event.
+
+    Raises Problem for an error response, and ``upstream-contract`` for everything else that is not a valid result of
+    the precheck that was asked for.
+    """
+    status, token = response.http.status, event.token
+    if 400 <= status <= 599:
+        raise ddm_errors.error_to_problem(response, token)
+    upstream = replace(response.upstream, request_id=ddm_errors.request_id(response.http.headers, {}, token))
+    if status != 200:
+        raise _untrusted(f"DDM responded with the unexpected status {status}", upstream)
+    if response.http.body is None:
+        raise _untrusted(f"DDM's response is over {MAX_BYTES} bytes or cannot be decoded", upstream)
+    try:
+        value = strict_json.loads(response.http.body)
+    except strict_json.InvalidJSONError as error:
+        raise _untrusted(f"DDM's response is not valid JSON: {error}", upstream) from None
+    if violations := _violations(value, event):
+        first = violations[0]
+        detail = f"DDM's response is not as documented: {first.pointer or 'the body'} {first.detail}"
+        raise _untrusted(detail, upstream, violations)
+    return PrecheckResult(_checks(value["pre_check_results"] or [], response.http.body, token), upstream)
+
+
+def _untrusted(detail: str, upstream: UpstreamInfo, errors: tuple[Violation, ...] = ()) -> Problem:
+    return Problem(ProblemCode.UPSTREAM_CONTRACT, detail, errors=errors, upstream=upstream)
+
+
+def _violations(value: Any, event: Event) -> tuple[Violation, ...]:
+    violations = _SCHEMA.violations(value)
+    if not violations and value["job_id"] != event.job_id:
+        return (Violation("/job_id", "is not the job that was asked for"),)
+    return violations
+
+
+def _checks(items: list[dict[str, Any]], body: bytes, token: str) -> list[Check]:
+    """Return the checks in the form of the summary, redacted where it is necessary.
+
+    It is only necessary where the body contains the token, or an escape that can spell it or a lone surrogate.
+    """
+    checks = [_check(item) for item in items]
+    if b"\\" in body or token.encode() in body:
+        for check in checks:
+            _redact(check, token)
+    return checks
+
+
+def _check(item: dict[str, Any]) -> Check:
+    return {
+        "name": item["name"],
+        "status": item["status"],
+        "note": _text(item.get("note")),
+        "suggestion": _text(item.get("handling_suggestion")),
+        "error": _text(item.get("error_message")),
+        "error_detail": _text(item.get("error_detail_message")),
+    }
+
+
+def _text(text: str | None) -> str | None:
+    """Return DDM's text as it is, None where it is missing, empty or white space."""
+    return text if text and not text.isspace() else None
+
+
+def _redact(check: Check, token: str) -> None:
+    check["name"] = redact(check["name"], token)
+    for name in ("note", "suggestion", "error", "error_detail"):
+        if text := check[name]:
+            check[name] = redact(text, token)

@@ -1,0 +1,40 @@
+"""Waiting for a precheck to finish, within one request."""
+
+import signal
+from collections.abc import Iterator
+from time import monotonic, sleep
+from typing import Final
+
+POLL_SECONDS: Final = 5
+_STEP_SECONDS: Final = 0.25
+
+
+def polls(max_seconds: float) -> Iterator[None]:
+    """Yield once for each time that DDM is to be asked: at once, then every 5 seconds within ``max_seconds``.
+
+    The wait ends early where less than a pause is left, or where the server has been told to stop.
+    """
+    deadline = monotonic() + max_seconds
+    yield
+    while monotonic() + POLL_SECONDS <= deadline and _pause():
+        yield
+
+
+def _pause() -> bool:
+    """Sleep until the next poll, or return False as soon as the server stops."""
+    end = monotonic() + POLL_SECONDS
+    while (remaining := end - monotonic()) > 0:
+        if _is_stopping():
+            return False
+        sleep(min(remaining, _STEP_SECONDS))
+    return True
+
+
+def _is_stopping() -> bool:
+    """Return whether gunicorn's worker has received SIGTERM.
+
+    functions-framework offers no hook for the end of a worker. gunicorn's signal handler is a method of the worker,
+    whose ``alive`` becomes false.
+    """
+    worker = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    return getattr(worker, "alive", True) is False

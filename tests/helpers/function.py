@@ -1,0 +1,270 @@
+"""The function as a caller sees it: in this process, or served by functions-framework in a process of its own.
+
+`Function.send` validates each response against its JSON Schema and the rules that all responses share, and requires
+exactly one log entry, before a test sees the response.
+"""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Self
+
+import jsonschema
+import pytest
+import requests
+from functions_framework import create_app
+
+ROOT: Final = Path(__file__).parent.parent.parent
+TOKEN: Final = "MIISECRETTOKEN+/=0123456789"
+EVENT: Final[dict[str, Any]] = {
+    "project_id": "0483b6b16e954cb88930a360d2c4e663",
+    "instance_id": "6a7cf4ec1f6b4a3b9b5a7c1d2e3f4a5bin09",
+    "db_name": "pass",
+    "job_id": "b2a0c4de-7f51-4f0c-9a3e-2f6d1c8b5e90",
+    "token": TOKEN,
+}
+EVENT_WITHOUT_TOKEN: Final = {name: value for name, value in EVENT.items() if name != "token"}
+COMMON_FIELDS: Final = ["verdict", "can_proceed", "retryable", "retry_after_seconds", "message"]
+LOG_FIELDS: Final = [
+    *("severity", "message", "verdict", "code", "http_status", "project_id", "instance_id", "db_name", "job_id"),
+    *("duration_ms", "upstream", "trace"),
+]
+OPTIONAL_LOG_FIELDS: Final = ["exception", "logging.googleapis.com/labels"]
+STRUCTURED_CONTENT_TYPE: Final = "application/cloudevents+json"
+START_TIMEOUT_SECONDS: Final = 30
+_INHERITED_VARIABLES: Final = re.compile(
+    r"(?i)(DDM_|K_|CLOUD_RUN_|FUNCTION_|GUNICORN_).*|THREADS|WORKERS|PORT|LOG_EXECUTION_ID|.*_proxy|.*_CA_BUNDLE"
+)
+
+
+def json_schema_validator(name: str) -> jsonschema.Draft202012Validator:
+    """Return jsonschema's own validator for one of the files in ``schemas/``."""
+    document = json.loads((ROOT / "schemas" / f"{name}.schema.json").read_text())
+    return jsonschema.Draft202012Validator(document)
+
+
+SUMMARY_VALIDATOR: Final = json_schema_validator("summary")
+PROBLEM_VALIDATOR: Final = json_schema_validator("problem")
+
+
+@dataclass
+class FunctionResponse:
+    """One response of the function, and the lines that were logged for it."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+    log_lines: list[str] = field(default_factory=list)
+
+    @property
+    def body(self) -> Any:
+        """The JSON body, or None if the body is empty."""
+        return json.loads(self.text) if self.text else None
+
+    @property
+    def log_entry(self) -> dict[str, Any]:
+        """The log entry; fails unless exactly one line was logged."""
+        (line,) = self.log_lines
+        entry: dict[str, Any] = json.loads(line)
+        return entry
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The summary; fails unless the status is 200."""
+        assert self.status == 200, self.text
+        is_structured = self.headers["Content-Type"] == STRUCTURED_CONTENT_TYPE
+        summary: dict[str, Any] = self.body["data"] if is_structured else self.body
+        return summary
+
+    @property
+    def problem_code(self) -> str:
+        """The code of the problem; fails unless the status is 400 or above."""
+        assert self.status >= 400, self.text
+        return str(self.body["code"])
+
+    @property
+    def pointers(self) -> list[str]:
+        """The JSON Pointers in the problem's ``errors``."""
+        return [error["pointer"] for error in self.body["errors"]]
+
+    def validate(self, token: str | None) -> Self:
+        """Validate what every response has to fulfil, and return the response itself."""
+        if self.status == 200:
+            validate_summary(self.summary)
+            validate_retry_after(self.summary, self.headers)
+        elif self.status >= 400:
+            validate_problem(self.body, self.status)
+            validate_retry_after(self.body, self.headers)
+        else:
+            assert self.text == ""
+            assert self.status in {202, 204}
+        assert set(LOG_FIELDS) <= self.log_entry.keys() <= {*LOG_FIELDS, *OPTIONAL_LOG_FIELDS}
+        assert self.log_entry["http_status"] == self.status
+        if token and len(token) >= 8:
+            assert token not in f"{self.headers}{self.text}{self.log_lines}"
+        return self
+
+
+def validate_summary(body: dict[str, Any]) -> None:
+    """Validate a summary against its JSON Schema and the rules between its fields."""
+    SUMMARY_VALIDATOR.validate(body)
+    assert list(body)[:5] == COMMON_FIELDS
+    statuses = [check["status"] for check in body["checks"]]
+    assert body["counts"] == {
+        "total": len(statuses),
+        "success": statuses.count("SUCCESS"),
+        "warn": statuses.count("WARN"),
+        "failed": statuses.count("FAILED"),
+    }
+    order = ["FAILED", "WARN"]
+    assert body["issues"] == [check for status in order for check in body["checks"] if check["status"] == status]
+    assert not body["can_proceed"] or set(statuses) <= {"SUCCESS", "WARN"} != set()
+    assert body["retryable"] == (body["verdict"] == "PENDING") == (body["retry_after_seconds"] == 10)
+
+
+def validate_problem(body: dict[str, Any], status: int) -> None:
+    """Validate a problem against its JSON Schema, the HTTP status and the rules between its fields."""
+    PROBLEM_VALIDATOR.validate(body)
+    assert list(body)[:5] == COMMON_FIELDS
+    assert (body["status"], body["detail"]) == (status, body["message"])
+    assert body["type"] == f"urn:problem-type:ddm-precheck:{body['code']}"
+    assert body["retryable"] == (body["retry_after_seconds"] is not None)
+
+
+def validate_retry_after(body: dict[str, Any], headers: Mapping[str, str]) -> None:
+    """Compare the header ``Retry-After`` with the field ``retry_after_seconds``."""
+    seconds = body["retry_after_seconds"]
+    assert headers.get("Retry-After") == (None if seconds is None else str(seconds))
+
+
+class Function:
+    """The function; a subclass decides where it runs."""
+
+    def exchange(self, method: str, body: bytes | Iterable[bytes], headers: Mapping[str, str]) -> FunctionResponse:
+        """Send one request and return the response, not validated and without log lines."""
+        raise NotImplementedError
+
+    def new_log_lines(self) -> list[str]:
+        """Return the lines that were logged since the previous call."""
+        raise NotImplementedError
+
+    def send(self, body: Any, *, method: str = "POST", headers: Mapping[str, str] | None = None) -> FunctionResponse:
+        """Send a body, serialized as JSON unless it is bytes, and return the validated response."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.new_log_lines()
+        response = self.exchange(method, data, {"Content-Type": "application/json", **(headers or {})})
+        response.log_lines = self.new_log_lines()
+        token = body.get("token") if isinstance(body, dict) else None
+        return response.validate(token if isinstance(token, str) else TOKEN)
+
+    def send_event(
+        self, db_name: str = "pass", *, headers: Mapping[str, str] | None = None, **fields: Any
+    ) -> FunctionResponse:
+        """Send `EVENT` with this database schema and these fields, and return the validated response."""
+        return self.send(EVENT | {"db_name": db_name} | fields, headers=headers)
+
+
+class InProcessFunction(Function):
+    """The function in this process, where coverage measures it."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self.client = create_app("precheck", str(ROOT / "main.py")).test_client()
+        self._capsys = capsys
+
+    def exchange(self, method: str, body: bytes | Iterable[bytes], headers: Mapping[str, str]) -> FunctionResponse:
+        """Send the request with Flask's test client."""
+        response = self.client.open("/", method=method, data=body, headers=headers)
+        return FunctionResponse(response.status_code, response.headers, response.text)
+
+    def new_log_lines(self) -> list[str]:
+        """Return the lines written to stdout."""
+        return self._capsys.readouterr().out.splitlines()
+
+
+class ServedFunction(Function):
+    """The function as functions-framework serves it, in a process of its own."""
+
+    def __init__(self, port: int, process: "subprocess.Popen[bytes]", output: Path) -> None:
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}/"
+        self.process = process
+        self._output = output
+        self._read_characters = 0
+
+    def exchange(self, method: str, body: bytes | Iterable[bytes], headers: Mapping[str, str]) -> FunctionResponse:
+        """Send the request over a socket."""
+        response = requests.request(method, self.url, data=body, headers=dict(headers), timeout=60)
+        return FunctionResponse(response.status_code, response.headers, response.text)
+
+    def new_log_lines(self) -> list[str]:
+        """Return the lines written to stdout and stderr."""
+        text = self._output.read_text()[self._read_characters :]
+        complete = text[: text.rfind("\n") + 1]
+        self._read_characters += len(complete)
+        return complete.splitlines()
+
+    def wait_for_log_lines(self, number: int, *, seconds: float = 10) -> list[str]:
+        """Return the lines written to stdout and stderr, once there are this many or the time is over.
+
+        If a caller closes its connection early, the log entry may follow that of a later request.
+        """
+        deadline = time.monotonic() + seconds
+        lines = self.new_log_lines()
+        while len(lines) < number and time.monotonic() < deadline:
+            time.sleep(0.05)
+            lines += self.new_log_lines()
+        return lines
+
+
+@contextmanager
+def serve_function(environment: Mapping[str, str], folder: Path, root: Path = ROOT) -> Iterator[ServedFunction]:
+    """Serve the function on a free loopback port until the context ends; its output goes to a file in the folder."""
+    port = free_port()
+    output = folder / f"served-{port}.log"
+    command = [sys.executable, "-m", "functions_framework", "--target", "precheck", "--host", "127.0.0.1"]
+    with (
+        output.open("wb") as log,
+        subprocess.Popen(
+            [*command, "--port", str(port)],
+            cwd=root,
+            env={**clean_environment(), **environment},
+            stdout=log,
+            stderr=log,
+        ) as process,
+    ):
+        try:
+            _wait_until_listening(port, process, output)
+            yield ServedFunction(port, process, output)
+        finally:
+            process.terminate()
+
+
+def _wait_until_listening(port: int, process: "subprocess.Popen[bytes]", output: Path) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    pytest.fail(f"The served function does not listen: {output.read_text()}")
+
+
+def free_port() -> int:
+    """Return a loopback port on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def clean_environment() -> dict[str, str]:
+    """Return the environment without the variables that the function, its server or requests would read."""
+    return {name: value for name, value in os.environ.items() if not _INHERITED_VARIABLES.fullmatch(name)}

@@ -1,0 +1,116 @@
+"""Results of DDM: only a 200 whose body is strict JSON and fits the JSON Schema becomes a verdict."""
+
+import gzip
+import json
+
+import pytest
+from helpers.function import EVENT, Function
+
+from deploy.fake_ddm import PRIMARY_KEYS, FakeDDM, FakeResponse, check
+
+MAX_BYTES = 4 * 1024 * 1024
+JOB_ID = EVENT["job_id"]
+CHECKS = [PRIMARY_KEYS]
+TWENTY_POINTERS = [f"/pre_check_results/{number}/{name}" for number in range(10) for name in ("name", "status")]
+NO_RESULT = {"error_code": "DBS.280001", "error_msg": "Parameter error."}
+INVALID_BODIES = {
+    "empty": (b"", []),
+    "incomplete": (b'{"pre_check_results": [', []),
+    "list twice": (b'{"pre_check_results": [], "pre_check_results": []}', []),
+    "status twice": (b'{"pre_check_results": [{"name": "a", "status": "FAILED", "status": "SUCCESS"}]}', []),
+    "NaN": (b'{"pre_check_results": [], "x": NaN}', []),
+    "nested too deeply": (b"[" * 100_000, []),
+    "invalid UTF-8": (b"\xff", []),
+    "error": (NO_RESULT, ["/pre_check_results"]),
+    "empty object": ({}, ["/pre_check_results"]),
+    "body is a list": (CHECKS, [""]),
+    "body is null": (None, [""]),
+    "body is a string": ("PASS", [""]),
+    "object instead of the list": ({"pre_check_results": {}}, ["/pre_check_results"]),
+    "string instead of the list": ({"pre_check_results": "SUCCESS"}, ["/pre_check_results"]),
+    "thirty empty checks": ({"pre_check_results": [{}] * 30}, TWENTY_POINTERS),
+    "another job": ({"job_id": "other", "pre_check_results": CHECKS}, ["/job_id"]),
+    "job_id in upper case": ({"job_id": JOB_ID.upper(), "pre_check_results": CHECKS}, ["/job_id"]),
+    "job_id is empty": ({"job_id": "", "pre_check_results": CHECKS}, ["/job_id"]),
+    "job_id is null": ({"job_id": None, "pre_check_results": CHECKS}, ["/job_id"]),
+}
+INVALID_CHECKS = {
+    "check is a list": ([], ""),
+    "check is null": (None, ""),
+    "status in lower case": (check("a", "success"), "/status"),
+    "unknown status": (check("a", "RUNNING"), "/status"),
+    "empty status": (check("a", ""), "/status"),
+    "no status": ({"name": "a"}, "/status"),
+    "status is null": ({"name": "a", "status": None}, "/status"),
+    "status is a list": ({"name": "a", "status": ["SUCCESS"]}, "/status"),
+    "no name": ({"status": "SUCCESS"}, "/name"),
+    "name is null": ({"name": None, "status": "SUCCESS"}, "/name"),
+    "empty name": (check(""), "/name"),
+    "blank name": (check(" "), "/name"),
+    "note is a number": (check("a") | {"note": 1}, "/note"),
+    "suggestion is an object": (check("a") | {"handling_suggestion": {}}, "/handling_suggestion"),
+}
+VALID_RESULT = {"job_id": JOB_ID, "pre_check_results": CHECKS}
+OTHER_STATUSES = {
+    "201": FakeResponse(201, VALID_RESULT),
+    "202": FakeResponse(202, VALID_RESULT),
+    "204": FakeResponse(204, b""),
+    "206": FakeResponse(206, VALID_RESULT),
+    "302": FakeResponse(302, b"", {"Location": "/"}),
+    "304": FakeResponse(304, b""),
+    "600": FakeResponse(600, {}),
+    "200, HTML": FakeResponse(200, b"<html></html>", {"Content-Type": "text/html"}),
+}
+
+
+def assert_invalid(function: Function, fake_ddm: FakeDDM, ddm_response: FakeResponse, pointers: list[str]) -> None:
+    """Let DDM send this response; it must be `upstream-contract` with these pointers, and not retried."""
+    fake_ddm.behaviours["invalid"] = lambda _: ddm_response
+    response = function.send_event("invalid")
+    assert (response.status, response.problem_code, response.pointers) == (502, "upstream-contract", pointers)
+    assert response.body["upstream"]["status"] == ddm_response.status
+    assert len(fake_ddm.requests) == 1
+
+
+@pytest.mark.parametrize(("body", "pointers"), INVALID_BODIES.values(), ids=INVALID_BODIES)
+def test_invalid_body(function: Function, fake_ddm: FakeDDM, body, pointers):
+    """A body that is not strict JSON, or not a result of this job, is `upstream-contract`."""
+    assert_invalid(function, fake_ddm, FakeResponse(200, body), pointers)
+
+
+@pytest.mark.parametrize("index", [0, 1], ids=["first", "second"])
+@pytest.mark.parametrize(("value", "pointer"), INVALID_CHECKS.values(), ids=INVALID_CHECKS)
+def test_invalid_check(function: Function, fake_ddm: FakeDDM, index, value, pointer):
+    """One invalid check makes the whole result `upstream-contract`."""
+    body = {"pre_check_results": [*(CHECKS * index), value]}
+    assert_invalid(function, fake_ddm, FakeResponse(200, body), [f"/pre_check_results/{index}{pointer}"])
+
+
+@pytest.mark.parametrize("ddm_response", OTHER_STATUSES.values(), ids=OTHER_STATUSES)
+def test_unexpected_response(function: Function, fake_ddm: FakeDDM, ddm_response):
+    """A 2xx other than 200, a redirect, an unknown status and HTML are `upstream-contract`, whatever the body is."""
+    assert_invalid(function, fake_ddm, ddm_response, [])
+
+
+def test_result_without_job_id(function: Function, fake_ddm: FakeDDM):
+    """A result without a `job_id` is valid: the function has nothing to compare."""
+    fake_ddm.behaviours["no_job_id"] = lambda _: FakeResponse(200, {"pre_check_results": CHECKS})
+    assert function.send_event("no_job_id").summary["verdict"] == "PASS"
+
+
+@pytest.mark.parametrize("compressed", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize(("size", "status"), [(MAX_BYTES, 200), (MAX_BYTES + 1, 502)], ids=["max", "max + 1"])
+def test_size(function: Function, fake_ddm: FakeDDM, size, status, compressed):
+    """A body of more than 4 MiB, decompressed, is a problem."""
+    text = json.dumps({"pre_check_results": CHECKS}).encode()
+    body = text + b" " * (size - len(text))
+    gzip_response = FakeResponse(200, gzip.compress(body), {"Content-Encoding": "gzip"})
+    fake_ddm.behaviours["large"] = lambda _: gzip_response if compressed else FakeResponse(200, body)
+    assert function.send_event("large").status == status
+
+
+def test_lone_surrogate(function: Function, fake_ddm: FakeDDM):
+    """A lone surrogate in DDM's result becomes a question mark: strict JSON parsers reject it."""
+    body = b'{"pre_check_results":[{"name":"a\\ud800","status":"WARN"}]}'
+    fake_ddm.behaviours["surrogate"] = lambda _: FakeResponse(200, body)
+    assert function.send_event("surrogate").summary["checks"][0]["name"] == "a?"
