@@ -131,7 +131,7 @@ def reset(connection: Connection) -> None:
 
 
 def tunnel(connection: Connection) -> None:
-    """Answer a CONNECT request as a proxy does, and forward bytes in both directions."""
+    """Accept a CONNECT request as a proxy does, and forward bytes in both directions."""
     name, _, port = connection.read_request().split()[1].decode().rpartition(":")
     with socket.create_connection((name, int(port)), timeout=10) as target:
         connection.sock.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
