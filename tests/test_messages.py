@@ -78,7 +78,7 @@ ENVELOPES = {
 DDM_RESPONSES = {
     "HTML": (FakeResponse(200, b"<html>"), "DDM's response cannot be parsed: it is not valid JSON at line 1, column 1"),
     "nested too deeply": (
-        FakeResponse(200, b'{"a": "\\n", "b": ' + b"[" * 900 + b"]" * 900 + b"}"),
+        FakeResponse(200, b'{"a": "\\n", "b": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
         "DDM's response cannot be parsed: it is nested too deeply",
     ),
     "too large": (FakeResponse(200, b" " * 5_000_000), "DDM's response is over 1048576 bytes or cannot be decoded"),

@@ -20,7 +20,7 @@ PASS = [send(complete_response()), wait_for_close]
 SLOW_TLS_RECORD = send_slowly(b"\x16\x03\x03\x40\x00" + bytes(900))
 LOST = "DDM is not available: the connection to ddm.example.com was lost"
 REFUSED = "DDM is not available: the proxy in front of ddm.example.com did not connect"
-TIMEOUT = "DDM took too long: ddm.example.com did not answer in time"
+TIMEOUT = "DDM took too long: ddm.example.com did not respond in time"
 
 
 def test_https_proxy(start, authority: Authority):
