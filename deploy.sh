@@ -174,7 +174,7 @@ install_requirements() {
     if is_installed .venv requirements.txt constraints.txt; then return; fi
     printf 'Installing the requirements into .venv ...\n' >&2
     if [[ -e .venv/.installing ]] || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
-        make_venv .venv
+        run "$python" -m venv --clear .venv || fail "$python could not make .venv (on Debian: apt install python3-venv)"
     fi
     run touch .venv/.installing
     run .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt \
@@ -295,6 +295,11 @@ check() {
     local LC_ALL=C max_length=253
     [[ $1 != *region ]] || max_length=32
     [[ $2 =~ ^($3)$ && ${#2} -le $max_length ]] || usage_error "invalid value: $1 $(quote "$2") ($4)"
+}
+
+# A dry run replaces this function.
+run() {
+    "$@"
 }
 
 print_command() {

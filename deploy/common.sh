@@ -7,10 +7,6 @@ fail() {
     exit 1
 }
 
-run() {
-    "$@"
-}
-
 # find_python: sets python to the path of a Python that runs and is new enough. A program of that name may exist and
 # not run, as those of pyenv do, and the Python of an active virtual environment is good.
 find_python() {
@@ -32,9 +28,4 @@ is_installed() {
     for file in "$@"; do
         cmp -s "$file" "$venv/${file//\//.}" || return 1
     done
-}
-
-# make_venv VENV: makes an empty virtual environment with the Python of find_python.
-make_venv() {
-    run "$python" -m venv --clear "$1" || fail "$python could not make $1 (on Debian: apt install python3-venv)"
 }

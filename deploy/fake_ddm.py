@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import json
 import re
+import sys
 import threading
 import time
 import uuid
@@ -121,7 +122,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A fake DDM: DDM's precheck API on a loopback port.")
     parser.add_argument("--port", type=int, default=0, help="the port; any free one by default")
     with FakeDDM(parser.parse_args().port) as server:
-        print(f"listening on {server.url}", flush=True)
+        sys.stdout.write(f"listening on {server.url}\n")
+        sys.stdout.flush()
         with contextlib.suppress(KeyboardInterrupt):
             server.serve_forever()
 

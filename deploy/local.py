@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import IO, Any, Final, cast
 
 from deploy import samples
 from deploy.fake_behaviours import BEHAVIOURS
@@ -81,14 +81,14 @@ def _start_fake_ddm(processes: Processes) -> dict[str, str]:
     """Start the fake DDM and return the variables with which the function uses it."""
     arguments = ("-m", "deploy.fake_ddm", "--port", "0")
     child = processes.start("the fake DDM", arguments, os.environ, subprocess.PIPE)
-    assert child.stdout is not None
+    output = cast("IO[bytes]", child.stdout)  # a pipe, so not None
     with selectors.DefaultSelector() as selector:
-        selector.register(child.stdout, selectors.EVENT_READ)
-        line = child.stdout.readline().decode() if selector.select(_START_SECONDS) else ""
+        selector.register(output, selectors.EVENT_READ)
+        line = output.readline().decode() if selector.select(_START_SECONDS) else ""
     if not line.startswith(_LISTENING):
         raise LocalError("the fake DDM did not start")
     # Read on: a full pipe would block the fake DDM.
-    threading.Thread(target=shutil.copyfileobj, args=(child.stdout, sys.stderr.buffer), daemon=True).start()
+    threading.Thread(target=shutil.copyfileobj, args=(output, sys.stderr.buffer), daemon=True).start()
     # A proxy cannot reach the loopback address of this machine.
     no_proxy = ",".join(filter(None, [os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), "127.0.0.1"]))
     return {

@@ -117,16 +117,20 @@ def free_port() -> int:
     """Return a port on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def find_python(version: str) -> str:
     """Return the path of a Python of the version that runs, or skip the test."""
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    candidates = [shutil.which(f"python{version}"), *sorted(pyenv.glob(f"versions/{version}.*/bin/python{version}"))]
+    candidates = [
+        shutil.which(f"python{version}") or "",
+        *sorted(pyenv.glob(f"versions/{version}.*/bin/python{version}")),
+    ]
     for candidate in filter(None, candidates):
         with suppress(OSError):
-            command = [candidate, "-c", "import sys; print(sys.executable)"]
+            command = [str(candidate), "-c", "import sys; print(sys.executable)"]
             result = subprocess.run(command, capture_output=True, text=True, check=False)
             if result.returncode == 0:
                 return result.stdout.strip()
