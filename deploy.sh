@@ -228,9 +228,9 @@ print_curl() {
         identity=' -H "Authorization: Bearer $(gcloud auth print-identity-token)"'
     fi
     if [[ -n $token_secret ]]; then
-        printf '\nURL: %s\n\nCall it, for an instance in --allow:\n' "$1"
+        printf '\nURL: %s\n\nCall it for an instance in --allow:\n' "$1"
     else
-        printf '\nURL: %s\n\nCall it, with an IAM token of Huawei Cloud in HUAWEICLOUD_TOKEN:\n' "$1"
+        printf '\nURL: %s\n\nCall it with an IAM token of Huawei Cloud in HUAWEICLOUD_TOKEN:\n' "$1"
         # Every user of a machine can read the arguments of its processes, so the token goes through a pipe.
         # shellcheck disable=SC2016 # for the caller's shell
         token='printf '\''X-Auth-Token: %s'\'' "$HUAWEICLOUD_TOKEN" | ' header=' -H @-'
