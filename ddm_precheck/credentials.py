@@ -29,8 +29,8 @@ _TOKEN: Final = re.compile(r"[!-~]{1,65536}")
 def with_token(event: Event, headers: Headers, settings: Settings) -> Event:
     """Return the event with its own token, or else with the platform's.
 
-    Raises Problem ``forbidden`` where the platform's token may not be used for the instance; ``invalid-event`` where
-    the agency sends no usable token; ``internal`` where the file has none.
+    Raises Problem ``forbidden`` where the platform's token may not be used for the instance or the region;
+    ``invalid-event`` where the agency sends no usable token; ``internal`` where the file has none.
     """
     if event.token_from:
         return event
@@ -40,6 +40,11 @@ def with_token(event: Event, headers: Headers, settings: Settings) -> Event:
             "The platform's token may not be used for this instance; send a token, or add the instance to"
             " DDM_ALLOWED_INSTANCES",
         )
+    if not _is_in_region(event, settings):
+        raise Problem(
+            ProblemCode.FORBIDDEN,
+            "The platform's token may not be sent to another region than that in DDM_REGION; send a token",
+        )
     source = str(settings.token_source)
     if source == AGENCY:
         return replace(event, token=_agency_token(headers), token_from=AGENCY)
@@ -48,6 +53,11 @@ def with_token(event: Event, headers: Headers, settings: Settings) -> Event:
 
 def _is_allowed(event: Event, allowed_instances: frozenset[str]) -> bool:
     return not allowed_instances.isdisjoint({f"{event.project_id}/{event.instance_id}", f"{event.project_id}/*"})
+
+
+def _is_in_region(event: Event, settings: Settings) -> bool:
+    """Return whether DDM's host is that of the operator's region, where the event's region could choose another one."""
+    return not settings.needs_region or settings.region in {None, event.region}
 
 
 def _agency_token(headers: Headers) -> str:

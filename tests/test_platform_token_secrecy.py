@@ -3,7 +3,7 @@
 import pytest
 from helpers.envelopes import binary_headers
 from helpers.file_watch import FileWatch
-from helpers.function import EVENT_WITHOUT_TOKEN, TOKEN, Function
+from helpers.function import EVENT, EVENT_WITHOUT_TOKEN, TOKEN, Function
 from helpers.platform_token import AGENCY_HEADER, AGENCY_VARIABLES, ENVELOPES, TokenFile
 from helpers.sink import serve_sink
 
@@ -86,6 +86,32 @@ def test_region_chooses_no_host(start, fake_ddm: FakeDDM, token_file: TokenFile)
     function = start(**token_file.variables)
     summary = function.send(EVENT_WITHOUT_TOKEN | {"region": "elsewhere"}).summary
     assert (summary["verdict"], summary["region"], len(fake_ddm.requests)) == ("PASS", "elsewhere", 1)
+
+
+@pytest.mark.parametrize(
+    ("default", "region", "is_allowed"),
+    [
+        pytest.param("cn-north-4", None, True, id="default"),
+        pytest.param("cn-north-4", "cn-north-4", True, id="same region"),
+        pytest.param("cn-north-4", "cn-north-9", False, id="other region"),
+        pytest.param("cn-north-4", "cn-north", False, id="prefix of the region"),
+        pytest.param(None, "cn-north-9", True, id="no default"),
+    ],
+)
+def test_region_that_chooses_the_host(start, token_file: TokenFile, fake_ddm: FakeDDM, default, region, is_allowed):
+    """If the endpoint has `{region}`, the platform's token goes to the region in DDM_REGION only."""
+    # The fake DDM answers 404 below another path than DDM's own.
+    endpoint = f"{fake_ddm.url}/{{region}}"
+    function = start(**token_file.variables, DDM_ENDPOINT=endpoint, DDM_REGION=default)
+    fields = {"region": region} if region else {}
+    with FileWatch(token_file.path) as watch:
+        response = function.send(EVENT_WITHOUT_TOKEN | fields)
+        assert watch.new_opens() == is_allowed
+    assert response.problem_code == ("not-found" if is_allowed else "forbidden")
+    assert function.send(EVENT | fields).problem_code == "not-found"
+    assert is_allowed or response.body["message"] == (
+        "The platform's token may not be sent to another region than that in DDM_REGION; send a token"
+    )
 
 
 @pytest.mark.parametrize("field", ["endpoint", "ddm_endpoint", "sink", "token_source", "allowed"])
