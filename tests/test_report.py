@@ -14,7 +14,7 @@ from ddm_precheck.event import Event
 from ddm_precheck.problem import UpstreamInfo
 from ddm_precheck.report import MAX_BYTES, build_report
 from ddm_precheck.result import Check, PrecheckResult
-from ddm_precheck.text import one_line
+from ddm_precheck.text import one_line, truncate_bytes
 from ddm_precheck.verdict import judge
 from deploy.fake_ddm import FakeDDM, FakeResponse, check, results
 
@@ -234,6 +234,25 @@ def test_cut_leaves_whole_characters(length):
     assert "\ufffd" not in report
     assert report.encode().decode() == report
     assert set(report.split("\n")[2]) <= set("- FAILED: → …a\U0001f600检é")
+
+
+@pytest.mark.parametrize(
+    ("text", "max_bytes", "expected"),
+    [
+        pytest.param("abcde", 5, "abcde", id="fits"),
+        pytest.param("abcdef", 5, "ab…", id="cut"),
+        pytest.param("检检", 5, "…", id="cut in a character"),
+        pytest.param("ab cdef", 6, "ab…", id="space before the cut"),
+        pytest.param("abcd", 3, "…", id="room for the ellipsis"),
+        pytest.param("abcd", 2, "…", id="no room for the ellipsis"),
+        pytest.param("abcd", -1, "…", id="no room"),
+        pytest.param("", 0, "", id="empty"),
+        pytest.param("", -1, "", id="empty, no room"),
+    ],
+)
+def test_truncate_bytes(text, max_bytes, expected):
+    """A text is cut between characters, with an ellipsis; without any room, the ellipsis alone remains."""
+    assert truncate_bytes(text, max_bytes) == expected
 
 
 def test_lone_surrogates(function: Function, fake_ddm: FakeDDM):
