@@ -257,7 +257,7 @@ def test_each_question_has_its_own_timeout(start, fake_ddm: FakeDDM, short_pause
     assert (response.problem_code, len(fake_ddm.requests)) == ("upstream-timeout", 3)
 
 
-def test_64_requests_wait_at_once(served_with_short_pause: ServedFunction, fake_ddm: FakeDDM):
+def test_64_requests_wait_at_once_over_sockets(served_with_short_pause: ServedFunction, fake_ddm: FakeDDM):
     """64 requests wait at the same time, each for its own job: no job is done before DDM knows all of them."""
     jobs = {f"job-{number}" for number in range(64)}
     seen = set()
@@ -280,7 +280,7 @@ def test_64_requests_wait_at_once(served_with_short_pause: ServedFunction, fake_
     assert len(served_with_short_pause.wait_for_log_lines(64)) == 64
 
 
-def test_caller_that_hangs_up(served_with_short_pause: ServedFunction, fake_ddm: FakeDDM):
+def test_caller_that_hangs_up_over_sockets(served_with_short_pause: ServedFunction, fake_ddm: FakeDDM):
     """If the caller closes the connection during the wait, the wait ends as usual, with its log entry."""
     served_with_short_pause.new_log_lines()
     body = json.dumps(EVENT | {"db_name": "pending_twice", "wait_seconds": 60}).encode()
@@ -294,7 +294,7 @@ def test_caller_that_hangs_up(served_with_short_pause: ServedFunction, fake_ddm:
 
 
 @pytest.mark.parametrize("is_delivery", [False, True], ids=["direct request", "event delivery"])
-def test_termination_ends_the_wait(fake_ddm: FakeDDM, tmp_path: Path, is_delivery):
+def test_termination_ends_the_wait_over_sockets(fake_ddm: FakeDDM, tmp_path: Path, is_delivery):
     """SIGTERM ends the wait with the response of the moment, and then the process, with status 0."""
     event = EVENT | {"db_name": "pending"} | LONG
     with serve_with_pause(3600, fake_ddm, tmp_path) as function, ThreadPoolExecutor(1) as pool:
