@@ -54,6 +54,7 @@ def _respond(request: Request, entry: log.LogEntry) -> Response:
         raise Problem(ProblemCode.METHOD_NOT_ALLOWED, "Send the event with POST")
     wrapped, entry.event = one_at_a_time(_parse_event, envelope.read_body(request), request, entry)
     asked = entry.event = credentials.with_token(entry.event, request.headers, _SETTINGS)
+    event.refuse_token_in_ids(asked, asked.token)
     decision, summary = _decide(asked, entry)
     if wrapped.is_delivery and decision.verdict is Verdict.PENDING:
         raise Problem(ProblemCode.PENDING, decision.message, upstream=decision.upstream)
