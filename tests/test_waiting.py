@@ -21,7 +21,8 @@ from helpers.sink import serve_sink
 
 from ddm_precheck import waiting
 from ddm_precheck.settings import SettingsError, from_environment
-from deploy.fake_ddm import FakeDDM, FakeResponse, ReceivedRequest, after, check, error, results
+from deploy.fake_behaviours import FakeResponse, ReceivedRequest, after, check, error, results
+from deploy.fake_ddm import FakeDDM
 
 PAUSE = 0.05
 LONG = {"wait_seconds": 3600}
