@@ -110,6 +110,9 @@ class _HeadReader:
         self._reader = reader
         self._remaining_bytes = MAX_HEAD_BYTES
 
+    def close(self) -> None:
+        self._reader.close()
+
     def readline(self, limit: int = -1) -> bytes:
         line = self._reader.readline(limit)
         self._remaining_bytes -= len(line)

@@ -18,7 +18,7 @@ def parse_json(data: bytes, where: str) -> Any:
     try:
         return strict_json.loads(data)
     except strict_json.InvalidJSONError as error:
-        raise Problem(ProblemCode.INVALID_EVENT, f"{where} is not valid JSON: {error}") from None
+        raise Problem(ProblemCode.INVALID_EVENT, f"{where} cannot be parsed: {error}") from None
 
 
 def parse_base64_json(text: Any, pointer: str) -> Any:

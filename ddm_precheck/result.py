@@ -49,7 +49,7 @@ def parse(response: DDMResponse, event: Event) -> PrecheckResult:
     try:
         value = strict_json.loads(response.http.body)
     except strict_json.InvalidJSONError as error:
-        raise _untrusted(f"DDM's response is not valid JSON: {error}", upstream) from None
+        raise _untrusted(f"DDM's response cannot be parsed: {error}", upstream) from None
     if violations := _violations(value, event):
         first = violations[0]
         detail = f"DDM's response is not as documented: {first.pointer or 'the body'} {first.detail}"

@@ -1,15 +1,15 @@
-"""What holds for whatever comes in, from the caller or from DDM.
+"""Properties that hold for arbitrary requests, and for arbitrary responses of DDM.
 
-Each response is held against its schema and its one log line by the function itself (`Function.send`); here is what comes
-on top. The examples are the same in each run; EXAMPLES=5000 in the environment looks at more of them.
+`Function.send` validates each response and its log entry; the tests add further properties. Each run has the same
+examples; the environment variable ``EXAMPLES`` sets their number for each test, 100 by default.
 """
 
-import base64
 import gzip
 import json
 import os
 
 import pytest
+from helpers.envelopes import STRUCTURED_HEADERS, base64_json, push_body
 from helpers.fault_server import FaultServer, send
 from helpers.function import EVENT, TOKEN, Function, FunctionResponse
 from hypothesis import HealthCheck, given, settings
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from deploy.fake_ddm import PRIMARY_KEYS, FakeDDM, FakeResponse
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "100"))
-many = settings(
+many_examples = settings(
     max_examples=EXAMPLES,
     derandomize=True,
     deadline=None,
@@ -30,9 +30,11 @@ texts = st.text(max_size=40) | st.sampled_from(
     ["", " ", "\n", "null", "\ud800", "\u2028", TOKEN, f"x{TOKEN}\0", TOKEN[:9]]
 )
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | texts
-values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4))
-names = st.sampled_from([*EVENT, "region", "proceed_on_warn", "expected_checks", "dbName"])
-members = st.fixed_dictionaries(
+json_values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4)
+)
+event_names = st.sampled_from([*EVENT, "region", "proceed_on_warn", "expected_checks", "dbName"])
+valid_fields = st.fixed_dictionaries(
     {},
     optional={
         "db_name": st.sampled_from(["pass", "warn", "fail", "pending", "many", "no_schema"]),
@@ -41,80 +43,83 @@ members = st.fixed_dictionaries(
         "expected_checks": st.integers(1, 1000) | st.floats(1, 1000).map(round).map(float),
     },
 )
-faults = st.dictionaries(names, values, min_size=1, max_size=2)
-events = (members | members | faults).map(lambda members: EVENT | members)
+arbitrary_fields = st.dictionaries(event_names, json_values, min_size=1, max_size=2)
+events = (valid_fields | valid_fields | arbitrary_fields).map(lambda fields: EVENT | fields)
+
+
+def to_json(value) -> bytes:
+    """Serialize the value."""
+    return json.dumps(value).encode()
 
 
 @st.composite
-def spliced(draw, documents):
-    """Draw the bytes of a document with a piece cut out and another one put in."""
-    data = draw(documents)
+def damaged(draw, byte_strings):
+    """Draw a byte string in which up to 20 bytes are replaced by up to 20 others."""
+    data = draw(byte_strings)
     start, length = draw(st.integers(0, len(data))), draw(st.integers(0, 20))
     return data[:start] + draw(st.binary(max_size=20)) + data[start + length :]
 
 
-def wrapped(event) -> list:
-    """Return the event in each of its envelopes, with a body and headers to send."""
-    text = json.dumps(event)
-    coded = base64.b64encode(text.encode()).decode()
-    cloud = {"specversion": "1.0", "id": TOKEN, "source": "s", "type": "t"}
-    push = {"message": {"data": coded, "messageId": "1"}, "subscription": "s"}
+def wrap(event) -> list:
+    """Return a body and headers for the direct request and for each envelope of the event."""
+    attributes = {"specversion": "1.0", "id": TOKEN, "source": "s", "type": "t"}
+    push = push_body(event)
     return [
-        (text, {}),
-        (json.dumps(cloud | {"data": event}), {}),
-        (json.dumps(cloud | {"data_base64": coded}), {"Content-Type": "application/cloudevents+json"}),
-        (json.dumps(cloud | {"data": push}), {}),
-        (text, {f"ce-{name}": value for name, value in cloud.items()}),
-        (json.dumps(push), {}),
+        (event, {}),
+        (attributes | {"data": event}, {}),
+        (attributes | {"data_base64": base64_json(event)}, STRUCTURED_HEADERS),
+        (attributes | {"data": push}, {}),
+        (event, {f"ce-{name}": value for name, value in attributes.items()}),
+        (push, {}),
     ]
 
 
 @pytest.fixture
 def function(start, fake_ddm: FakeDDM, monkeypatch) -> Function:
-    """A function in this process that waits for nothing, with a sink for none of its responses."""
+    """The function in this process, without pauses between attempts."""
     monkeypatch.setattr("ddm_precheck.ddm._FIRST_PAUSE_SECONDS", 0)
     return start(DDM_TIMEOUT_SECONDS="5")
 
 
-def check_no_bug(response: FunctionResponse) -> FunctionResponse:
-    """Hold the response against what nobody outside can bring about, and return it."""
+def assert_no_bug(response: FunctionResponse) -> FunctionResponse:
+    """Fail for the problem `internal` and for a response or log with the token; return the response."""
     assert response.status == 200 or response.problem_code != "internal", response.log_entry
     assert TOKEN not in f"{response.headers}{response.text}{response.log_lines}"
     return response
 
 
-@many
-@given(document=events | values)
-def test_any_json_as_event(function: Function, fake_ddm: FakeDDM, document):
-    """Any JSON is a summary if it is an event, else its fault is told and DDM is not called."""
+@many_examples
+@given(value=events | json_values)
+def test_arbitrary_json_as_event(function: Function, fake_ddm: FakeDDM, value):
+    """A JSON value that is no valid event is `invalid-event` and causes no request to DDM."""
     fake_ddm.reset()
-    response = check_no_bug(function.send(json.dumps(document).encode()))
+    response = assert_no_bug(function.send(to_json(value)))
     assert response.status in {200, 400, 404}
     assert len(fake_ddm.requests) == (response.status != 400)
 
 
-@many
+@many_examples
 @given(event=events, envelope=st.integers(0, 5))
-def test_any_envelope(function: Function, fake_ddm: FakeDDM, event, envelope):
-    """Whatever envelope an event comes in, it is the same event."""
-    body, headers = wrapped(event)[envelope]
-    response = check_no_bug(function.send(body.encode(), headers=headers))
-    plain = function.send(json.dumps(event).encode())
-    told = ("verdict", "project_id", "instance_id", "db_name", "job_id")
-    assert [response.log_entry[name] for name in told] == [plain.log_entry[name] for name in told]
+def test_each_envelope(function: Function, fake_ddm: FakeDDM, event, envelope):
+    """In each envelope, an event has the same outcome as in a direct request."""
+    body, headers = wrap(event)[envelope]
+    response = assert_no_bug(function.send(to_json(body), headers=headers))
+    direct = function.send(to_json(event))
+    names = ("verdict", "project_id", "instance_id", "db_name", "job_id")
+    assert [response.log_entry[name] for name in names] == [direct.log_entry[name] for name in names]
 
 
-@many
-@given(body=st.binary(max_size=200) | spliced(events.map(lambda event: json.dumps(event).encode())))
-def test_any_bytes_as_event(function: Function, fake_ddm: FakeDDM, body):
-    """Any bytes are a summary or a refusal; a refused event does not reach DDM."""
+@many_examples
+@given(body=st.binary(max_size=200) | damaged(events.map(to_json)))
+def test_arbitrary_bytes_as_event(function: Function, fake_ddm: FakeDDM, body):
+    """Bytes that are no valid event are `invalid-event` and cause no request to DDM."""
     fake_ddm.reset()
-    response = check_no_bug(function.send(body))
+    response = assert_no_bug(function.send(body))
     assert response.status in {200, 400, 404}
     assert len(fake_ddm.requests) == (response.status != 400)
 
 
-@many
+@many_examples
 @given(
     headers=st.dictionaries(
         st.sampled_from(["ce-id", "ce-specversion", "ce-type", "traceparent", "X-Auth-Token", "Accept", "Content-Type"])
@@ -123,27 +128,27 @@ def test_any_bytes_as_event(function: Function, fake_ddm: FakeDDM, body):
         | st.sampled_from(["1.0", "application/cloudevents+json", "*/*;q=x", "%00%0d%0a", "application/problem+json"]),
     )
 )
-def test_any_headers(function: Function, headers):
-    """No header makes a bug, or more of an event than it is."""
-    response = check_no_bug(function.send_event(headers={name: value.strip() for name, value in headers.items()}))
+def test_arbitrary_headers(function: Function, headers):
+    """With arbitrary headers, the response is a summary or `invalid-event`."""
+    response = assert_no_bug(function.send_event(headers={name: value.strip() for name, value in headers.items()}))
     assert response.status in {200, 400}
 
 
-def judged(document) -> str:
-    """Say what an response of DDM's is worth, from its document alone: a verdict, or that it is no response."""
-    if not isinstance(document, dict) or document.get("job_id", EVENT["job_id"]) != EVENT["job_id"]:
+def expected_outcome(result) -> str:
+    """Return the verdict of a result of DDM, or `upstream-contract` if it is invalid."""
+    if not isinstance(result, dict) or result.get("job_id") != EVENT["job_id"]:
         return "upstream-contract"
-    checks = document.get("pre_check_results", "missing")
+    checks = result.get("pre_check_results", "missing")
     if checks is None or checks == []:
         return "PENDING"
-    if not isinstance(checks, list) or not all(is_check(each) for each in checks):
+    if not isinstance(checks, list) or not all(is_valid_check(each) for each in checks):
         return "upstream-contract"
     statuses = {each["status"] for each in checks}
     return "FAIL" if "FAILED" in statuses else "WARN" if "WARN" in statuses else "PASS"
 
 
-def is_check(check) -> bool:
-    """Say whether a value is a check that can be relied on."""
+def is_valid_check(check) -> bool:
+    """Return whether the value is a valid check."""
     if not isinstance(check, dict) or check.get("status") not in ("SUCCESS", "WARN", "FAILED"):
         return False
     optional = ("note", "handling_suggestion", "error_message", "error_detail_message")
@@ -155,65 +160,70 @@ def is_check(check) -> bool:
     )
 
 
-checks = st.dictionaries(
+arbitrary_checks = st.dictionaries(
     st.sampled_from([*PRIMARY_KEYS, "more"]),
     texts | st.sampled_from(["SUCCESS", "WARN", "FAILED"]) | scalars,
     max_size=3,
-).map(lambda members: PRIMARY_KEYS | members)
-found = st.sampled_from(["SUCCESS", "WARN", "FAILED"]).map(lambda status: PRIMARY_KEYS | {"status": status})
+).map(lambda fields: PRIMARY_KEYS | fields)
+valid_checks = st.sampled_from(["SUCCESS", "WARN", "FAILED"]).map(lambda status: PRIMARY_KEYS | {"status": status})
 results = st.fixed_dictionaries(
-    {"pre_check_results": st.lists(found, max_size=4) | st.lists(found | checks, max_size=4) | values},
-    optional={"job_id": st.just(EVENT["job_id"]) | values, "total": values},
+    {
+        "pre_check_results": st.lists(valid_checks, max_size=4)
+        | st.lists(valid_checks | arbitrary_checks, max_size=4)
+        | json_values,
+        "job_id": st.just(EVENT["job_id"]) | st.just(EVENT["job_id"]) | json_values,
+    },
+    optional={"total": json_values},
 )
 
 
-@many
-@given(document=results | results | values, ascii_only=st.booleans(), zipped=st.booleans(), flag=st.booleans())
-def test_any_json_from_ddm(function: Function, fake_ddm: FakeDDM, document, ascii_only, zipped, flag):
-    """Any JSON is exactly the verdict that its checks come to, or it is no response; no doubt ever proceeds."""
-    text = json.dumps(document, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
-    body, headers = (gzip.compress(text), {"Content-Encoding": "gzip"}) if zipped else (text, {})
+@many_examples
+@given(value=results | results | json_values, ascii_only=st.booleans(), compress=st.booleans(), flag=st.booleans())
+def test_arbitrary_json_from_ddm(function: Function, fake_ddm: FakeDDM, value, ascii_only, compress, flag):
+    """A valid result becomes the verdict of its checks; any other JSON is `upstream-contract` and never proceeds."""
+    text = json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+    body, headers = (gzip.compress(text), {"Content-Encoding": "gzip"}) if compress else (text, {})
     fake_ddm.behaviours["any"] = lambda _: FakeResponse(200, body, headers)
-    response = check_no_bug(function.send_event("any", proceed_on_warn=flag))
+    response = assert_no_bug(function.send_event("any", proceed_on_warn=flag))
     try:
-        expected = judged(json.loads(text.decode(), parse_constant=int))
+        expected = expected_outcome(json.loads(text.decode(), parse_constant=int))
     except ValueError:  # not UTF-8, or NaN
         expected = "upstream-contract"
     assert (response.body["verdict"] if response.status == 200 else response.problem_code) == expected
     assert response.body["can_proceed"] == (expected == "PASS" or (expected == "WARN" and flag))
 
 
-@many
+@many_examples
 @given(
     status=st.sampled_from([200, 202, 302, 400, 401, 403, 404, 409, 429, 500, 503, 999]),
-    body=st.binary(max_size=200) | spliced(results.map(lambda document: json.dumps(document).encode())),
-    members=values,
+    body=st.binary(max_size=200) | damaged(results.map(to_json)),
+    value=json_values,
 )
-def test_any_status_and_bytes_from_ddm(function: Function, fake_ddm: FakeDDM, status, body, members):
-    """Any bytes with any status are a verdict only as a 200, and never a bug."""
+def test_arbitrary_status_and_bytes_from_ddm(function: Function, fake_ddm: FakeDDM, status, body, value):
+    """Only a response with the status 200 becomes a verdict."""
     fake_ddm.behaviours["any"] = lambda _: FakeResponse(status, body)
-    response = check_no_bug(function.send_event("any"))
+    response = assert_no_bug(function.send_event("any"))
     assert status == 200 or response.status >= 400
-    fake_ddm.behaviours["any"] = lambda _: FakeResponse(status, {"error_code": members, "error": members})
-    assert check_no_bug(function.send_event("any")).status >= 400
+    fake_ddm.behaviours["any"] = lambda _: FakeResponse(status, {"error_code": value, "error": value})
+    assert assert_no_bug(function.send_event("any")).status >= 400
 
 
-@many
+@many_examples
 @given(
     note=st.lists(st.text(max_size=9) | st.sampled_from([TOKEN, TOKEN[:9], TOKEN[9:], "***"]), max_size=5).map("".join),
     status=st.sampled_from(["SUCCESS", "WARN", "FAILED"]),
 )
-def test_any_text_from_ddm(function: Function, fake_ddm: FakeDDM, note, status):
-    """A text of DDM's arrives as it is, but for the token and for what is no character."""
+def test_arbitrary_text_from_ddm(function: Function, fake_ddm: FakeDDM, note, status):
+    """The text of a check is unchanged, except for the token and for lone surrogates."""
     fake_ddm.behaviours["any"] = lambda _: FakeResponse(
-        200, {"pre_check_results": [PRIMARY_KEYS | {"status": status, "note": note}]}
+        200, {"job_id": EVENT["job_id"], "pre_check_results": [PRIMARY_KEYS | {"status": status, "note": note}]}
     )
-    (found,) = function.send_event("any").summary["checks"]
+    (summary_check,) = function.send_event("any").summary["checks"]
     expected = note.encode("utf-8", "replace").decode().replace(TOKEN, "***")
-    assert found["note"] == (expected if expected.strip() else None)
+    assert summary_check["note"] == (expected if expected.strip() else None)
 
 
-heads = st.lists(
+headers = st.lists(
     st.tuples(
         st.sampled_from(
             ["Content-Length", "Transfer-Encoding", "Content-Type", "Content-Encoding", "Location", "Set-Cookie"]
@@ -225,23 +235,23 @@ heads = st.lists(
     ).map(lambda pair: f"{pair[0]}: {pair[1]}\r\n".encode("latin-1")),
     max_size=5,
 ).map(b"".join)
-starts = st.sampled_from(
+status_lines = st.sampled_from(
     [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.0 429 Slow\r\n", b"HTTP/1.1 503 \r\n", b"HTTP/1.1 302 Go\r\n"]
 )
-wires = st.builds(
-    lambda start, head, body: start + head + b"\r\n" + body,
-    starts,
-    heads,
+http_responses = st.builds(
+    lambda status_line, headers, body: status_line + headers + b"\r\n" + body,
+    status_lines,
+    headers,
     st.binary(max_size=40) | st.just(b"2\r\n{}\r\n0\r\n\r\n"),
 )
 
 
-@many
-@given(data=wires | spliced(wires) | st.binary(max_size=100))
-def test_any_bytes_on_the_wire(start, monkeypatch, data):
-    """Any bytes instead of HTTP are a problem of DDM's, and never a bug."""
+@many_examples
+@given(data=http_responses | damaged(http_responses) | st.binary(max_size=100))
+def test_arbitrary_bytes_on_the_connection(start, monkeypatch, data):
+    """Arbitrary bytes in place of an HTTP response are a problem of DDM, never `internal`."""
     monkeypatch.setattr("ddm_precheck.ddm._FIRST_PAUSE_SECONDS", 0)
     with FaultServer([[send(data)]]) as server:
-        response = check_no_bug(start(DDM_ENDPOINT=server.url, DDM_TIMEOUT_SECONDS="5").send_event())
+        response = assert_no_bug(start(DDM_ENDPOINT=server.url, DDM_TIMEOUT_SECONDS="5").send_event())
     assert response.status >= 400
     assert response.problem_code.startswith(("upstream-", "throttled"))

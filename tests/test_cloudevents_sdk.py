@@ -1,4 +1,4 @@
-"""CloudEvents' own SDK, another version than the one beside functions-framework, understands the function."""
+"""The CloudEvents SDK, in a newer version than functions-framework's, can send the event and parse the response."""
 
 import json
 import subprocess
@@ -7,26 +7,30 @@ from pathlib import Path
 
 import pytest
 from helpers import tool_cache
+from helpers.envelopes import TRACEPARENT
 from helpers.function import EVENT, ServedFunction, clean_environment, validate_summary
 
 from deploy.fake_ddm import FakeDDM
 
-TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-
 
 @pytest.mark.parametrize("mode", ["structured", "binary"])
 @pytest.mark.parametrize(("db_name", "verdict"), [("pass", "PASS"), ("warn", "WARN"), ("fail", "FAIL")])
-def test_sdk_builds_the_event_and_reads_the_reply(
+def test_sdk_sends_the_event_and_parses_the_response(
     served_function: ServedFunction, fake_ddm: FakeDDM, mode, db_name, verdict
 ):
-    """What the SDK sends is understood, and it reads the reply whole: attributes, extensions and data."""
+    """The function parses the SDK's CloudEvent; the SDK parses the response: attributes, extensions and data."""
     sdk = tool_cache.packages("cloudevents-2.2.0", "cloudevents==2.2.0")
-    identity = 'run 7 / "höchst" %'
-    attributes = {"id": identity, "source": "/scheduler", "type": "precheck.wanted", "traceparent": TRACE}
-    given = {"url": served_function.url, "mode": mode, "attributes": attributes, "data": EVENT | {"db_name": db_name}}
+    ce_id = 'run 7 / "höchst" %'
+    attributes = {"id": ce_id, "source": "/scheduler", "type": "precheck.wanted", "traceparent": TRACEPARENT}
+    arguments = {
+        "url": served_function.url,
+        "mode": mode,
+        "attributes": attributes,
+        "data": EVENT | {"db_name": db_name},
+    }
     done = subprocess.run(
         [sys.executable, Path(__file__).parent / "helpers" / "sdk_client.py"],
-        input=json.dumps(given),
+        input=json.dumps(arguments),
         env=clean_environment() | {"PYTHONPATH": str(sdk)},
         capture_output=True,
         text=True,
@@ -34,18 +38,18 @@ def test_sdk_builds_the_event_and_reads_the_reply(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    reply = json.loads(done.stdout)
-    validate_summary(reply["data"])
-    assert reply["data"]["verdict"] == verdict
-    read = reply["attributes"]
-    assert read.pop("time").startswith(reply["data"]["checked_at"].replace("T", " ").removesuffix("Z"))
-    assert read.pop("datacontenttype") == "application/json"
-    assert read == {
+    parsed = json.loads(done.stdout)
+    validate_summary(parsed["data"])
+    assert parsed["data"]["verdict"] == verdict
+    attributes = parsed["attributes"]
+    assert attributes.pop("time").startswith(parsed["data"]["checked_at"].replace("T", " ").removesuffix("Z"))
+    assert attributes.pop("datacontenttype") == "application/json"
+    assert attributes == {
         "specversion": "1.0",
-        "id": identity,
+        "id": ce_id,
         "source": "ddm-precheck",
         "type": "ddm.precheck.verdict.v1",
         "subject": EVENT["job_id"],
         "verdict": verdict,
-        "traceparent": TRACE,
+        "traceparent": TRACEPARENT,
     }

@@ -46,13 +46,6 @@ TIMEOUTS = {
     "stops in the body": [send(complete_response()[:-2]), wait_for_close],
     "stops in a chunk": [send(CHUNKED_HEAD + chunk(PASS_BODY)[:-9]), wait_for_close],
     "stops before the last chunk": [send(CHUNKED_HEAD + chunk(PASS_BODY)), wait_for_close],
-    "endless 100 Continue": [send_endlessly(response_head("100 Continue") * 100)],
-    "endless 103 Early Hints": [send_endlessly(response_head("103 Early Hints", Link="x") * 100)],
-    "endless trailers": [send(CHUNKED_HEAD + b"0\r\n"), send_endlessly(b"X-Trailer: value\r\n" * 1000)],
-    "endless empty gzip": [
-        send(response_head(**GZIP_HEADERS) + GZIP_BODY[:10]),
-        send_endlessly(EMPTY_DEFLATE_BLOCK * 10000),
-    ],
 }
 """Scripts that end as `upstream-timeout`, without a retry."""
 
@@ -73,11 +66,8 @@ LOST_CONNECTIONS = {
     "closes after an interim response": [send(response_head("103 Early Hints"))],
     "invalid chunk size": [send(CHUNKED_HEAD + b"zz\r\n" + PASS_BODY)],
     "negative chunk size": [send(CHUNKED_HEAD + b"-5\r\n" + PASS_BODY)],
-    "negative chunk size, endless": [send(CHUNKED_HEAD + b"-1\r\n"), send_endlessly(bytes(65536))],
     "two lengths": [send(response_head(Content_Length="2, 3") + b"{}")],
-    "endless header": [send(b"HTTP/1.1 200 OK\r\nX: "), send_endlessly(b"x" * 65536)],
     "endless headers": [send(b"HTTP/1.1 200 OK\r\n"), send_endlessly(b"X-Header: value\r\n" * 1000)],
-    "endless status line": [send_endlessly(b"H" * 65536)],
     "endless chunk extension": [send(CHUNKED_HEAD + b"1;x="), send_endlessly(b"x" * 65536)],
     "not HTTP": [send(TOKEN.encode() * 100)],
     "body only": [send(PASS_BODY)],
@@ -99,9 +89,17 @@ INVALID_RESPONSES = {
         send(complete_response(gzip.compress(GZIP_BOMB), Content_Encoding="gzip, gzip", Connection="close"))
     ],
     "200,000 empty gzip members": [send(complete_response(EMPTY_GZIP_MEMBER * 200_000, **GZIP_HEADERS))],
-    "unsupported Content-Encoding": [
-        send(complete_response(zlib.compress(PASS_BODY), Content_Encoding="deflate"))
+    "unsupported Content-Encoding": [send(complete_response(zlib.compress(PASS_BODY), Content_Encoding="deflate"))],
+    "endless 100 Continue": [send_endlessly(response_head("100 Continue") * 100)],
+    "endless 103 Early Hints": [send_endlessly(response_head("103 Early Hints", Link="x") * 100)],
+    "endless trailers": [send(CHUNKED_HEAD + b"0\r\n"), send_endlessly(b"X-Trailer: value\r\n" * 1000)],
+    "endless empty gzip": [
+        send(response_head(**GZIP_HEADERS) + GZIP_BODY[:10]),
+        send_endlessly(EMPTY_DEFLATE_BLOCK * 10000),
     ],
+    "negative chunk size, endless": [send(CHUNKED_HEAD + b"-1\r\n"), send_endlessly(bytes(65536))],
+    "endless header": [send(b"HTTP/1.1 200 OK\r\nX: "), send_endlessly(b"x" * 65536)],
+    "endless status line": [send_endlessly(b"H" * 65536)],
     "endless body": [send(response_head()), send_endlessly(b" " * 65536)],
     "endless chunks": [send(CHUNKED_HEAD), send_endlessly(chunk(b" " * 65536))],
     "body of 5 MiB": [send(complete_response(PASS_BODY + b" " * 5 * MIB))],
@@ -118,7 +116,7 @@ FAULTS = [
     *((script, 10, "upstream-contract", 502, 1) for script in INVALID_RESPONSES.values()),
 ]
 MESSAGES = {
-    "upstream-timeout": "DDM took too long: 127.0.0.1 did not answer in time",
+    "upstream-timeout": "DDM took too long: 127.0.0.1 did not respond in time",
     "upstream-unavailable": "DDM is not available: the connection to 127.0.0.1 was lost",
 }
 

@@ -26,15 +26,15 @@ ERRORS = [
     *((400, each, {}, ("upstream-unavailable", 502, 10)) for each in UNAVAILABLE_CODES),
 ]
 MESSAGES = {
-    "rejected": "Check the event: DDM said 400 DBS.280001 Parameter error.",
-    "not_found": "Check the four IDs and the region: DDM said 400 DBS.300400 The job does not exist.",
+    "rejected": "Check the event: DDM responded 400 DBS.280001 Parameter error.",
+    "not_found": "Check the four IDs and the region: DDM responded 400 DBS.300400 The job does not exist.",
     "forbidden": (
-        "Let the token's user read the DDM instance: DDM said 403 DBS.200011 You do not have the permission."
+        "Allow the token's user to read the DDM instance: DDM responded 403 DBS.200011 You do not have the permission."
     ),
-    "throttled": "DDM said 429 APIGW.0308 The throttling threshold has been reached.",
-    "busy": "DDM is not available: DDM said 400 DBS.300002 The instance is busy.",
-    "broken": "DDM is not available: DDM said 500 DBS.200001 Internal server error.",
-    "another_job": "DDM's answer is not as documented: /job_id is not the job that was asked for",
+    "throttled": "Send fewer requests: DDM responded 429 APIGW.0308 The throttling threshold has been reached.",
+    "busy": "DDM is not available: DDM responded 400 DBS.300002 The instance is busy.",
+    "broken": "DDM is not available: DDM responded 500 DBS.200001 Internal server error.",
+    "another_job": "DDM's response is not as documented: /job_id is not the job that was asked for",
 }
 
 

@@ -2,16 +2,24 @@
 
 import gzip
 import json
+from typing import Any
 
 import pytest
 from helpers.function import EVENT, Function
 
 from deploy.fake_ddm import PRIMARY_KEYS, FakeDDM, FakeResponse, check
 
-MAX_BYTES = 4 * 1024 * 1024
+MAX_BYTES = 1024 * 1024
 JOB_ID = EVENT["job_id"]
 CHECKS = [PRIMARY_KEYS]
 TWENTY_POINTERS = [f"/pre_check_results/{number}/{name}" for number in range(10) for name in ("name", "status")]
+
+
+def result(checks: Any) -> dict[str, Any]:
+    """Return the body of a response of DDM with these checks, or with any other value in their place."""
+    return {"job_id": JOB_ID, "pre_check_results": checks}
+
+
 NO_RESULT = {"error_code": "DBS.280001", "error_msg": "Parameter error."}
 INVALID_BODIES = {
     "empty": (b"", []),
@@ -21,18 +29,20 @@ INVALID_BODIES = {
     "NaN": (b'{"pre_check_results": [], "x": NaN}', []),
     "nested too deeply": (b"[" * 100_000, []),
     "invalid UTF-8": (b"\xff", []),
-    "error": (NO_RESULT, ["/pre_check_results"]),
-    "empty object": ({}, ["/pre_check_results"]),
+    "error": (NO_RESULT, ["/job_id", "/pre_check_results", "/error_code", "/error_msg"]),
+    "empty object": ({}, ["/job_id", "/pre_check_results"]),
     "body is a list": (CHECKS, [""]),
     "body is null": (None, [""]),
     "body is a string": ("PASS", [""]),
-    "object instead of the list": ({"pre_check_results": {}}, ["/pre_check_results"]),
-    "string instead of the list": ({"pre_check_results": "SUCCESS"}, ["/pre_check_results"]),
-    "thirty empty checks": ({"pre_check_results": [{}] * 30}, TWENTY_POINTERS),
+    "object instead of the list": (result({}), ["/pre_check_results"]),
+    "string instead of the list": (result("SUCCESS"), ["/pre_check_results"]),
+    "thirty empty checks": (result([{}] * 30), TWENTY_POINTERS),
     "another job": ({"job_id": "other", "pre_check_results": CHECKS}, ["/job_id"]),
     "job_id in upper case": ({"job_id": JOB_ID.upper(), "pre_check_results": CHECKS}, ["/job_id"]),
     "job_id is empty": ({"job_id": "", "pre_check_results": CHECKS}, ["/job_id"]),
     "job_id is null": ({"job_id": None, "pre_check_results": CHECKS}, ["/job_id"]),
+    "no job_id": ({"pre_check_results": CHECKS}, ["/job_id"]),
+    "1,001 checks": (result(CHECKS * 1001), ["/pre_check_results"]),
 }
 INVALID_CHECKS = {
     "check is a list": ([], ""),
@@ -50,7 +60,7 @@ INVALID_CHECKS = {
     "note is a number": (check("a") | {"note": 1}, "/note"),
     "suggestion is an object": (check("a") | {"handling_suggestion": {}}, "/handling_suggestion"),
 }
-VALID_RESULT = {"job_id": JOB_ID, "pre_check_results": CHECKS}
+VALID_RESULT = result(CHECKS)
 OTHER_STATUSES = {
     "201": FakeResponse(201, VALID_RESULT),
     "202": FakeResponse(202, VALID_RESULT),
@@ -82,7 +92,7 @@ def test_invalid_body(function: Function, fake_ddm: FakeDDM, body, pointers):
 @pytest.mark.parametrize(("value", "pointer"), INVALID_CHECKS.values(), ids=INVALID_CHECKS)
 def test_invalid_check(function: Function, fake_ddm: FakeDDM, index, value, pointer):
     """One invalid check makes the whole result `upstream-contract`."""
-    body = {"pre_check_results": [*(CHECKS * index), value]}
+    body = result([*(CHECKS * index), value])
     assert_invalid(function, fake_ddm, FakeResponse(200, body), [f"/pre_check_results/{index}{pointer}"])
 
 
@@ -92,17 +102,11 @@ def test_unexpected_response(function: Function, fake_ddm: FakeDDM, ddm_response
     assert_invalid(function, fake_ddm, ddm_response, [])
 
 
-def test_result_without_job_id(function: Function, fake_ddm: FakeDDM):
-    """A result without a `job_id` is valid: the function has nothing to compare."""
-    fake_ddm.behaviours["no_job_id"] = lambda _: FakeResponse(200, {"pre_check_results": CHECKS})
-    assert function.send_event("no_job_id").summary["verdict"] == "PASS"
-
-
 @pytest.mark.parametrize("compressed", [False, True], ids=["plain", "gzip"])
 @pytest.mark.parametrize(("size", "status"), [(MAX_BYTES, 200), (MAX_BYTES + 1, 502)], ids=["max", "max + 1"])
 def test_size(function: Function, fake_ddm: FakeDDM, size, status, compressed):
-    """A body of more than 4 MiB, decompressed, is a problem."""
-    text = json.dumps({"pre_check_results": CHECKS}).encode()
+    """A body of more than 1 MiB, decompressed, is a problem."""
+    text = json.dumps(VALID_RESULT).encode()
     body = text + b" " * (size - len(text))
     gzip_response = FakeResponse(200, gzip.compress(body), {"Content-Encoding": "gzip"})
     fake_ddm.behaviours["large"] = lambda _: gzip_response if compressed else FakeResponse(200, body)
@@ -111,6 +115,6 @@ def test_size(function: Function, fake_ddm: FakeDDM, size, status, compressed):
 
 def test_lone_surrogate(function: Function, fake_ddm: FakeDDM):
     """A lone surrogate in DDM's result becomes a question mark: strict JSON parsers reject it."""
-    body = b'{"pre_check_results":[{"name":"a\\ud800","status":"WARN"}]}'
+    body = json.dumps(result([{"name": "a\ud800", "status": "WARN"}])).encode()
     fake_ddm.behaviours["surrogate"] = lambda _: FakeResponse(200, body)
     assert function.send_event("surrogate").summary["checks"][0]["name"] == "a?"

@@ -332,4 +332,4 @@ def test_options(function: Function):
     response = function.send(b"", method="OPTIONS")
     assert (response.status, response.headers["Allow"], response.text) == (204, "POST, OPTIONS", "")
     assert "Content-Type" not in response.headers
-    assert (response.log_entry["message"], response.log_entry["verdict"]) == ("Told what is allowed", None)
+    assert (response.log_entry["message"], response.log_entry["verdict"]) == ("OPTIONS: the allowed methods", None)

@@ -1,14 +1,13 @@
-"""The example flows, each run by its real engine against the function and the stand-in DDM.
+"""The example flows: each one runs in its real engine, against the served function and the fake DDM.
 
-Every engine is told its events all at once, so that the waits of the polls pass at the same time. What it needs is
-installed on first use into a cache outside the project; where that is not possible, its tests are skipped.
+An engine gets all events at once, so that the pauses between polls pass at the same time. An engine is installed at its
+first use, into a cache outside of the repository. If that fails, its tests are skipped.
 """
 
 import hashlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -22,7 +21,7 @@ from typing import Any, Final
 
 import pytest
 from helpers import tool_cache
-from helpers.function import EVENT, ROOT, TOKEN, ServedFunction, clean_environment
+from helpers.function import EVENT_WITHOUT_TOKEN, ROOT, TOKEN, ServedFunction, clean_environment, free_port
 
 from deploy.fake_ddm import FakeDDM
 
@@ -30,14 +29,13 @@ pytestmark = pytest.mark.engines
 
 NODE_RED: Final = "4.1.15"
 MAX_POLLS: Final = 3
-HERE: Final = Path(__file__).parent / "helpers"
+HELPERS: Final = Path(__file__).parent / "helpers"
 EXAMPLES: Final = ROOT / "examples"
-EVENT_WITHOUT_TOKEN: Final = {name: value for name, value in EVENT.items() if name != "token"}
 
 
 @dataclass(frozen=True)
 class End:
-    """How one run of a flow ended: in which branch, and what it told there."""
+    """How a run of a flow ended: its branch, and what it showed there."""
 
     branch: str
     message: str | None = None
@@ -47,7 +45,7 @@ class End:
 Engine = Callable[[str, list[Any], Path], list[End]]
 
 
-# the engines
+# The engines
 
 
 def pipeline(url: str, events: list[Any], _folder: Path) -> list[End]:
@@ -58,7 +56,7 @@ def pipeline(url: str, events: list[Any], _folder: Path) -> list[End]:
 
 
 def run_pipeline(event: Any, environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
-    """Run pipeline.sh and return how it ended."""
+    """Run pipeline.sh; it must not print the token."""
     for tool in ("curl", "jq"):
         if not shutil.which(tool):
             pytest.skip(f"{tool} is not installed")
@@ -80,15 +78,15 @@ def _pipeline_end(run: "subprocess.CompletedProcess[str]") -> End:
 
 
 def node_red(url: str, events: list[Any], folder: Path) -> list[End]:
-    """Run the Node-RED flow in one headless Node-RED, as if its button were pressed with each event."""
+    """Run the Node-RED flow once for each event, in one Node-RED without editor."""
     module = _node_red_module()
     flow = json.loads((EXAMPLES / "node-red.json").read_text())
-    (box,) = (node for node in flow if node["type"].startswith("subflow:"))
+    (subflow,) = (node for node in flow if node["type"].startswith("subflow:"))
     settings = {"MAX_POLLS": MAX_POLLS, "MAX_WAIT_SECONDS": 1}
-    box["env"] += [{"name": name, "type": "num", "value": str(value)} for name, value in settings.items()]
+    subflow["env"] += [{"name": name, "type": "num", "value": str(value)} for name, value in settings.items()]
     (folder / "flows.json").write_text(json.dumps(flow))
-    (folder / "flows_cred.json").write_text(json.dumps({box["id"]: {"DDM_TOKEN": TOKEN}}))
-    command = ["node", str(HERE / "run_node_red.cjs"), str(module), str(folder), "flows.json"]
+    (folder / "flows_cred.json").write_text(json.dumps({subflow["id"]: {"DDM_TOKEN": TOKEN}}))
+    command = ["node", str(HELPERS / "run_node_red.cjs"), str(module), str(folder), "flows.json"]
     outcomes = _run_json(command, events, _environment(url))
     return [_node_red_end(messages) for messages in outcomes]
 
@@ -100,11 +98,11 @@ def _node_red_end(messages: list[dict[str, Any]]) -> End:
 
 
 def workflows(url: str, events: list[Any], _folder: Path) -> list[End]:
-    """Run the Google Workflows file in the emulator."""
+    """Run the Google Workflows file in the emulator, once for each event."""
     packages = str(_emulator_packages())
     environment = _environment(url, DDM_PRECHECK_AUTH="NONE", DDM_TOKEN_SECRET="", PYTHONPATH=packages)
     arguments = [{"event": event, "max_polls": MAX_POLLS, "max_wait_seconds": 1} for event in events]
-    command = [sys.executable, str(HERE / "run_workflow.py"), str(EXAMPLES / "google-workflows.yaml")]
+    command = [sys.executable, str(HELPERS / "run_workflow.py"), str(EXAMPLES / "google-workflows.yaml")]
     return [_workflow_end(outcome) for outcome in _run_json(command, arguments, environment)]
 
 
@@ -137,7 +135,7 @@ def _run_json(command: list[str], stdin: Any, environment: dict[str, str]) -> An
 ENGINES: Final[dict[str, Engine]] = {"pipeline": pipeline, "node-red": node_red, "workflows": workflows}
 
 
-# their installation
+# Their installation
 
 
 def _node_red_module() -> Path:
@@ -149,23 +147,23 @@ def _node_red_module() -> Path:
 
 
 def _emulator_packages() -> Path:
-    requirements = HERE / "workflows-emulator.txt"
+    requirements = HELPERS / "workflows-emulator.txt"
     digest = hashlib.sha256(requirements.read_bytes()).hexdigest()[:8]
     return tool_cache.packages(f"workflows-emulator-{digest}", "--no-deps", "-r", str(requirements))
 
 
-# what they are asked
+# The events
 
 
 @dataclass(frozen=True)
 class Case:
-    """One event for the function: the schema's name, the branch it ends in, and how often DDM is asked."""
+    """The database schema of an event, the branch in which the flow ends, and the number of requests to DDM."""
 
     db_name: str
     branch: str
-    calls: int = 1
-    told_as: str | None = None
-    """The schema whose response is the last one, where that is another."""
+    requests: int = 1
+    last_db_name: str | None = None
+    """The database schema whose response is the same as the last response, if that is another one."""
 
 
 CASES: Final = {
@@ -179,10 +177,10 @@ CASES: Final = {
     "malformed-event": Case("No Schema", "error", 0),
 }
 
-UNUSABLE: Final = {
-    "nothing": b"",
+INVALID_RESPONSES: Final = {
+    "empty": b"",
     "html": b"<html>can_proceed true</html>",
-    "cut off": b'{"can_proceed": true',
+    "incomplete": b'{"can_proceed": true',
     "null": b"null",
     "text": b'"true"',
     "list": b'[{"verdict": "PASS", "can_proceed": true, "message": ""}]',
@@ -192,13 +190,13 @@ UNUSABLE: Final = {
     "true in a list": b'{"verdict": "PASS", "can_proceed": [true], "message": ""}',
     "another case": b'{"verdict": "PASS", "Can_Proceed": true, "message": ""}',
 }
-"""What something else than the function could response, by the db_name that asks for it."""
+"""Bodies that another server may send with the status 200, by the `db_name` for which the fake function sends them."""
 
 
-class _Impostor(BaseHTTPRequestHandler):
+class _FakeFunction(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         event = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        body = UNUSABLE[event["db_name"]]
+        body = INVALID_RESPONSES[event["db_name"]]
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -206,13 +204,13 @@ class _Impostor(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Write no log."""
 
 
 @pytest.fixture(scope="module")
-def impostor() -> Iterator[str]:
-    """The URL of a server that responses, but not as the function does."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Impostor) as server:
+def fake_function() -> Iterator[str]:
+    """The URL of a server that sends the invalid responses."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _FakeFunction) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}/"
         server.shutdown()
@@ -220,7 +218,7 @@ def impostor() -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Run:
-    """How an engine ended each case, and the tokens of the calls that DDM got for it."""
+    """How each case ended in an engine, and the token of each request to DDM for it."""
 
     engine: str
     ends: dict[str, End]
@@ -234,62 +232,64 @@ def run(
     fake_ddm_server: FakeDDM,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Run:
-    """One run of an engine with the events of all cases, each for a job of its own."""
+    """One run of an engine with the events of all cases, each with a job of its own."""
     events = {name: event_for(case.db_name) for name, case in CASES.items()}
     fake_ddm_server.reset()
     ends = ENGINES[request.param](served_function.url, list(events.values()), tmp_path_factory.mktemp("engine"))
-    calls = list(fake_ddm_server.requests)
-    tokens = {name: [call.token for call in calls if call.job_id == event["job_id"]] for name, event in events.items()}
+    received = list(fake_ddm_server.requests)
+    tokens = {
+        name: [request.token for request in received if request.job_id == event["job_id"]]
+        for name, event in events.items()
+    }
     return Run(request.param, dict(zip(CASES, ends, strict=True)), tokens)
 
 
 def event_for(db_name: str) -> dict[str, Any]:
-    """Return an event without a token, for a job that nobody asked for yet."""
+    """Return an event without a token, for a new job."""
     return EVENT_WITHOUT_TOKEN | {"db_name": db_name, "job_id": str(uuid.uuid4())}
 
 
-# the tests
+# The tests
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_each_answer_ends_in_its_branch(run: Run, name: str, served_function: ServedFunction):
-    """The branch is the right one, and it is told what the function said."""
+def test_branch_of_each_response(run: Run, name: str, served_function: ServedFunction):
+    """The flow ends in the right branch, with the message and the issues of the function's response."""
     case = CASES[name]
-    last = served_function.send_event(case.told_as or case.db_name).body
+    last = served_function.send_event(case.last_db_name or case.db_name).body
     expected = End(case.branch, last["message"], _names(last.get("issues")))
     if run.engine == "workflows" and name == "expired-token":
-        # The emulator meets a 401 by renewing its own credentials, and it has none: it never sees the response.
+        # After a 401, the emulator tries to renew its own credentials. It has none, so it fails without the response.
         assert run.ends[name].branch == case.branch
     else:
         assert run.ends[name] == expected
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_ddm_is_asked_as_often_as_needed_with_the_stored_token(run: Run, name: str):
-    """Polling stops at the response or at the bound, and every call carries the token that the event does not."""
-    assert run.tokens[name] == [TOKEN] * CASES[name].calls
+def test_requests_to_ddm(run: Run, name: str):
+    """The flow polls until there is a verdict, or as often as its max; each request has the engine's stored token."""
+    assert run.tokens[name] == [TOKEN] * CASES[name].requests
 
 
 @pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
-def test_an_answer_that_is_not_understood_is_never_go(engine: Engine, impostor: str, tmp_path: Path):
-    """Whatever else responses at the URL, the flow ends in its error branch."""
-    ends = engine(impostor, [event_for(name) for name in UNUSABLE], tmp_path)
-    assert {name: end.branch for name, end in zip(UNUSABLE, ends, strict=True)} == dict.fromkeys(UNUSABLE, "error")
+def test_invalid_response_is_an_error(engine: Engine, fake_function: str, tmp_path: Path):
+    """If another server responds, the flow ends in the branch "error"."""
+    ends = engine(fake_function, [event_for(name) for name in INVALID_RESPONSES], tmp_path)
+    branches = {name: end.branch for name, end in zip(INVALID_RESPONSES, ends, strict=True)}
+    assert branches == dict.fromkeys(INVALID_RESPONSES, "error")
 
 
-# The emulator is left out: it ends itself where Workflows raises ConnectionFailedError.
+# Without the emulator: it exits where Workflows raises ConnectionFailedError.
 @pytest.mark.parametrize("engine", [pipeline, node_red], ids=["pipeline", "node-red"])
-def test_no_answer_is_an_error(engine: Engine, closed_url: str, tmp_path: Path):
-    """A function that cannot be reached ends in the error branch."""
+def test_no_response_is_an_error(engine: Engine, closed_url: str, tmp_path: Path):
+    """If nothing listens at the URL, the flow ends in the branch "error"."""
     assert [end.branch for end in engine(closed_url, [event_for("pass")], tmp_path)] == ["error"]
 
 
 @pytest.fixture
 def closed_url() -> str:
-    """A URL where nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}/"
+    """A URL at which nothing listens."""
+    return f"http://127.0.0.1:{free_port()}/"
 
 
 @pytest.mark.parametrize(
@@ -303,14 +303,14 @@ def closed_url() -> str:
         pytest.param({"MAX_POLLS": "1"}, 3, id="still-pending"),
     ],
 )
-def test_the_pipeline_tells_errors_from_pending(served_function: ServedFunction, settings: dict[str, str], status: int):
-    """Exit status 2 is an error and 3 a check that goes on, so that neither is taken for "stop"."""
+def test_exit_status_of_the_pipeline(served_function: ServedFunction, settings: dict[str, str], status: int):
+    """An error has the exit status 2 and PENDING has 3, so that neither is mistaken for the branch "stop"."""
     run = run_pipeline(event_for("pending"), _environment(served_function.url) | settings)
     assert run.returncode == status, run.stderr
 
 
-def test_the_pipeline_keeps_the_token_out_of_the_process_list(served_function: ServedFunction, tmp_path: Path):
-    """No argument of curl holds the token."""
+def test_arguments_of_curl_in_the_pipeline(served_function: ServedFunction, tmp_path: Path):
+    """The token is in no argument of curl: other users can see the arguments."""
     curl, arguments = tmp_path / "curl", tmp_path / "arguments"
     curl.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >>{arguments}\nexec {shutil.which("curl")} "$@"\n')
     curl.chmod(0o755)

@@ -1,4 +1,4 @@
-"""The examples for Knative and Google parse, fit the function, and use commands that gcloud knows."""
+"""The examples for Knative and Google: they are valid, agree with the function, and use valid gcloud commands."""
 
 import json
 import os
@@ -14,8 +14,8 @@ from helpers.function import EVENT, ROOT, Function, clean_environment
 KNATIVE = {path.stem: list(yaml.safe_load_all(path.read_text())) for path in (ROOT / "examples/knative").glob("*.yaml")}
 SCRIPTS = sorted((ROOT / "examples" / "google").glob("*.sh"))
 EVENTARC_SUBSCRIPTION = "projects/my-project/subscriptions/eventarc-europe-west1-ddm-precheck-sub-123"
-# Notes each call, and responses what the scripts ask for.
-GCLOUD = f"""#!/usr/bin/env bash
+# Records the arguments of each call, and prints what the scripts read.
+FAKE_GCLOUD = f"""#!/usr/bin/env bash
 printf '%s\\n' "${{*@Q}}" >>"$RECORD"
 case "$*" in
 *projectNumber*) echo 1234567890 ;;
@@ -35,13 +35,13 @@ esac
     ],
 )
 def test_manifest(name, kinds):
-    """Each manifest holds the resources that its name says, each with a name of its own."""
+    """Each manifest has these resources, each with a name and a specification."""
     assert [f"{each['apiVersion']} {each['kind']}" for each in KNATIVE[name]] == kinds
     assert all(each["metadata"]["name"] and each["spec"] for each in KNATIVE[name])
 
 
-def test_service_is_the_one_that_others_name():
-    """What the other manifests deliver to is the function's service, which has as many threads as requests."""
+def test_service():
+    """The service has as many threads as concurrent requests; the other manifests refer to this service."""
     (service,) = KNATIVE["service"]
     spec = service["spec"]["template"]["spec"]
     assert {"name": "THREADS", "value": str(spec["containerConcurrency"])} in spec["containers"][0]["env"]
@@ -51,34 +51,33 @@ def test_service_is_the_one_that_others_name():
     assert KNATIVE["sequence"][0]["spec"]["steps"][0]["ref"]["name"] == name
 
 
-def test_trigger_filters_what_the_function_sends(function: Function):
-    """The filter matches the reply of a PASS, and no other."""
-    wanted = KNATIVE["trigger"][1]["spec"]["filter"]["attributes"]
-    envelope = {"specversion": "1.0", "id": "1", "source": "s", "type": KNATIVE["trigger"][0]["spec"]["filter"]}
-    envelope["type"] = envelope["type"]["attributes"]["type"]
-    matched = {
-        name: wanted.items() <= function.send(envelope | {"data": EVENT | {"db_name": name}}).body.items()
+def test_filter_of_the_trigger(function: Function):
+    """The filter of the second trigger matches the CloudEvent of a PASS, and no other response."""
+    event_filter, pass_filter = (each["spec"]["filter"]["attributes"] for each in KNATIVE["trigger"])
+    attributes = {"specversion": "1.0", "id": "1", "source": "s", "type": event_filter["type"]}
+    matches = {
+        name: pass_filter.items() <= function.send(attributes | {"data": EVENT | {"db_name": name}}).body.items()
         for name in ("pass", "warn", "fail", "pending", "broken")
     }
-    assert matched == {"pass": True, "warn": False, "fail": False, "pending": False, "broken": False}
+    assert matches == {"pass": True, "warn": False, "fail": False, "pending": False, "broken": False}
 
 
-def test_sequence_delivers_as_the_trigger_does():
-    """Both try as long, and both keep what they give up."""
+def test_delivery_of_the_sequence():
+    """The sequence and the trigger have the same retries and dead-letter sink."""
     (sequence,) = KNATIVE["sequence"]
     assert sequence["spec"]["steps"][0]["delivery"] == KNATIVE["trigger"][0]["spec"]["delivery"]
 
 
 @pytest.fixture
-def recorded(tmp_path: Path):
-    """Run a script with a stand-in for gcloud, and return the commands it got."""
+def run_script(tmp_path: Path):
+    """A function that runs a script with a fake gcloud and returns the arguments of each call of gcloud."""
 
     def run(script: Path) -> list[list[str]]:
-        stub = tmp_path / "gcloud"
-        stub.write_text(GCLOUD)
-        stub.chmod(0o755)
+        gcloud = tmp_path / "gcloud"
+        gcloud.write_text(FAKE_GCLOUD)
+        gcloud.chmod(0o755)
         record = tmp_path / "record"
-        variables = {"PROJECT": "my-project", "REGION": "europe-west1", "GCLOUD": str(stub), "RECORD": str(record)}
+        variables = {"PROJECT": "my-project", "REGION": "europe-west1", "GCLOUD": str(gcloud), "RECORD": str(record)}
         subprocess.run([script], env=clean_environment() | variables, check=True, capture_output=True, timeout=30)
         return [shlex.split(line) for line in record.read_text().splitlines()]
 
@@ -86,17 +85,17 @@ def recorded(tmp_path: Path):
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
-def test_gcloud_knows_the_commands(recorded, tmp_path, script):
-    """Every command passes gcloud's own linter, which needs no network."""
+def test_gcloud_commands_are_valid(run_script, tmp_path, script):
+    """Each command passes gcloud's own linter, which needs no network."""
     if not shutil.which("gcloud"):
         pytest.skip("gcloud is missing")
-    commands = [{"command_string": shlex.join(["gcloud", *words])} for words in recorded(script)]
+    commands = [{"command_string": shlex.join(["gcloud", *words])} for words in run_script(script)]
     (tmp_path / "commands").write_text(json.dumps(commands))
     lint = ["gcloud", "meta", "lint-gcloud-commands", f"--commands-file={tmp_path / 'commands'}"]
     environment = clean_environment() | {"CLOUDSDK_CONFIG": str(tmp_path / "config")}
     done = subprocess.run(lint, env=environment, capture_output=True, text=True, timeout=120, check=True)
-    found = [(result["success"], result["error_message"]) for result in json.loads(done.stdout)]
-    assert found == [(True, None)] * len(commands)
+    outcomes = [(result["success"], result["error_message"]) for result in json.loads(done.stdout)]
+    assert outcomes == [(True, None)] * len(commands)
 
 
 @pytest.mark.parametrize(
@@ -107,9 +106,9 @@ def test_gcloud_knows_the_commands(recorded, tmp_path, script):
     ],
     ids=["eventarc", "pubsub"],
 )
-def test_what_the_scripts_set(recorded, script, verb, subscription, account):
-    """Both set backoff, dead letters and the rights that these need, and deliver as an account of its own."""
-    calls = recorded(script)
+def test_settings_of_the_subscription(run_script, script, verb, subscription, account):
+    """Both scripts set backoff, dead-letter topic, the roles for these, and a service account for the push requests."""
+    calls = run_script(script)
 
     def options(*words: str) -> dict[str, str]:
         (call,) = (call for call in calls if call[: len(words)] == list(words))
@@ -127,10 +126,11 @@ def test_what_the_scripts_set(recorded, script, verb, subscription, account):
         "--max-delivery-attempts": "100",
         "--message-retention-duration": "6h",
     }
-    found = options("pubsub", "subscriptions", verb, subscription)
-    assert delivery.items() <= found.items()
-    as_caller = options("eventarc", "triggers", "create", "ddm-precheck") if verb == "update" else found
-    assert caller in {as_caller.get("--service-account"), as_caller.get("--push-auth-service-account")}
+    subscription_options = options("pubsub", "subscriptions", verb, subscription)
+    assert delivery.items() <= subscription_options.items()
+    is_eventarc = verb == "update"
+    caller_options = options("eventarc", "triggers", "create", "ddm-precheck") if is_eventarc else subscription_options
+    assert caller in {caller_options.get("--service-account"), caller_options.get("--push-auth-service-account")}
     agent = "serviceAccount:service-1234567890@gcp-sa-pubsub.iam.gserviceaccount.com"
     publisher = options("pubsub", "topics", "add-iam-policy-binding", "precheck-dead-letters")
     assert publisher == {"--project": "my-project", "--member": agent, "--role": "roles/pubsub.publisher"}
@@ -142,7 +142,7 @@ def test_what_the_scripts_set(recorded, script, verb, subscription, account):
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("missing", ["PROJECT", "REGION"])
 def test_missing_value(script, missing):
-    """A value that is missing is named before anything is done."""
+    """If a variable is missing, the script names it and runs no command."""
     variables = {"PROJECT": "my-project", "REGION": "europe-west1", "GCLOUD": "/bin/false"}
     del variables[missing]
     environment = {"PATH": os.environ["PATH"]} | variables
@@ -152,7 +152,7 @@ def test_missing_value(script, missing):
 
 
 def test_readme_shows_the_subscription():
-    """The README shows the lines of the script."""
+    """The README has the same command as the script."""
     shown = (
         (ROOT / "README.md").read_text().split("gcloud pubsub subscriptions create precheck-wanted")[1].split("```")[0]
     )

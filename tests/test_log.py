@@ -7,7 +7,7 @@ import sys
 import pytest
 from helpers.function import EVENT, Function
 
-from ddm_precheck.log import Line
+from ddm_precheck.log import LogEntry
 from deploy.fake_ddm import FakeDDM, check, results
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -30,6 +30,7 @@ def test_entry_of_a_summary(function: Function):
         "db_name": "fail",
         "job_id": EVENT["job_id"],
         "upstream": {"status": 200, "attempts": 1, "request_id": response.body["upstream"]["request_id"]},
+        "token_from": "event",
         "trace": TRACE,
     }
 
@@ -49,7 +50,7 @@ def test_seconds_become_milliseconds(start, monkeypatch, capsys):
     assert 0 < elapsed < 70_000
     assert elapsed % 7000 == 0
     monkeypatch.setattr("ddm_precheck.log.monotonic", lambda: 9.0)
-    Line(None, started=2.0).write(200)
+    LogEntry(started=2.0).write(200)
     assert json.loads(capsys.readouterr().out)["duration_ms"] == 7000
 
 

@@ -9,37 +9,40 @@ from helpers.function import EVENT, EVENT_WITHOUT_TOKEN
 from ddm_precheck.settings import SettingsError, from_environment
 from deploy.fake_ddm import FakeDDM, FakeResponse, check
 
-KNOWN = "project_id, instance_id, db_name, job_id, token, region, proceed_on_warn, expected_checks"
-NOT_JSON = "the request's body is not JSON that can be trusted: "
-NOT_DOCUMENTED = "DDM's answer is not as documented: "
+KNOWN = (
+    "project_id, instance_id, db_name, job_id, token, region, "
+    "proceed_on_warn, accepted_warnings, expected_checks, wait_seconds"
+)
+NOT_JSON = "the request's body cannot be parsed: "
+NOT_DOCUMENTED = "DDM's response is not as documented: "
 URL = "must be an http or https URL with a host, without user, query or fragment"
 SHORT_TOKEN = "p" * 8
 
 EVENTS = {
     "empty": (b"", "the request's body is empty; send the event as a JSON object"),
-    "too large": (b" " * 300_000, "The request's body is over 262144 bytes; an event is far smaller"),
+    "too large": (b" " * 300_000, "The body has over 262144 bytes; an event is far smaller"),
     "invalid UTF-8": (b"\xff", f"{NOT_JSON}it is not UTF-8 at byte 0"),
     "invalid JSON": (b"{\n1", f"{NOT_JSON}it is not valid JSON at line 2, column 1"),
     "nested too deeply": (b"[" * 100_000, f"{NOT_JSON}it is nested too deeply"),
-    "number too long": (b"1" * 5000, f"{NOT_JSON}it holds a number that is too long"),
-    "duplicate name": (b'{"a": 1, "a": 1}', f"{NOT_JSON}an object names a member twice"),
+    "number too long": (b"1" * 5000, f"{NOT_JSON}it contains a number that is too long"),
+    "duplicate name": (b'{"a": 1, "a": 1}', f"{NOT_JSON}an object has two fields of the same name"),
     "NaN": (b"NaN", f"{NOT_JSON}NaN is not JSON"),
     "-Infinity": (b"-Infinity", f"{NOT_JSON}-Infinity is not JSON"),
-    "no token": (EVENT_WITHOUT_TOKEN, "/token is required, here or as the header X-Auth-Token"),
+    "no token": (EVENT_WITHOUT_TOKEN, "/token is required, here or in the header X-Auth-Token"),
     "wrong type": (EVENT | {"job_id": None}, "/job_id must be of type string"),
     "four errors": ({"token": "t"}, "/project_id is required (and 3 more, see errors)"),
-    "unknown field": (EVENT | {"dbName": "a"}, f"/dbName is not a member; known are {KNOWN}"),
+    "unknown field": (EVENT | {"dbName": "a"}, f"/dbName is not a known field; known are {KNOWN}"),
     "unknown field, 17 characters": (
         EVENT | {"a_name_of_17_char": 1},
-        f"the event has a member that is not known; known are {KNOWN}",
+        f"the event has an unknown field; known are {KNOWN}",
     ),
     "unknown field, 16 characters": (
         EVENT | {"a_name_of_16_chr": 1},
-        f"/a_name_of_16_chr is not a member; known are {KNOWN}",
+        f"/a_name_of_16_chr is not a known field; known are {KNOWN}",
     ),
     "unknown field named like the token": (
         EVENT | {"token": SHORT_TOKEN, SHORT_TOKEN: 1},
-        "the event has a member with the token in its name",
+        "the event has a field with the token in its name",
     ),
     "token in an ID": (
         EVENT | {"token": SHORT_TOKEN, "job_id": SHORT_TOKEN},
@@ -56,38 +59,38 @@ ENVELOPES = {
     "structured: no attributes": (EVENT, STRUCTURED_HEADERS, "/specversion must be 1.0"),
     "id: empty": (ATTRIBUTES | {"id": ""}, {}, "/id is required in a CloudEvent, a string that is not empty"),
     "id: too long": (ATTRIBUTES | {"id": "x" * 1025}, {}, "/id must have at most 1024 bytes"),
-    "no data": (ATTRIBUTES, {}, "/data is required: the event, or its base64 in data_base64, and not both"),
-    "data_base64: not base64": (ATTRIBUTES | {"data_base64": "?"}, {}, "/data_base64 must be base64 of the event"),
+    "no data": (ATTRIBUTES, {}, "/data is required: the event, or its base64 in data_base64, not both"),
+    "data_base64: not base64": (ATTRIBUTES | {"data_base64": "?"}, {}, "/data_base64 must be the base64 of the event"),
     "data_base64: not JSON": (
         ATTRIBUTES | {"data_base64": base64.b64encode(b"{").decode()},
         {},
-        "what /data_base64 holds is not JSON that can be trusted: it is not valid JSON at line 1, column 2",
+        "the base64 in /data_base64 cannot be parsed: it is not valid JSON at line 1, column 2",
     ),
     "ce-id: invalid UTF-8": (EVENT, binary_headers(id="%FF"), "/id must be percent-encoded UTF-8"),
     "message: number": (push_body(EVENT) | {"message": 7}, {}, "/message must be an object"),
-    "message data: empty": (push_body(EVENT, data=""), {}, "/message/data must be base64 of the event"),
+    "message data: empty": (push_body(EVENT, data=""), {}, "/message/data must be the base64 of the event"),
     "unknown field named like the token in the header": (
         EVENT | {SHORT_TOKEN: 1},
         {"X-Auth-Token": SHORT_TOKEN},
-        "the event has a member with the token in its name",
+        "the event has a field with the token in its name",
     ),
 }
 DDM_RESPONSES = {
-    "HTML": (FakeResponse(200, b"<html>"), "DDM's answer is not JSON: it is not valid JSON at line 1, column 1"),
+    "HTML": (FakeResponse(200, b"<html>"), "DDM's response cannot be parsed: it is not valid JSON at line 1, column 1"),
     "nested too deeply": (
-        FakeResponse(200, b'{"a": "\\n", "b": ' + b"[" * 900 + b"]" * 900 + b"}"),
-        "DDM's answer is not JSON: it is nested too deeply",
+        FakeResponse(200, b'{"a": "\\n", "b": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
+        "DDM's response cannot be parsed: it is nested too deeply",
     ),
-    "too large": (FakeResponse(200, b" " * 5_000_000), "DDM's answer is over 4 MiB or cannot be decoded"),
-    "204": (FakeResponse(204, b""), "DDM answered with the unexpected status 204"),
-    "list": (FakeResponse(200, []), f"{NOT_DOCUMENTED}it must be of type object"),
-    "empty object": (FakeResponse(200, {}), f"{NOT_DOCUMENTED}/pre_check_results is required"),
+    "too large": (FakeResponse(200, b" " * 5_000_000), "DDM's response is over 1048576 bytes or cannot be decoded"),
+    "204": (FakeResponse(204, b""), "DDM responded with the unexpected status 204"),
+    "list": (FakeResponse(200, []), f"{NOT_DOCUMENTED}the body must be of type object"),
+    "empty object": (FakeResponse(200, {}), f"{NOT_DOCUMENTED}/job_id is required"),
     "note is a number": (
-        FakeResponse(200, {"pre_check_results": [check("a", "SUCCESS", note=1)]}),
+        FakeResponse(200, {"job_id": EVENT["job_id"], "pre_check_results": [check("a", "SUCCESS", note=1)]}),
         f"{NOT_DOCUMENTED}/pre_check_results/0/note must be of type string or null",
     ),
     "unknown status": (
-        FakeResponse(200, {"pre_check_results": [check("a", "RUNNING")]}),
+        FakeResponse(200, {"job_id": EVENT["job_id"], "pre_check_results": [check("a", "RUNNING")]}),
         f"{NOT_DOCUMENTED}/pre_check_results/0/status must be one of SUCCESS, FAILED, WARN",
     ),
 }

@@ -45,7 +45,7 @@ def test_bug_is_the_problem_internal(start, monkeypatch, fake_ddm: FakeDDM):
     assert (response.status, response.problem_code, response.body["message"]) == (
         500,
         "internal",
-        "The function failed; its log has more",
+        "The function failed; its log has the reason",
     )
     assert response.log_entry["severity"] == "ERROR"
     assert response.log_entry["exception"].startswith("RuntimeError < fail:")

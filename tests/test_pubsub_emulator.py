@@ -1,11 +1,10 @@
-"""Redelivery is the poll: Google's own Pub/Sub emulator pushes to the served function."""
+"""Google's Pub/Sub emulator pushes an event to the served function, and retries until there is a verdict."""
 
 import base64
 import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from helpers.function import EVENT, ServedFunction
+from helpers.function import EVENT, ServedFunction, free_port
 
 from deploy.fake_ddm import FakeDDM
 
@@ -21,7 +20,7 @@ PROJECT = "v1/projects/ddm-precheck"
 
 
 def _jar() -> Path | None:
-    """Return the emulator that ships with gcloud, where it is installed."""
+    """Return the emulator that gcloud contains, or None."""
     gcloud = shutil.which("gcloud")
     if not gcloud:
         return None
@@ -32,13 +31,11 @@ def _jar() -> Path | None:
 
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The base URL of an emulator that runs while the tests of this file do."""
+    """The base URL of an emulator that runs during the tests of this module."""
     jar, java = _jar(), shutil.which("java")
     if not (jar and java):
         pytest.skip("the Pub/Sub emulator or Java is missing")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     output = tmp_path_factory.mktemp("emulator") / "log"
     command = [java, "-jar", str(jar), "--host=127.0.0.1", f"--port={port}"]
     with (
@@ -65,8 +62,8 @@ def _put(url: str, body: dict) -> None:
     requests.put(url, json=body, timeout=30).raise_for_status()
 
 
-def test_pending_is_redelivered_until_there_is_a_verdict(emulator, served_function: ServedFunction, fake_ddm: FakeDDM):
-    """A precheck that is pending twice and then passes is asked for three times, and then never again."""
+def test_broker_retries_while_pending(emulator, served_function: ServedFunction, fake_ddm: FakeDDM):
+    """A precheck that is PENDING twice and then PASS causes three push requests, and no further one."""
     _put(f"{emulator}/{PROJECT}/topics/wanted", {})
     subscription = {
         "topic": "projects/ddm-precheck/topics/wanted",
@@ -84,16 +81,12 @@ def test_pending_is_redelivered_until_there_is_a_verdict(emulator, served_functi
     (message_id,) = published.json()["messageIds"]
     assert message_id
 
-    lines: list[dict] = []
-    end = time.monotonic() + 60
-    while len(lines) < 3 and time.monotonic() < end:
-        time.sleep(0.2)
-        lines += [json.loads(line) for line in served_function.new_log_lines()]
-    time.sleep(4)  # longer than any backoff: what comes now would be one call too many
-    lines += [json.loads(line) for line in served_function.new_log_lines()]
-    assert [(line["code"], line["http_status"], line["verdict"]) for line in lines] == [
+    lines = served_function.wait_for_log_lines(3, seconds=60)
+    time.sleep(4)  # longer than the max backoff: a further push request would arrive now
+    entries = [json.loads(line) for line in [*lines, *served_function.new_log_lines()]]
+    assert [(entry["code"], entry["http_status"], entry["verdict"]) for entry in entries] == [
         ("pending", 503, "PENDING"),
         ("pending", 503, "PENDING"),
         (None, 200, "PASS"),
     ]
-    assert [call.number for call in fake_ddm.requests] == [1, 2, 3]
+    assert [request.number for request in fake_ddm.requests] == [1, 2, 3]

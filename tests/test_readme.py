@@ -1,4 +1,4 @@
-"""The README is true: its event gives its response, and its tables are those of the code."""
+"""The README agrees with the code: its event gets its response, and its tables are complete."""
 
 import dataclasses
 import json
@@ -15,23 +15,23 @@ from deploy.fake_ddm import FakeDDM
 README = (ROOT / "README.md").read_text("utf-8")
 
 
-def block(name: str) -> dict:
-    """Return the JSON block after the comment of that name."""
+def json_block(name: str) -> dict:
+    """Return the JSON block after the comment with this name."""
     found = re.search(rf"<!-- {name} -->\n```json\n(.*?)```", README, re.DOTALL)
     return json.loads(found[1])
 
 
 def table(heading: str) -> list[list[str]]:
-    """Return the rows of the first table under the heading, without its head."""
+    """Return the cells of the first table of the section, without its heading."""
     section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
     lines = [line for line in section.splitlines() if line.startswith("|")]
     return [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
-def test_event_gives_the_answer(start, fake_ddm: FakeDDM):
-    """The event, sent as it stands, is answered as it stands there."""
-    response = start(DDM_REGION=None).send(block("event")).summary
-    shown = block("answer: fail")
+def test_response_to_the_event(start, fake_ddm: FakeDDM):
+    """The event of the README gets the response of the README."""
+    response = start(DDM_REGION=None).send(json_block("event")).summary
+    shown = json_block("answer: fail")
     assert len(shown.pop("checks")) == 1
     assert len(response.pop("checks")) == 3
     for body in (response, shown):
@@ -40,7 +40,7 @@ def test_event_gives_the_answer(start, fake_ddm: FakeDDM):
 
 
 def test_event_table():
-    """The table of the event's members has them all, in order."""
+    """The table of the event's fields is complete and in the order of the JSON Schema."""
     schema = json.loads((ROOT / "schemas" / "event.schema.json").read_text())
     rows = table("The event")
     assert [row[0] for row in rows] == list(schema["properties"]) == [each.name for each in dataclasses.fields(Event)]
@@ -48,22 +48,22 @@ def test_event_table():
 
 
 def test_problem_table():
-    """The table of problems is the catalogue."""
+    """The table of problems has the code, status and retryability of each problem."""
     rows = {code: (int(status), retryable == "yes") for code, status, retryable, _ in table("The problems")}
     assert rows == {code: (kind.status, kind.retryable) for code, kind in CATALOGUE.items()}
 
 
 def test_configuration_table():
-    """The table of variables has those that the code reads, with their defaults."""
+    """The table of variables has each variable that the settings read, with its default."""
     rows = {name: default for name, default, _ in table("Configuration")}
     read: list[str] = []
 
-    class Recorded(dict):
+    class RecordingEnvironment(dict):
         def get(self, name, default=None):
             read.append(name)
             return default
 
-    settings = from_environment(Recorded())
+    settings = from_environment(RecordingEnvironment())
     assert read == list(rows)
     assert len(read) == len(dataclasses.fields(Settings))
     assert (rows["DDM_ENDPOINT"], float(rows["DDM_TIMEOUT_SECONDS"])) == (settings.endpoint, settings.timeout)
@@ -71,12 +71,12 @@ def test_configuration_table():
 
 @pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)", README))
 def test_link(target):
-    """What the README links to is there."""
+    """Each file that the README links to exists."""
     assert target.startswith("https://") or (ROOT / target).exists()
 
 
 @pytest.mark.parametrize("anchor", re.findall(r"\]\(#([^)]+)\)", README))
 def test_anchor(anchor):
-    """Sections that the README links to are there."""
+    """Each section that the README links to exists."""
     headings = re.findall(r"^##+ (.+)$", README, re.MULTILINE)
     assert anchor in {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}

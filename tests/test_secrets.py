@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from helpers.fault_server import FaultServer, chunk, complete_response, reset, response_head, send
-from helpers.function import TOKEN, Function, ServedFunction, serve_function
+from helpers.function import EVENT, TOKEN, Function, ServedFunction, serve_function
 
 from deploy.fake_ddm import FakeDDM, FakeResponse, check, error, results
 
@@ -75,7 +75,12 @@ def test_trace_in_the_log(function_of_faults: ServedFunction, fault_server: Faul
 @pytest.mark.parametrize("escaped", [False, True], ids=["plain", "escaped"])
 def test_token_in_a_check(function: Function, fake_ddm: FakeDDM, field, escaped):
     """The token is redacted in each field of a check, also if JSON escapes it."""
-    body = json.dumps({"pre_check_results": [check("a", "FAILED") | {field: f"Token {TOKEN} is wrong", "level": 3}]})
+    body = json.dumps(
+        {
+            "job_id": EVENT["job_id"],
+            "pre_check_results": [check("a", "FAILED") | {field: f"Token {TOKEN} is wrong", "level": 3}],
+        }
+    )
     if escaped:
         body = body.replace(TOKEN, escape(TOKEN))
     fake_ddm.behaviours["echo"] = lambda _: FakeResponse(200, body.encode())
@@ -111,7 +116,8 @@ def test_token_in_an_error(function: Function, fake_ddm: FakeDDM, status):
 def test_token_encoded_in_json(function: Function, fake_ddm: FakeDDM, encode, status):
     """The token is redacted in each of the ways in which JSON can encode it."""
     checks = [check("a", "FAILED") | dict.fromkeys(TEXT_FIELDS, "TEXT")]
-    body = {"pre_check_results": checks, "error_code": "TEXT", "error_msg": "TEXT", "request_id": "TEXT"}
+    errors = {} if status == 200 else {"error_code": "TEXT", "error_msg": "TEXT", "request_id": "TEXT"}
+    body = {"job_id": EVENT["job_id"], "pre_check_results": checks} | errors
     text = json.dumps(body).replace("TEXT", encode(TOKEN))
     fake_ddm.behaviours["echo"] = lambda _: FakeResponse(status, text.encode(), {"X-Request-Id": ""})
     response = function.send_event("echo")
@@ -136,7 +142,7 @@ def test_redacted_text_contains_the_token(function: Function, fake_ddm: FakeDDM)
 def test_time_of_redaction(function: Function, fake_ddm: FakeDDM):
     """Redaction is fast, however often it would make the token appear again."""
     token = "secret***secret"
-    layers = "secret" * 200_000
+    layers = "secret" * 80_000
     fake_ddm.behaviours["echo"] = results(check("a", "FAILED", note=f"{layers}{token}{layers}"))
     started = time.monotonic()
     response = function.send_event("echo", token=token)

@@ -1,13 +1,14 @@
-"""Many callers, impatient callers, broken callers, and the end: over real sockets."""
+"""The served function: concurrent requests, malformed requests, and termination, on real sockets."""
 
 import json
 import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import Any
 
 import pytest
 import requests
@@ -17,177 +18,178 @@ from helpers.function import EVENT, ServedFunction, serve_function
 from deploy.fake_ddm import FakeDDM, FakeResponse, ReceivedRequest
 
 BODY = json.dumps(EVENT).encode()
-POST = b"POST / HTTP/1.1\r\nHost: function\r\n"
-CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
-BRACKETS = b"[" * 100_000
+HEAD = b"POST / HTTP/1.1\r\nHost: function\r\n"
+CHUNKED_HEAD = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+CHUNK_OF_64_KIB = b"10000\r\n" + b" " * 65536 + b"\r\n"
+OPEN_BRACKETS = b"[" * 100_000
 
 
-def call(function: ServedFunction, db_name: str = "pass") -> requests.Response:
-    """Send the event for a schema of the stand-in's."""
+def post_event(function: ServedFunction, db_name: str = "pass") -> requests.Response:
+    """Send the event with this database schema."""
     return requests.post(function.url, json=EVENT | {"db_name": db_name}, timeout=60)
 
 
-def call_at_once(function: ServedFunction, callers: int, db_name: str) -> list[requests.Response]:
-    """Let so many callers ask at the same time."""
-    with ThreadPoolExecutor(callers) as pool:
-        return list(pool.map(lambda _: call(function, db_name), range(callers)))
+def post_concurrently(function: ServedFunction, number: int, db_name: str) -> list[requests.Response]:
+    """Send the event this many times at once."""
+    with ThreadPoolExecutor(number) as pool:
+        return list(pool.map(lambda _: post_event(function, db_name), range(number)))
 
 
-def lines(function: ServedFunction) -> list[dict]:
-    """Return the lines logged since the last call; everything that the process says is a JSON object."""
-    return [json.loads(line) for line in function.new_log_lines()]
+def wait_for_entries(function: ServedFunction, number: int) -> list[dict[str, Any]]:
+    """Return the new log entries, once there are this many; each line of the process's output is a JSON object."""
+    return [json.loads(line) for line in function.wait_for_log_lines(number)]
 
 
 @pytest.fixture(scope="module")
-def few(fake_ddm_server: FakeDDM, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedFunction]:
+def two_threads(fake_ddm_server: FakeDDM, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedFunction]:
     """A served function with two threads."""
     environment = {"DDM_ENDPOINT": fake_ddm_server.url, "THREADS": "2"}
-    with serve_function(environment, tmp_path_factory.mktemp("few")) as function:
+    with serve_function(environment, tmp_path_factory.mktemp("two-threads")) as function:
         yield function
 
 
-def test_termination_lets_a_running_invocation_finish(fake_ddm: FakeDDM, tmp_path):
-    """SIGTERM ends the process with status 0, once the caller has the verdict and the line is written."""
-    fake_ddm.behaviours["long"] = lambda _: FakeResponse(200, {"pre_check_results": []}, delay=1)
+def test_termination_during_a_request(fake_ddm: FakeDDM, tmp_path):
+    """After SIGTERM, the running request gets its response and log entry; then the process exits with status 0."""
+    fake_ddm.behaviours["long"] = lambda _: FakeResponse(
+        200, {"job_id": EVENT["job_id"], "pre_check_results": []}, delay=1
+    )
     with serve_function({"DDM_ENDPOINT": fake_ddm.url}, tmp_path) as function, ThreadPoolExecutor(1) as pool:
-        running = pool.submit(call, function, "long")
+        running = pool.submit(post_event, function, "long")
         while not fake_ddm.requests:
             time.sleep(0.01)
         function.process.send_signal(signal.SIGTERM)
         assert running.result().json()["verdict"] == "PENDING"
         assert function.process.wait(10) == 0
-        assert [line["verdict"] for line in lines(function)] == ["PENDING"]
+        assert [entry["verdict"] for entry in wait_for_entries(function, 1)] == ["PENDING"]
 
 
-def test_callers_beyond_the_threads_queue(few: ServedFunction, fake_ddm: FakeDDM):
-    """More callers than threads are all served, never more at once than there are threads."""
-    running, most, lock = 0, 0, threading.Lock()
+def test_more_requests_than_threads(two_threads: ServedFunction, fake_ddm: FakeDDM):
+    """Requests beyond the number of threads wait for a free thread."""
+    running, max_running, lock = 0, 0, threading.Lock()
 
-    def count(call: ReceivedRequest) -> FakeResponse:
-        nonlocal running, most
+    def count_running(request: ReceivedRequest) -> FakeResponse:
+        nonlocal running, max_running
         with lock:
             running += 1
-            most = max(most, running)
+            max_running = max(max_running, running)
         time.sleep(0.1)
         with lock:
             running -= 1
-        return FakeResponse(200, {"job_id": call.job_id, "pre_check_results": []})
+        return FakeResponse(200, {"job_id": request.job_id, "pre_check_results": []})
 
-    fake_ddm.behaviours["counted"] = count
-    few.new_log_lines()
-    responses = call_at_once(few, 12, "counted")
+    fake_ddm.behaviours["counted"] = count_running
+    two_threads.new_log_lines()
+    responses = post_concurrently(two_threads, 12, "counted")
     assert [response.json()["verdict"] for response in responses] == ["PENDING"] * 12
-    assert most == 2
-    assert len(lines(few)) == 12
+    assert max_running == 2
+    assert len(wait_for_entries(two_threads, 12)) == 12
 
 
-def test_hanging_upstream_holds_no_longer_than_the_deadline(tmp_path):
-    """Where DDM says nothing, each invocation ends in its time, and the next ones get their turn."""
-    with FaultServer([[wait_for_close]]) as server:
-        environment = {"DDM_ENDPOINT": server.url, "DDM_TIMEOUT_SECONDS": "0.5", "THREADS": "2"}
+def test_timeout_frees_the_thread(tmp_path):
+    """If DDM does not respond, each request ends at the timeout and the next one gets the thread."""
+    with FaultServer([[wait_for_close]]) as ddm:
+        environment = {"DDM_ENDPOINT": ddm.url, "DDM_TIMEOUT_SECONDS": "0.5", "THREADS": "2"}
         with serve_function(environment, tmp_path) as function:
-            responses = call_at_once(function, 6, "pass")
-            logged = lines(function)
+            responses = post_concurrently(function, 6, "pass")
+            entries = wait_for_entries(function, 6)
     assert [response.json()["code"] for response in responses] == ["upstream-timeout"] * 6
-    assert [line["code"] for line in logged] == ["upstream-timeout"] * 6
-    assert all(500 <= line["duration_ms"] < 1500 for line in logged)
+    assert [entry["code"] for entry in entries] == ["upstream-timeout"] * 6
+    assert all(500 <= entry["duration_ms"] < 1500 for entry in entries)
 
 
-@pytest.mark.parametrize("execution_id", ["", "true"], ids=["", "LOG_EXECUTION_ID"])
-def test_many_callers_at_once(fake_ddm: FakeDDM, tmp_path, execution_id):
-    """64 callers get 64 right responses and one line each, over connections that the next 64 use again."""
+@pytest.mark.parametrize("execution_id", ["", "true"], ids=["default log", "LOG_EXECUTION_ID"])
+def test_64_concurrent_requests(fake_ddm: FakeDDM, tmp_path, execution_id):
+    """Each of 64 concurrent requests gets its verdict and one log entry; the next 64 reuse the connections to DDM."""
     environment = {"DDM_ENDPOINT": fake_ddm.url, "THREADS": "64", "LOG_EXECUTION_ID": execution_id}
     before = fake_ddm.connections
     with serve_function(environment, tmp_path) as function:
         for _ in range(2):
-            responses = call_at_once(function, 64, "slow")
-            assert [response.json()["message"] for response in responses] == ["2 of 2 checks passed"] * 64
-        logged = lines(function)
-    assert [line["severity"] for line in logged] == ["INFO"] * 128
+            responses = post_concurrently(function, 64, "slow")
+            assert [response.json()["message"] for response in responses] == [
+                "2 of 2 checks passed; the list may be incomplete, because expected_checks is not set"
+            ] * 64
+        entries = wait_for_entries(function, 128)
+    assert [entry["severity"] for entry in entries] == ["INFO"] * 128
     assert fake_ddm.connections - before <= 64
-    labels = {str(line.get("logging.googleapis.com/labels")) for line in logged}
+    labels = {str(entry.get("logging.googleapis.com/labels")) for entry in entries}
     assert len(labels) == (128 if execution_id else 1)
 
 
-def endless_chunks(sock: socket.socket) -> None:
-    """Send chunks until nobody wants more."""
-    sock.sendall(CHUNKED)
+def send_endless_chunks(sock: socket.socket) -> None:
+    """Send chunks until the function closes the connection."""
+    sock.sendall(CHUNKED_HEAD)
     while True:
-        sock.sendall(b"10000\r\n" + b" " * 65536 + b"\r\n")
+        sock.sendall(CHUNK_OF_64_KIB)
 
 
-def too_many_chunks(sock: socket.socket) -> None:
-    """Send a few chunks more than an event may have."""
-    sock.sendall(CHUNKED + (b"10000\r\n" + b" " * 65536 + b"\r\n") * 5 + b"0\r\n\r\n")
-
-
-def half_closed(sock: socket.socket) -> None:
-    """Say that the body is longer than it is, and that nothing more comes."""
-    sock.sendall(POST + b"Content-Length: 500\r\n\r\n" + BODY[:50])
+def close_writing_side(sock: socket.socket) -> None:
+    """Send less than the Content-Length, and close the writing side only."""
+    sock.sendall(HEAD + b"Content-Length: 500\r\n\r\n" + BODY[:50])
     sock.shutdown(socket.SHUT_WR)
 
 
-def gone(sock: socket.socket) -> None:
-    """Go in the middle of the body."""
-    sock.sendall(POST + b"Content-Length: 500\r\n\r\n" + BODY[:50])
+def close_in_the_body(sock: socket.socket) -> None:
+    """Send less than the Content-Length, and close the connection."""
+    sock.sendall(HEAD + b"Content-Length: 500\r\n\r\n" + BODY[:50])
     sock.close()
 
 
-def gone_in_a_chunk(sock: socket.socket) -> None:
-    """Go in the middle of a chunk."""
-    sock.sendall(CHUNKED + b"50\r\n" + BODY[:50])
+def close_in_a_chunk(sock: socket.socket) -> None:
+    """Send less than the size of the chunk, and close the connection."""
+    sock.sendall(CHUNKED_HEAD + b"50\r\n" + BODY[:50])
     sock.close()
+
+
+def send(data: bytes) -> Callable[[socket.socket], None]:
+    """Return the action that sends the data."""
+    return lambda sock: sock.sendall(data)
 
 
 @pytest.mark.parametrize(
-    ("do", "statuses", "codes"),
+    ("action", "status", "codes"),
     [
-        (endless_chunks, {b"413"}, ["event-too-large"]),
-        (too_many_chunks, {b"413"}, ["event-too-large"]),
-        (half_closed, {b"400"}, ["invalid-event"]),
-        (gone, {b""}, ["invalid-event"]),
-        (gone_in_a_chunk, {b""}, ["invalid-event"]),
-        (lambda sock: sock.sendall(CHUNKED + b"zz\r\n{}\r\n0\r\n\r\n"), {b"400"}, ["invalid-event"]),
-        (lambda sock: sock.sendall(CHUNKED + b"2\r\n{}abc0\r\n\r\n"), {b"400"}, ["invalid-event"]),
-        (lambda sock: sock.sendall(CHUNKED + b"2\r\n{}\r\n0\r\nno trailer\r\n\r\n"), {b"400"}, ["invalid-event"]),
-        (lambda sock: sock.sendall(CHUNKED + b"2;x=y\r\n{}\r\n0\r\n\r\n"), {b"400"}, ["invalid-event"]),
-        (lambda sock: sock.sendall(POST + b"Content-Length: 100000\r\n\r\n" + BRACKETS), {b"400"}, ["invalid-event"]),
-        (lambda sock: sock.sendall(POST + b"Content-Length: -1\r\n\r\n"), {b"400"}, []),
-        (lambda sock: sock.sendall(b"\x16\x03\x01" + bytes(500) + b"\r\n\r\n"), {b"400"}, []),
-        (lambda sock: sock.sendall(POST), {b""}, []),
-        (lambda sock: None, {b""}, []),
-    ],
-    ids=[
-        *("endless chunks", "too many chunks", "half closed", "gone", "gone in a chunk", "bad chunk size"),
-        *(
-            "chunk too long",
-            "bad trailer",
-            "chunk extension",
-            "brackets",
-            "bad length",
-            "TLS",
-            "half a head",
-            "nothing",
+        pytest.param(send_endless_chunks, b"413", ["event-too-large"], id="endless chunks"),
+        pytest.param(
+            send(CHUNKED_HEAD + CHUNK_OF_64_KIB * 5 + b"0\r\n\r\n"), b"413", ["event-too-large"], id="320 KiB of chunks"
         ),
+        pytest.param(close_writing_side, b"400", ["invalid-event"], id="writing side closed"),
+        pytest.param(close_in_the_body, b"", ["invalid-event"], id="closed in the body"),
+        pytest.param(close_in_a_chunk, b"", ["invalid-event"], id="closed in a chunk"),
+        pytest.param(send(CHUNKED_HEAD + b"zz\r\n{}\r\n0\r\n\r\n"), b"400", ["invalid-event"], id="invalid chunk size"),
+        pytest.param(send(CHUNKED_HEAD + b"2\r\n{}abc0\r\n\r\n"), b"400", ["invalid-event"], id="chunk above its size"),
+        pytest.param(
+            send(CHUNKED_HEAD + b"2\r\n{}\r\n0\r\nno trailer\r\n\r\n"), b"400", ["invalid-event"], id="invalid trailer"
+        ),
+        pytest.param(send(CHUNKED_HEAD + b"2;x=y\r\n{}\r\n0\r\n\r\n"), b"400", ["invalid-event"], id="chunk extension"),
+        pytest.param(
+            send(HEAD + b"Content-Length: 100000\r\n\r\n" + OPEN_BRACKETS),
+            b"400",
+            ["invalid-event"],
+            id="100,000 open brackets",
+        ),
+        pytest.param(send(HEAD + b"Content-Length: -1\r\n\r\n"), b"400", [], id="negative Content-Length"),
+        pytest.param(send(b"\x16\x03\x01" + bytes(500) + b"\r\n\r\n"), b"400", [], id="TLS"),
+        pytest.param(send(HEAD), b"", [], id="incomplete head"),
+        pytest.param(lambda _: None, b"", [], id="nothing sent"),
     ],
 )
 @pytest.mark.parametrize("callers", [1, 20])
-def test_broken_callers(few: ServedFunction, do, statuses, codes, callers):
-    """Callers that break off or send garbage are refused, one line each, and the function lives on."""
+def test_malformed_requests(two_threads: ServedFunction, action, status, codes, callers):
+    """A malformed or incomplete request gets an error and one log entry; the function serves the next request."""
 
-    def break_it(_: int) -> bytes:
-        with socket.create_connection(("127.0.0.1", int(few.url.split(":")[2].strip("/"))), timeout=20) as sock:
+    def exchange(_: int) -> bytes:
+        with socket.create_connection(("127.0.0.1", two_threads.port), timeout=20) as sock:
             with suppress(OSError):
-                do(sock)
+                action(sock)
             with suppress(OSError):
-                sock.settimeout(0.2 if statuses == {b""} else 20)
+                sock.settimeout(20 if status else 0.2)
                 return sock.recv(1000).partition(b" ")[2][:3]
             return b""
 
-    few.new_log_lines()
+    two_threads.new_log_lines()
     with ThreadPoolExecutor(callers) as pool:
-        found = list(pool.map(break_it, range(callers)))
-    assert call(few).json()["verdict"] == "PASS"
-    assert set(found) == statuses
-    logged = [json.loads(line)["code"] for line in few.wait_for_log_lines(1 + len(codes) * callers)]
-    assert sorted(logged, key=str) == sorted([None, *codes * callers], key=str)
+        statuses = set(pool.map(exchange, range(callers)))
+    assert post_event(two_threads).json()["verdict"] == "PASS"
+    assert statuses == {status}
+    entries = wait_for_entries(two_threads, callers * len(codes) + 1)
+    assert sorted(entry["code"] or "" for entry in entries) == sorted(["", *codes * callers])

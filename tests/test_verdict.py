@@ -63,11 +63,14 @@ def test_documented_example_passes(function: Function, fake_ddm: FakeDDM):
         "can_proceed": True,
         "retryable": False,
         "retry_after_seconds": None,
-        "message": "2 of 2 checks passed",
+        "message": "2 of 2 checks passed; the list may be incomplete, because expected_checks is not set",
         **ids,
         "db_name": "orders",
         "region": "cn-north-4",
-        "counts": {"total": 2, "success": 2, "warn": 0, "failed": 0},
+        "expected_checks": None,
+        "counts": {"total": 2, "success": 2, "warn": 0, "failed": 0, "accepted": 0},
+        "report": "PASS: 2 of 2 checks passed; the list may be incomplete, because expected_checks is not set\n"
+        f"Job {EVENT['job_id']} of database schema orders, checked at {checked_at}",
         "issues": [],
         "checks": [
             {
@@ -99,12 +102,14 @@ def test_verdict(function: Function, fake_ddm: FakeDDM, statuses, fields, verdic
 
 def test_null_list_is_pending(function: Function, fake_ddm: FakeDDM):
     """If DDM's list of checks is null, the verdict is PENDING."""
-    fake_ddm.behaviours["null_list"] = lambda _: FakeResponse(200, {"pre_check_results": None})
+    fake_ddm.behaviours["null_list"] = lambda _: FakeResponse(
+        200, {"job_id": EVENT["job_id"], "pre_check_results": None}
+    )
     summary = function.send_event("null_list").summary
     assert (summary["verdict"], summary["checks"], summary["message"]) == (
         "PENDING",
         [],
-        "DDM lists no checks yet; ask again later",
+        "DDM lists no checks yet; try again later",
     )
 
 
@@ -140,7 +145,7 @@ def test_empty_text_is_null(function: Function, fake_ddm: FakeDDM, text):
     """Empty text, white space and missing text become null."""
     names = ("note", "handling_suggestion", "error_message", "error_detail_message")
     texts = {} if text == "missing" else dict.fromkeys(names, text)
-    body = {"pre_check_results": [{"name": "x", "status": "WARN"} | texts]}
+    body = {"job_id": EVENT["job_id"], "pre_check_results": [{"name": "x", "status": "WARN"} | texts]}
     fake_ddm.behaviours["no_text"] = lambda _: FakeResponse(200, body)
     (summary_check,) = function.send_event("no_text").summary["checks"]
     assert summary_check == {
@@ -165,7 +170,11 @@ def test_text_is_unchanged(function: Function, fake_ddm: FakeDDM):
 
 def test_unknown_fields_are_ignored(function: Function, fake_ddm: FakeDDM):
     """Fields that DDM may add to its result are ignored."""
-    body = {"pre_check_results": [{"name": "x", "status": "SUCCESS", "level": 3}], "total": 1}
+    body = {
+        "job_id": EVENT["job_id"],
+        "pre_check_results": [{"name": "x", "status": "SUCCESS", "level": 3}],
+        "total": 1,
+    }
     fake_ddm.behaviours["more"] = lambda _: FakeResponse(200, body)
     assert function.send_event("more").summary["verdict"] == "PASS"
 

@@ -1,4 +1,4 @@
-"""A certificate authority of the tests' own."""
+"""A certificate authority for the tests."""
 
 import datetime as dt
 import ipaddress
@@ -26,7 +26,7 @@ _SIGNING = x509.KeyUsage(
 
 
 class Authority:
-    """Issues certificates; ``bundle`` is its own, as a file to trust."""
+    """Issues certificates; ``bundle`` is the file with its own certificate."""
 
     def __init__(self, folder: Path, name: str = "Test CA") -> None:
         self._folder = folder
@@ -42,7 +42,7 @@ class Authority:
         self.bundle.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
     def context(self, host: str = "localhost", *, expired: bool = False, self_signed: bool = False) -> ssl.SSLContext:
-        """Return the TLS side of a server with a fresh certificate for the host."""
+        """Return the TLS context of a server, with a new certificate for the host."""
         key = ec.generate_private_key(ec.SECP256R1())
         end = _NOW - _DAY if expired else _NOW + _DAY
         issuer, signing_key = (_name(host), key) if self_signed else (self._name, self._key)

@@ -14,7 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
-PASS_BODY: Final = b'{"pre_check_results":[{"name":"Primary keys","status":"SUCCESS"}]}'
+PASS_BODY: Final = (
+    b'{"job_id":"b2a0c4de-7f51-4f0c-9a3e-2f6d1c8b5e90",'
+    b'"pre_check_results":[{"name":"Primary keys","status":"SUCCESS"}]}'
+)
 
 
 @dataclass

@@ -35,9 +35,9 @@ EVENT_WITHOUT_TOKEN: Final = {name: value for name, value in EVENT.items() if na
 COMMON_FIELDS: Final = ["verdict", "can_proceed", "retryable", "retry_after_seconds", "message"]
 LOG_FIELDS: Final = [
     *("severity", "message", "verdict", "code", "http_status", "project_id", "instance_id", "db_name", "job_id"),
-    *("duration_ms", "upstream", "trace"),
+    *("duration_ms", "upstream", "token_from", "trace"),
 ]
-OPTIONAL_LOG_FIELDS: Final = ["exception", "logging.googleapis.com/labels"]
+OPTIONAL_LOG_FIELDS: Final = ["accepted_warnings", "exception", "logging.googleapis.com/labels"]
 STRUCTURED_CONTENT_TYPE: Final = "application/cloudevents+json"
 START_TIMEOUT_SECONDS: Final = 30
 _INHERITED_VARIABLES: Final = re.compile(
@@ -118,12 +118,17 @@ def validate_summary(body: dict[str, Any]) -> None:
     SUMMARY_VALIDATOR.validate(body)
     assert list(body)[:5] == COMMON_FIELDS
     statuses = [check["status"] for check in body["checks"]]
+    accepted = body["counts"]["accepted"]
+    assert 0 <= accepted <= statuses.count("WARN")
     assert body["counts"] == {
         "total": len(statuses),
         "success": statuses.count("SUCCESS"),
         "warn": statuses.count("WARN"),
         "failed": statuses.count("FAILED"),
+        "accepted": accepted,
     }
+
+    assert len(body["report"].encode()) <= 2000
     order = ["FAILED", "WARN"]
     assert body["issues"] == [check for status in order for check in body["checks"] if check["status"] == status]
     assert not body["can_proceed"] or set(statuses) <= {"SUCCESS", "WARN"} != set()

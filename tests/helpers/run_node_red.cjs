@@ -1,9 +1,9 @@
-// Runs a Node-RED flow file headless: presses the inject button once for each payload and tells where each message ends.
+// Runs a Node-RED flow file without editor or admin API: triggers the inject node once for each payload.
 //
 //   node run_node_red.cjs NODE_RED_MODULE USER_DIR FLOW_FILE < payloads.json
 //
-// Prints one line: for each payload, in their order, the list of [{"node": name of a debug node, "msg": what it got}].
-// Nothing listens: there is no editor and no admin API.
+// Prints one JSON list: for each payload, in their order, the messages that debug nodes received, as
+// [{"node": name of the debug node, "msg": message}].
 'use strict'
 const fs = require('fs')
 const http = require('http')
@@ -28,7 +28,7 @@ RED.init(http.createServer(), {
 RED.hooks.add('onReceive.outcomes', ({ msg, destination }) => {
   if (destination.node.type !== 'debug') return
   outcomes[msg.run].push({ node: destination.node.name, msg })
-  if (outcomes.every((ends) => ends.length > 0)) finish()
+  if (outcomes.every((messages) => messages.length > 0)) finish()
 })
 
 function finish() {
@@ -37,9 +37,9 @@ function finish() {
 
 RED.start().then(() => {
   RED.events.once('flows:started', () => {
-    let button
-    RED.nodes.eachNode((node) => { if (node.type === 'inject') button = node.id })
-    payloads.forEach((payload, run) => RED.nodes.getNode(button).receive({
+    let injectNode
+    RED.nodes.eachNode((node) => { if (node.type === 'inject') injectNode = node.id })
+    payloads.forEach((payload, run) => RED.nodes.getNode(injectNode).receive({
       __user_inject_props__: [
         { p: 'payload', v: JSON.stringify(payload), vt: 'json' },
         { p: 'run', v: String(run), vt: 'num' }

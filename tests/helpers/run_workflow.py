@@ -1,7 +1,7 @@
-"""Runs a Google Workflows file in the emulator, once for each argument.
+"""Runs a Google Workflows file in the emulator, once for each argument, all executions at the same time.
 
-Usage: ``python run_workflow.py WORKFLOW_FILE < arguments.json``, with the Python that has the emulator. It prints one
-line: for each argument, in their order, ``{"returned": …}`` or ``{"raised": …}``. All executions run at the same time.
+Usage: ``python run_workflow.py WORKFLOW_FILE < arguments.json``, with the emulator on PYTHONPATH. It prints one JSON
+list: for each argument ``{"returned": …}`` or ``{"raised": …}``, in the order of the arguments.
 """
 
 import json
@@ -14,7 +14,7 @@ from workflows_emulator.utils import WorkflowError
 
 
 def execute(argument: Any) -> dict[str, Any]:
-    """Run the workflow once and return how it ended."""
+    """Execute the workflow once and return its result or its error."""
     try:
         return {"returned": execute_workflow(load_workflow(sys.argv[1]), {"args": argument})}
     except WorkflowError as error:

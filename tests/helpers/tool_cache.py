@@ -1,4 +1,4 @@
-"""What some tests need besides their environment, installed once and kept outside of the project."""
+"""A cache, outside of the repository, of tools that some tests need and the tests' environment cannot have."""
 
 import functools
 import os
@@ -14,38 +14,43 @@ FOLDER: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 def packages(name: str, *requirements: str) -> Path:
-    """Return a folder with the Python packages, for what must not meet those of the tests' environment."""
+    """Return a folder with these Python packages, apart from those of the tests' environment."""
     quiet = ["--quiet", "--disable-pip-version-check"]
     command = [sys.executable, "-m", "pip", "install", *quiet, *requirements, "--target"]
     return folder(f"{name}-{sys.implementation.cache_tag}", *command)
 
 
 def folder(name: str, *command: str) -> Path:
-    """Return the folder of that name, filled by the command where it is not there yet.
+    """Return the folder of this name; if it does not exist, let the command create it.
 
-    The command gets the folder as its last argument. Where it fails, the test is skipped with the reason.
+    The command gets the folder as its last argument. If it fails, the test is skipped with the reason.
     """
-    if reason := _installed(name, *command):
+    if reason := _install(name, *command):
         pytest.skip(f"{name} cannot be installed: {reason}")
     return FOLDER / name
 
 
 @functools.cache
-def _installed(name: str, *command: str) -> str | None:
-    """Install, unless it is there, and return why not; aside, so that half a folder never stays.
+def _install(name: str, *command: str) -> str | None:
+    """Create the folder, unless it exists, and return the reason if that fails.
 
-    One failure counts for the whole run: it may have taken a minute.
+    A failure is cached for the whole run, because it may take a minute. The command runs in a temporary folder, so that
+    an interrupted one leaves no incomplete folder.
     """
     if (FOLDER / name).exists():
         return None
     FOLDER.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=FOLDER) as aside:
-        made = Path(aside, name)
+    with tempfile.TemporaryDirectory(dir=FOLDER) as temporary:
+        new = Path(temporary, name)
         try:
-            subprocess.run([*command, str(made)], capture_output=True, text=True, timeout=180, check=True)
+            subprocess.run([*command, str(new)], capture_output=True, text=True, timeout=180, check=True)
         except subprocess.TimeoutExpired:
-            return "it takes too long"
+            return "the installation took over 180 seconds"
         except subprocess.CalledProcessError as error:
             return " ".join(error.stderr.split())[:160]
-        made.rename(FOLDER / name)
+        try:
+            new.rename(FOLDER / name)
+        except OSError:
+            if not (FOLDER / name).exists():  # otherwise another process was faster
+                raise
     return None

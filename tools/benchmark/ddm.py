@@ -1,0 +1,59 @@
+"""A DDM with prepared responses, in a process of its own, so that its work does not count as the function's."""
+
+import asyncio
+import json
+import multiprocessing
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from multiprocessing.connection import Connection
+from typing import Any, Final
+
+from deploy.fake_ddm import BINLOG, PRIMARY_KEYS, TIME_ZONE
+from tools.samples import EVENT
+
+SLOW_SECONDS: Final = 0.25
+
+
+@contextmanager
+def prepared_ddm() -> Iterator[tuple[str, int]]:
+    """Run the DDM while the context lasts; yield its URL and its process ID.
+
+    The database schema chooses the response: ``checks_20`` has 20 checks, ``slow_20`` as well, after `SLOW_SECONDS`.
+    """
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.Process(target=_serve, args=(sender,), daemon=True)
+    process.start()
+    try:
+        yield receiver.recv(), process.pid or 0
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _serve(sender: Connection) -> None:
+    async def serve() -> None:
+        server = await asyncio.get_running_loop().create_server(_PreparedDDM, "127.0.0.1", backlog=256)
+        sender.send(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        await server.serve_forever()
+
+    asyncio.run(serve())
+
+
+class _PreparedDDM(asyncio.Protocol):
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Respond to a request. It is small enough to arrive in one piece."""
+        kind, _, size = data.split(b"/", 7)[6].partition(b"_")
+        delay = SLOW_SECONDS if kind == b"slow" else 0
+        asyncio.get_running_loop().call_later(delay, self._transport.write, _response(int(size)))
+
+
+@cache
+def _response(size: int) -> bytes:
+    checks = [{**(PRIMARY_KEYS, TIME_ZONE, BINLOG)[number % 3], "name": f"Check {number}"} for number in range(size)]
+    body = json.dumps({"job_id": EVENT["job_id"], "pre_check_results": checks}).encode()
+    headers = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nX-Request-Id: 1"
+    return f"HTTP/1.1 200 OK\r\n{headers}\r\n\r\n".encode() + body

@@ -1,0 +1,56 @@
+"""The CPU time of a request as a bar chart in SVG, readable in light and in dark mode."""
+
+from collections.abc import Iterator, Mapping
+from html import escape
+from typing import Final
+
+from tools.benchmark.measurements import FUNCTION, SIZES
+
+_WIDTH: Final = 720
+_LABELS: Final = 190
+_BARS: Final = 430
+_ROW: Final = 22
+_BAR: Final = 14
+_HEAD: Final = 34
+_GAP: Final = 16
+
+_STYLE: Final = """
+text { font: 13px system-ui, sans-serif; fill: #1f2328 }
+.head { font-weight: 600 }
+.peer { fill: #8c959f }
+.function { fill: #0969da }
+@media (prefers-color-scheme: dark) {
+  text { fill: #e6edf3 }
+  .peer { fill: #6e7681 }
+  .function { fill: #4493f8 }
+}
+"""
+
+
+def svg(cpu: Mapping[str, Mapping[int, float]]) -> str:
+    """Return a chart with one panel for each number of checks and one bar for each function."""
+    panel_height = _HEAD + _ROW * len(cpu) + _GAP
+    height = panel_height * len(SIZES)
+    panels = [line for row, size in enumerate(SIZES) for line in _panel(cpu, size, row * panel_height)]
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" role="img">',
+            "<title>CPU time of one request, by function and number of checks</title>",
+            f"<style>{_STYLE}</style>",
+            *panels,
+            "</svg>\n",
+        ]
+    )
+
+
+def _panel(cpu: Mapping[str, Mapping[int, float]], size: int, top: int) -> Iterator[str]:
+    yield f'<text class="head" x="0" y="{top + 20}">CPU time of one request, {size:,} checks</text>'
+    longest = max(times[size] for times in cpu.values())
+    for row, (name, times) in enumerate(cpu.items()):
+        y = top + _HEAD + row * _ROW
+        width = round(_BARS * times[size] / longest, 1)
+        kind = "function" if name == FUNCTION else "peer"
+        weight = ' class="head"' if name == FUNCTION else ""
+        yield f'<text{weight} x="{_LABELS - 8}" y="{y + 12}" text-anchor="end">{escape(name)}</text>'
+        yield f'<rect class="{kind}" x="{_LABELS}" y="{y}" width="{width}" height="{_BAR}" rx="2"/>'
+        yield f'<text{weight} x="{_LABELS + width + 6}" y="{y + 12}">{times[size]:.2f} ms</text>'

@@ -1,0 +1,17 @@
+"""Sends random events and random responses of DDM through the function and compares with a second implementation.
+
+    tests/.venv/bin/python -m tools.fuzz [--cases N] [--seed N] [--only N]
+
+The oracle implements the documented tables again and imports nothing from ``ddm_precheck``, so that it does not repeat
+a mistake of the function. The function runs in this process, behind Flask's test client, and its requests go to a real
+HTTP server. The exit status is 0 if all responses are as the oracle expects.
+
+    __main__       command line
+    runner         sends the cases and collects the differences
+    cases          random cases: envelopes, settings, DDM's responses;  events, results  random JSON for them
+    ddm            the HTTP server that sends the case's response and records the requests
+    oracle         case -> expected outcome
+    oracle_event   envelope and event by the rules of the event
+    oracle_result  DDM's response by the rules of results, verdicts and problems
+    comparison     expected outcome and response -> differences
+"""

@@ -1,0 +1,145 @@
+"""Serves a function with functions-framework in processes of its own, and reads what these processes use from /proc."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+
+_START_SECONDS: Final = 30
+_STOP_SECONDS: Final = 10
+_VARIABLES_OF_THE_FUNCTION: Final = re.compile(
+    r"(?i)(DDM_|K_|CLOUD_RUN_|FUNCTION_|GUNICORN_).*|THREADS|WORKERS|PORT|LOG_EXECUTION_ID|.*_proxy|.*_CA_BUNDLE"
+)
+
+
+class InstanceError(Exception):
+    """The function does not run. The message contains its output."""
+
+
+class Instance:
+    """One running instance: gunicorn's master process and the worker that handles the requests."""
+
+    def __init__(self, port: int, master: int) -> None:
+        self.url = f"http://127.0.0.1:{port}/"
+        self.port = port
+        self.master = master
+
+    @property
+    def worker(self) -> int:
+        """The process ID of the worker; another one after a crash, because the master starts a new worker."""
+        children = Path(f"/proc/{self.master}/task/{self.master}/children").read_text().split()
+        if not children:
+            raise InstanceError("the worker has ended")
+        return int(children[0])
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time of the worker since its start."""
+        # The ID of the CPU-time clock of a process, as clock_getcpuclockid(3) computes it.
+        return time.clock_gettime(~self.worker << 3 | 2)
+
+    def memory(self) -> float:
+        """Return the resident memory of master and worker together, in MiB."""
+        return sum(_status(pid, "VmRSS") for pid in (self.master, self.worker)) / 1024
+
+    def peak_memory(self) -> float:
+        """Return the sum of the highest resident memory of master and worker, in MiB."""
+        return sum(_status(pid, "VmHWM") for pid in (self.master, self.worker)) / 1024
+
+    def threads(self) -> int:
+        """Return the number of threads of the worker."""
+        return _status(self.worker, "Threads")
+
+    def file_descriptors(self) -> int:
+        """Return the number of open file descriptors of the worker."""
+        return len(list(Path(f"/proc/{self.worker}/fd").iterdir()))
+
+    def connections(self) -> int:
+        """Return the number of TCP connections of the worker, listening sockets not included."""
+        links = set()
+        for descriptor in Path(f"/proc/{self.worker}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed in the meantime
+                links.add(str(descriptor.readlink()))
+        connections = [line.split() for line in Path(f"/proc/{self.worker}/net/tcp").read_text().splitlines()[1:]]
+        listening = "0A"
+        return sum(f"socket:[{fields[9]}]" in links and fields[3] != listening for fields in connections)
+
+    def run_on(self, cores: Iterable[int]) -> None:
+        """Restrict all threads of master and worker, and those that they start later, to these cores."""
+        for pid in (self.master, self.worker):
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                os.sched_setaffinity(int(task.name), set(cores))
+
+
+@contextmanager
+def serve(variables: Mapping[str, str], log: Path, *, root: Path = ROOT, source: str = "main.py") -> Iterator[Instance]:
+    """Serve the function ``precheck`` in ``root/source`` on a free loopback port while the context lasts.
+
+    ``variables`` are its environment variables. Its output goes to the file ``log``.
+
+    Raises InstanceError if it does not listen within half a minute.
+    """
+    port = _free_port()
+    command = [sys.executable, "-m", "functions_framework", "--target", "precheck", "--source", source]
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            [*command, "--host", "127.0.0.1", "--port", str(port)],
+            cwd=root,
+            env={**clean_environment(), **variables},
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        ) as process,
+    ):
+        try:
+            _wait_until_listening(port, process, log)
+            yield Instance(port, process.pid)
+        finally:
+            _stop(process)
+
+
+def clean_environment() -> dict[str, str]:
+    """Return the environment without the variables that the function, its server or requests read."""
+    return {name: value for name, value in os.environ.items() if not _VARIABLES_OF_THE_FUNCTION.fullmatch(name)}
+
+
+def _status(pid: int, field: str) -> int:
+    """Return a number of /proc/PID/status; sizes are in KiB."""
+    match = re.search(rf"^{field}:\s*(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    if not match:
+        raise InstanceError(f"process {pid} has ended")
+    return int(match[1])
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_listening(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise InstanceError(f"the function does not listen:\n{log.read_text(errors='replace')}")
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """End the process group: the worker as well, if the master does not end it in time."""
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_STOP_SECONDS)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

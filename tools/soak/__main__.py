@@ -1,0 +1,90 @@
+"""Command line of the soak: runs the phases and prints the report."""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from tools.instance import Instance, InstanceError, serve
+from tools.soak.cases import schedule
+from tools.soak.clients import Tally, send_all
+from tools.soak.ddm import faulty_ddm
+from tools.soak.usage import THREADS, Usage, exceeded_limits
+
+_MAX_WARM_UP: Final = 2_000
+_IDLE_SECONDS: Final = 2
+
+
+def main() -> int:
+    """Run the soak, print what it found, and return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tools.soak", description="Send mixed requests and DDM faults.")
+    parser.add_argument("--requests", type=int, default=20_000, help="how many (default: %(default)s)")
+    parser.add_argument("--clients", type=int, default=THREADS, help="clients at the same time (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the random order (default: %(default)s)")
+    parser.add_argument("--max-minutes", type=float, default=30, help="fail after so long (default: %(default)s)")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, faulty_ddm() as ddm:
+        variables = {
+            "DDM_ENDPOINT": ddm,
+            "DDM_REGION": "cn-north-4",
+            "DDM_TIMEOUT_SECONDS": "3",
+            "K_SINK": f"{ddm}/sink",
+            "THREADS": str(THREADS),
+        }
+        log = Path(folder) / "log"
+        try:
+            with serve(variables, log) as instance:
+                problems = list(_soak(instance, arguments))
+        except InstanceError as error:
+            problems = [str(error)]
+        problems += _unexpected_lines(log)
+    for problem in problems:
+        print(f"FAILED: {problem}")
+    print("failed" if problems else "passed")
+    return 1 if problems else 0
+
+
+def _soak(instance: Instance, arguments: argparse.Namespace) -> Iterator[str]:
+    """Run a warm-up and the rest of the requests; yield a description of each failure."""
+    cases = schedule(arguments.requests, arguments.seed)
+    warm_up = min(len(cases) // 2, _MAX_WARM_UP)
+    tally = Tally()
+    start = time.monotonic()
+    usages = []
+    for phase in (cases[:warm_up], cases[warm_up:]):
+        remaining = arguments.max_minutes * 60 - (time.monotonic() - start)
+        try:
+            asyncio.run(asyncio.wait_for(send_all(instance.port, phase, arguments.clients, tally), remaining))
+        except TimeoutError:
+            yield f"the requests took longer than {arguments.max_minutes} minutes"
+            return
+        time.sleep(_IDLE_SECONDS)
+        usages.append(Usage.of(instance))
+    seconds = time.monotonic() - start
+    before, after = usages
+    peak = instance.peak_memory()
+    _print_report(tally, before, after, peak, seconds)
+    yield from tally.failures
+    yield from exceeded_limits(before, after, peak)
+
+
+def _print_report(tally: Tally, before: Usage, after: Usage, peak: float, seconds: float) -> None:
+    for (group, (status, name)), count in sorted(tally.outcomes.items()):
+        print(f"{group:15} {status or '':>4} {name:32} {count:>7,}")
+    print(f"{sum(tally.outcomes.values()):,} requests in {seconds:.0f} s")
+    print(f"after the warm-up: {before}\nat the end:        {after}\npeak memory:       {peak:.0f} MiB")
+
+
+def _unexpected_lines(log: Path) -> list[str]:
+    """Return the first lines of the instance's output that are no log entries: warnings, stack traces."""
+    known = ("{", "[")  # a log entry, and gunicorn's own lines
+    lines = [line for line in log.read_text(errors="replace").splitlines() if not line.startswith(known)]
+    return [f"unexpected output: {line[:200]}" for line in lines[:5]]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

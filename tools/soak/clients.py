@@ -1,0 +1,111 @@
+"""Sends the requests from many clients at the same time and checks each response."""
+
+import asyncio
+import json
+import re
+import struct
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from socket import SO_LINGER, SOL_SOCKET
+from typing import Any, Final
+
+from tools.soak.cases import Case, Outcome
+
+_COMMON_FIELDS: Final = ["verdict", "can_proceed", "retryable", "retry_after_seconds", "message"]
+_CONTENT_LENGTH: Final = re.compile(rb"(?i)\r\ncontent-length: (\d+)")
+_RESPONSE_SECONDS: Final = 120
+_REQUESTS_PER_CONNECTION: Final = 20
+_MAX_FAILURES: Final = 20
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts responses by group and outcome, and describes the first failures."""
+
+    outcomes: Counter[tuple[str, Outcome]] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+
+    def add(self, case: Case, outcome: Outcome) -> None:
+        """Count a response, as a failure if its outcome is not an expected one."""
+        self.outcomes[case.group, outcome] += 1
+        if outcome not in case.outcomes:
+            self.fail(case, f"{outcome[0]} {outcome[1]}")
+
+    def fail(self, case: Case, reason: str) -> None:
+        """Count a failure."""
+        if len(self.failures) < _MAX_FAILURES:
+            self.failures.append(f"{case.group} / {case.name}: {reason}")
+
+
+async def send_all(port: int, cases: Sequence[Case], clients: int, tally: Tally) -> None:
+    """Send each request once, from so many clients at the same time."""
+    queue = iter(cases)
+    await asyncio.gather(*(_Client(port, tally).run(queue) for _ in range(clients)))
+
+
+class _Client:
+    def __init__(self, port: int, tally: Tally) -> None:
+        self._port = port
+        self._tally = tally
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def run(self, queue: Iterator[Case]) -> None:
+        """Send requests until the queue is empty, on a new connection now and then."""
+        for number, case in enumerate(queue):
+            try:
+                await asyncio.wait_for(self._send(case), _RESPONSE_SECONDS)
+            except (OSError, EOFError, ValueError, TimeoutError) as error:
+                self._tally.fail(case, repr(error))
+                self._close()
+            if case.cut is not None or number % _REQUESTS_PER_CONNECTION == 0:
+                self._close()
+        self._close()
+
+    async def _send(self, case: Case) -> None:
+        reader, writer = self._streams = self._streams or await asyncio.open_connection("127.0.0.1", self._port)
+        headers = {"Host": "127.0.0.1", "Content-Type": "application/json", "Content-Length": len(case.body)}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in (headers | case.headers).items())
+        writer.write(f"{case.method} / HTTP/1.1\r\n{lines}\r\n".encode() + case.body[: case.cut])
+        await writer.drain()
+        if case.cut is not None:
+            self._tally.outcomes[case.group, (0, "connection closed by the client")] += 1
+            return
+        if case.reading_delay:
+            writer.transport.pause_reading()  # type: ignore[attr-defined] # of the transport of a socket
+            await asyncio.sleep(case.reading_delay)
+            writer.transport.resume_reading()  # type: ignore[attr-defined]
+        self._tally.add(case, await _read_outcome(reader))
+
+    def _close(self) -> None:
+        if self._streams:
+            writer = self._streams[1]
+            # A reset, so that no closed connection of this side stays behind and uses a port.
+            writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+            self._streams = None
+
+
+async def _read_outcome(reader: asyncio.StreamReader) -> Outcome:
+    """Read a response and return its outcome.
+
+    Raises ValueError if the response is not well-formed.
+    """
+    head = await reader.readuntil(b"\r\n\r\n")
+    status = int(head.split(b" ", 2)[1])
+    length = _CONTENT_LENGTH.search(head)
+    content = await reader.readexactly(int(length[1])) if length else b""
+    if not content:
+        return status, ""
+    return status, _outcome(status, json.loads(content))
+
+
+def _outcome(status: int, body: dict[str, Any]) -> str:
+    body = body.get("data", body)  # a CloudEvent
+    if list(body)[:5] != _COMMON_FIELDS:
+        raise ValueError("the common fields are missing")
+    if status == 200:
+        return str(body["verdict"])
+    if body["status"] != status:
+        raise ValueError(f"status {status} differs from that in the body")
+    return str(body["code"])

@@ -1,0 +1,54 @@
+"""What the instance uses, and the limits of it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from tools.instance import Instance
+
+THREADS: Final = 64
+
+_MAX_PEAK_MIB: Final = 400
+_MAX_GROWTH_MIB: Final = 32
+_MAX_OTHER_THREADS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an idle instance uses: memory in MiB, of master and worker together; the other figures are the worker's."""
+
+    worker: int
+    memory: float
+    threads: int
+    connections: int
+    other_descriptors: int
+
+    @classmethod
+    def of(cls, instance: Instance) -> "Usage":
+        """Measure the instance."""
+        connections = instance.connections()
+        others = instance.file_descriptors() - connections
+        return cls(instance.worker, instance.memory(), instance.threads(), connections, others)
+
+    def __str__(self) -> str:
+        """Return the figures in one line."""
+        return (
+            f"{self.memory:.0f} MiB, {self.threads} threads,"
+            f" {self.connections} connections, {self.other_descriptors} other file descriptors"
+        )
+
+
+def exceeded_limits(before: Usage, after: Usage, peak: float) -> Iterator[str]:
+    """Describe each limit that the instance exceeded between two measurements; ``peak`` is its peak memory in MiB."""
+    if before.worker != after.worker:
+        yield "the worker ended and was replaced"
+    if peak >= _MAX_PEAK_MIB:
+        yield f"peak memory {peak:.0f} MiB is not below {_MAX_PEAK_MIB} MiB"
+    if after.memory - before.memory > _MAX_GROWTH_MIB:
+        yield f"memory grew by {after.memory - before.memory:.0f} MiB, more than {_MAX_GROWTH_MIB} MiB"
+    if after.threads > THREADS + _MAX_OTHER_THREADS:
+        yield f"{after.threads} threads are more than THREADS={THREADS} and {_MAX_OTHER_THREADS} others"
+    if after.connections > THREADS:
+        yield f"{after.connections} connections are more than the {THREADS} that the pool keeps"
+    if after.other_descriptors > before.other_descriptors:
+        yield f"other file descriptors grew from {before.other_descriptors} to {after.other_descriptors}"
