@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 from helpers.function import ROOT, TOKEN, clean_environment, free_port
-from helpers.markdown import PAGES, README, README_CN, REFERENCE, Page
+from helpers.markdown import LOW_CODE, PAGES, README, README_CN, REFERENCE, Page
 
 JOB_ID = "b2a0c4de-7f51-4f0c-9a3e-2f6d1c8b5e90"
 IAM_PASSWORD, DB_PASSWORD = "Secret-of-IAM-1", "Secret-of-DB-2"
@@ -49,6 +49,14 @@ def test_accepted_warning(start):
     response = start(DDM_REGION=None).send(REFERENCE.json("event: accepted")).summary
     shown = REFERENCE.json("response fields: accepted")
     assert shown == {name: response[name] for name in shown}
+
+
+def test_report(start):
+    """The low-code page shows the report that a person approves: that of the event before its warning is accepted."""
+    event = {name: value for name, value in REFERENCE.json("event: accepted").items() if name != "accepted_warnings"}
+    report = start(DDM_REGION=None).send(event).summary["report"]
+    shown = LOW_CODE.code("report: accepted without its list")
+    assert CHANGING.sub("TIME", shown) == CHANGING.sub("TIME", report) + "\n"
 
 
 def test_problem(start):

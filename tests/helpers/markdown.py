@@ -98,5 +98,6 @@ SECURITY: Final = Page("SECURITY.md")
 REFERENCE: Final = Page("docs/reference.md")
 DEPLOYING: Final = Page("docs/deploying.md")
 TRIGGERS: Final = Page("docs/triggers.md")
+LOW_CODE: Final = Page("docs/low-code.md")
 OPERATIONS: Final = Page("docs/operations.md")
 PAGES: Final = [Page(str(path.relative_to(ROOT))) for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])]
