@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,7 +10,7 @@ from threading import Thread
 
 import pytest
 from helpers.function import ROOT, TOKEN, clean_environment, free_port
-from helpers.markdown import LOW_CODE, PAGES, README, README_CN, REFERENCE, Page
+from helpers.markdown import DEPLOYING, LOW_CODE, PAGES, README, README_CN, REFERENCE, Page
 
 JOB_ID = "b2a0c4de-7f51-4f0c-9a3e-2f6d1c8b5e90"
 IAM_PASSWORD, DB_PASSWORD = "Secret-of-IAM-1", "Secret-of-DB-2"
@@ -69,6 +70,42 @@ def test_problem(start):
 def test_every_sample_is_tested():
     """Each named sample event of the pages has a test above."""
     assert [name for page in PAGES for name in page.names("event")] == ["accepted", "invalid"]
+
+
+def deploy_commands() -> list[list[str]]:
+    """Return the words of each deploy.sh command in the pages that deploys."""
+    code = "\n".join(code for page in PAGES for code in page.code_blocks("bash")).replace("\\\n", " ")
+    return [shlex.split(line)[1:] for line in code.splitlines() if line.startswith("./deploy.sh ")]
+
+
+def test_options_of_deploy_commands():
+    """Each option in a deploy.sh command belongs to that command."""
+    known = {(row[0].split()[0], command) for row in DEPLOYING.table("deploy options") for command in deploy_names(row)}
+    commands = deploy_commands()
+    used = {(word, words[0]) for words in commands for word in words if word.startswith("--")}
+    assert {words[0] for words in commands} == {"cloud-run", "functiongraph"}
+    assert used <= known
+
+
+def deploy_names(row: list[str]) -> list[str]:
+    """Return the commands in a row of the table of options."""
+    return re.findall(r"[a-z-]+", row[1])
+
+
+def test_dry_run_of_deploy_commands(tmp_path):
+    """Each command for Cloud Run passes a dry run; one for FunctionGraph would have to build the package."""
+    gcloud = tmp_path / "gcloud"
+    gcloud.write_text("#!/bin/sh\nexit 1\n")
+    gcloud.chmod(0o755)
+    environment = clean_environment()
+    environment["PATH"] = f"{tmp_path}:{environment['PATH']}"
+    commands = [words for words in deploy_commands() if words[0] == "cloud-run"]
+    assert len(commands) >= 2
+    for words in commands:
+        command = [ROOT / "deploy.sh", *words, "--dry-run"]
+        run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+        assert (run.returncode, run.stderr) == (0, "")
+        assert run.stdout.startswith("+ gcloud run deploy ddm-precheck ")
 
 
 def test_output_of_deploy_local(tmp_path):
