@@ -1,4 +1,4 @@
-"""Summary and Problem to JSON, as ``schemas/summary.schema.json`` and ``schemas/problem.schema.json`` describe them."""
+"""Serializes Summary and Problem to JSON, as defined in ``schemas/summary.schema.json`` and ``problem.schema.json``."""
 
 import json
 from typing import Any, Final
@@ -62,7 +62,7 @@ def problem_json(problem: Problem) -> bytes:
 
 
 def problem_verdict(code: ProblemCode) -> Verdict:
-    """Return the verdict of a problem: PENDING where the precheck has not finished, else ERROR."""
+    """Return the verdict of a problem: PENDING if the precheck has not finished, else ERROR."""
     return Verdict.PENDING if code is ProblemCode.PENDING else Verdict.ERROR
 
 
