@@ -1,0 +1,83 @@
+"""HTTP servers at the function's URL that are not the function."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Final
+
+UNUSABLE_BODIES: Final = {
+    "nothing": b"",
+    "html": b"<html>can_proceed true</html>",
+    "cut off": b'{"can_proceed": true',
+    "null": b"null",
+    "text": b'"true"',
+    "list": b'[{"verdict": "PASS", "can_proceed": true, "message": ""}]',
+    "empty object": b"{}",
+    "one": b'{"verdict": "PASS", "can_proceed": 1, "message": ""}',
+    "true as text": b'{"verdict": "PASS", "can_proceed": "true", "message": ""}',
+    "true in a list": b'{"verdict": "PASS", "can_proceed": [true], "message": ""}',
+    "another case": b'{"verdict": "PASS", "Can_Proceed": true, "message": ""}',
+    "warning without issues": b'{"verdict": "WARN", "can_proceed": false, "retryable": false, "message": ""}',
+}
+"""Response bodies that no flow may take for "go", by the ``db_name`` of the event that requests them."""
+
+
+class Impostor(ThreadingHTTPServer):
+    """Responds with one of `UNUSABLE_BODIES`, or redirects every request where it has a ``location``.
+
+    ``paths``, ``headers`` and ``bodies`` hold what it received.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, location: str | None = None) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.location = location
+        self.headers: list[dict[str, str]] = []
+        self.bodies: list[bytes] = []
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def __exit__(self, *exception: object) -> None:
+        """Stop the server."""
+        self.shutdown()
+        super().__exit__(*exception)
+
+    @property
+    def url(self) -> str:
+        """The URL to use as that of the function."""
+        return f"http://127.0.0.1:{self.server_address[1]}/"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Impostor
+
+    def do_POST(self) -> None:
+        """Record the request and respond."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
+        self.server.bodies.append(body)
+        if self.server.location:
+            self._send(307, b"", Location=self.server.location)
+        else:
+            self._send(200, self._unusable_body(body))
+
+    def do_GET(self) -> None:
+        """Record the request of a client that has followed a redirect with another method."""
+        self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
+        self._send(200, b"{}")
+
+    def _unusable_body(self, body: bytes) -> bytes:
+        try:
+            return UNUSABLE_BODIES[json.loads(body)["db_name"]]
+        except (ValueError, KeyError):
+            return b"{}"
+
+    def _send(self, status: int, body: bytes, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in ({"Content-Type": "application/json", "Content-Length": str(len(body))} | headers).items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Write no log."""
