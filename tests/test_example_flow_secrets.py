@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from helpers.flows import Job, environment, node_red, pipeline, run_pipeline
 from helpers.function import EVENT, EVENT_WITHOUT_TOKEN, TOKEN, ServedFunction
-from helpers.impostors import Impostor
+from helpers.fake_function import FakeFunction
 
 pytestmark = pytest.mark.engines
 
@@ -44,7 +44,7 @@ def test_an_event_never_makes_curl_read_a_file(tmp_path: Path):
     """An event that starts with ``@`` and the name of a file is sent as it is."""
     file = tmp_path / "secret"
     file.write_text("content of a file")
-    with Impostor() as server:
+    with FakeFunction() as server:
         run = run_pipeline(f"@{file}", environment(server.url))
         assert run.returncode == 2
         assert server.bodies == [f"@{file}".encode()]
@@ -53,7 +53,7 @@ def test_an_event_never_makes_curl_read_a_file(tmp_path: Path):
 @pytest.mark.parametrize("engine", [pipeline, node_red], ids=["pipeline", "node-red"])
 def test_no_redirect_is_followed(engine: Any, tmp_path: Path):
     """A redirect ends in the error branch, and its target receives nothing: the request has the token."""
-    with Impostor() as target, Impostor(target.url) as server:
+    with FakeFunction() as target, FakeFunction(target.url) as server:
         (end,) = engine(server.url, [Job(EVENT_WITHOUT_TOKEN)], tmp_path)
         assert end.branch == "error"
         assert [headers["x-auth-token"] for headers in server.headers] == [TOKEN]

@@ -1,7 +1,6 @@
 """The example flows, each run by its engine against the served function and the fake DDM: branches and polls."""
 
 import json
-import socket
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +20,10 @@ from helpers.flows import (
     pipeline,
     run_pipeline,
 )
-from helpers.function import EVENT_WITHOUT_TOKEN, TOKEN, ServedFunction
-from helpers.impostors import UNUSABLE_BODIES, Impostor
+from helpers.function import EVENT_WITHOUT_TOKEN, TOKEN, ServedFunction, free_port
+from helpers.fake_function import INVALID_RESPONSES, FakeFunction
 
-from deploy.fake_behaviours import after, results
-from deploy.fake_ddm import FakeDDM
+from deploy.fake_ddm import FakeDDM, after, results
 
 pytestmark = pytest.mark.engines
 
@@ -131,27 +129,20 @@ def test_waiting_saves_the_poll(run: Run):
 
 
 @pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
-def test_an_unusable_response_is_never_go(engine: Engine, tmp_path: Path):
+def test_an_invalid_response_is_never_go(engine: Engine, tmp_path: Path):
     """If something that is not the function responds at the URL, the flow ends in its error branch."""
-    with Impostor() as impostor:
-        ends = engine(impostor.url, [Job(event_for(name)) for name in UNUSABLE_BODIES], tmp_path)
-    branches = {name: end.branch for name, end in zip(UNUSABLE_BODIES, ends, strict=True)}
-    assert branches == dict.fromkeys(UNUSABLE_BODIES, "error")
+    with FakeFunction() as fake_function:
+        ends = engine(fake_function.url, [Job(event_for(name)) for name in INVALID_RESPONSES], tmp_path)
+    branches = {name: end.branch for name, end in zip(INVALID_RESPONSES, ends, strict=True)}
+    assert branches == dict.fromkeys(INVALID_RESPONSES, "error")
 
 
 # The emulator is left out: it ends itself where Workflows raises ConnectionFailedError.
 @pytest.mark.parametrize("engine", [pipeline, node_red], ids=["pipeline", "node-red"])
-def test_no_response_is_an_error(engine: Engine, closed_url: str, tmp_path: Path):
+def test_no_response_is_an_error(engine: Engine, tmp_path: Path):
     """If the function cannot be reached, the flow ends in its error branch."""
-    assert [end.branch for end in engine(closed_url, [Job(event_for("pass"))], tmp_path)] == ["error"]
-
-
-@pytest.fixture
-def closed_url() -> str:
-    """A URL where nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}/"
+    url = f"http://127.0.0.1:{free_port()}/"
+    assert [end.branch for end in engine(url, [Job(event_for("pass"))], tmp_path)] == ["error"]
 
 
 @pytest.mark.parametrize(

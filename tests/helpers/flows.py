@@ -24,7 +24,7 @@ from helpers.function import ROOT, TOKEN, clean_environment
 NODE_RED: Final = "4.1.15"
 MAX_POLLS: Final = 3
 MAX_WAIT_SECONDS: Final = 1
-HERE: Final = Path(__file__).parent
+HELPERS: Final = Path(__file__).parent
 EXAMPLES: Final = ROOT / "examples"
 _PIPELINE_BRANCHES: Final = {0: "go", 1: "stop", 2: "error", 3: "error", 4: "approval"}
 
@@ -116,12 +116,12 @@ def node_red(url: str, jobs: list[Job], folder: Path) -> list[End]:
     """Run the Node-RED flow in one headless Node-RED, as if its button were pressed with the event of each job."""
     module = _node_red_module()
     flow = json.loads((EXAMPLES / "node-red.json").read_text())
-    (box,) = (node for node in flow if node["type"].startswith("subflow:"))
+    (subflow,) = (node for node in flow if node["type"].startswith("subflow:"))
     settings = {"MAX_POLLS": MAX_POLLS, "MAX_WAIT_SECONDS": MAX_WAIT_SECONDS}
-    box["env"] += [{"name": name, "type": "num", "value": str(value)} for name, value in settings.items()]
+    subflow["env"] += [{"name": name, "type": "num", "value": str(value)} for name, value in settings.items()]
     (folder / "flows.json").write_text(json.dumps(flow))
-    (folder / "flows_cred.json").write_text(json.dumps({box["id"]: {"DDM_TOKEN": TOKEN}}))
-    command = ["node", str(HERE / "run_node_red.cjs"), str(module), str(folder), "flows.json"]
+    (folder / "flows_cred.json").write_text(json.dumps({subflow["id"]: {"DDM_TOKEN": TOKEN}}))
+    command = ["node", str(HELPERS / "run_node_red.cjs"), str(module), str(folder), "flows.json"]
     runs = [{"event": job.event, "approval": job.approval} for job in jobs]
     return [_node_red_end(end) for end in _run_json(command, runs, environment(url))]
 
@@ -145,7 +145,7 @@ def _node_red_module() -> Path:
 def workflows(url: str, jobs: list[Job], _folder: Path) -> list[End]:
     """Run the Google Workflows file in the emulator."""
     packages = str(_emulator_packages())
-    command = [sys.executable, str(HERE / "run_workflow.py"), str(EXAMPLES / "google-workflows.yaml")]
+    command = [sys.executable, str(HELPERS / "run_workflow.py"), str(EXAMPLES / "google-workflows.yaml")]
     arguments = [{"event": job.event, "max_polls": MAX_POLLS, "max_wait_seconds": MAX_WAIT_SECONDS} for job in jobs]
     with Approver({job.event["job_id"]: job.approval for job in jobs}) as approver:
         variables = environment(
@@ -170,7 +170,7 @@ def _workflow_end(outcome: dict[str, Any]) -> End:
 
 
 def _emulator_packages() -> Path:
-    requirements = HERE / "workflows-emulator.txt"
+    requirements = HELPERS / "workflows-emulator.txt"
     digest = hashlib.sha256(requirements.read_bytes()).hexdigest()[:8]
     return tool_cache.packages(f"workflows-emulator-{digest}", "--no-deps", "-r", str(requirements))
 

@@ -1,14 +1,14 @@
-"""HTTP servers at the function's URL that are not the function."""
+"""Another server in the place of the function: it sends invalid responses, or redirects."""
 
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
 
-UNUSABLE_BODIES: Final = {
-    "nothing": b"",
+INVALID_RESPONSES: Final = {
+    "empty": b"",
     "html": b"<html>can_proceed true</html>",
-    "cut off": b'{"can_proceed": true',
+    "incomplete": b'{"can_proceed": true',
     "null": b"null",
     "text": b'"true"',
     "list": b'[{"verdict": "PASS", "can_proceed": true, "message": ""}]',
@@ -19,13 +19,13 @@ UNUSABLE_BODIES: Final = {
     "another case": b'{"verdict": "PASS", "Can_Proceed": true, "message": ""}',
     "warning without issues": b'{"verdict": "WARN", "can_proceed": false, "retryable": false, "message": ""}',
 }
-"""Response bodies that no flow may take for "go", by the ``db_name`` of the event that requests them."""
+"""Bodies that another server may send with the status 200, by the ``db_name`` for which `FakeFunction` sends them."""
 
 
-class Impostor(ThreadingHTTPServer):
-    """Responds with one of `UNUSABLE_BODIES`, or redirects every request where it has a ``location``.
+class FakeFunction(ThreadingHTTPServer):
+    """Responds with one of `INVALID_RESPONSES`, or redirects every request to `location`.
 
-    ``paths``, ``headers`` and ``bodies`` hold what it received.
+    ``headers`` and ``bodies`` hold those of the requests that it received.
     """
 
     daemon_threads = True
@@ -49,7 +49,7 @@ class Impostor(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: Impostor
+    server: FakeFunction
 
     def do_POST(self) -> None:
         """Record the request and respond."""
@@ -59,16 +59,16 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.location:
             self._send(307, b"", Location=self.server.location)
         else:
-            self._send(200, self._unusable_body(body))
+            self._send(200, self._invalid_body(body))
 
     def do_GET(self) -> None:
         """Record the request of a client that has followed a redirect with another method."""
         self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
         self._send(200, b"{}")
 
-    def _unusable_body(self, body: bytes) -> bytes:
+    def _invalid_body(self, body: bytes) -> bytes:
         try:
-            return UNUSABLE_BODIES[json.loads(body)["db_name"]]
+            return INVALID_RESPONSES[json.loads(body)["db_name"]]
         except (ValueError, KeyError):
             return b"{}"
 
