@@ -22,7 +22,7 @@ _COMMAND: Final = re.compile(
 
 
 class Approver(ThreadingHTTPServer):
-    """Receives ``{"text": …}``, and does what the command in the text would do, as the job's approval says.
+    """Receives ``{"text": …}``, and does what the command in the text would do, once for each job, as the job's approval says.
 
     ``errors`` holds what went wrong, ``texts`` the received texts.
     """
@@ -53,7 +53,7 @@ class Approver(ThreadingHTTPServer):
             self.texts.append(message["text"])
             (job_id,) = _JOB.findall(message["text"])
             (command,) = _COMMAND.finditer(message["text"])
-            approval = self.approvals[job_id]
+            approval = self.approvals.pop(job_id, NOBODY)
             if approval is NOBODY:
                 return
             body = command["body"] if approval is ASKED else json.dumps({"accepted_warnings": approval})

@@ -4,7 +4,7 @@
 //
 // A run is {"event": …, "approval": …}. Its event is sent with the inject node "Event" (not sent if null). If the run
 // arrives at the debug node "approval" and has an approval other than "nobody", the inject node "Approval" sends that
-// approval, once. "asked" is the list of the warnings in the message. A run without an event sends its approval at once.
+// approval, once. "asked" is the list in msg.approval. A run without an event sends its approval at once.
 //
 // Prints one line: for each run, in their order, {"node": name of the last debug node, "msg": what it received}.
 // Nothing listens: there is no editor and no admin API.
@@ -35,8 +35,7 @@ RED.hooks.add('onReceive.ends', ({ msg, destination }) => {
   const node = destination.node.name
   const { approval } = runs[msg.run]
   if (node === 'approval' && approval !== 'nobody' && !approved.has(msg.run)) {
-    const warnings = msg.payload.issues.filter((issue) => issue.status === 'WARN').map((issue) => issue.name)
-    sendApproval(msg.run, msg.payload.job_id, approval === 'asked' ? warnings : approval)
+    sendApproval(msg.run, msg.approval.job_id, approval === 'asked' ? msg.approval.accepted_warnings : approval)
     return
   }
   ends.set(msg.run, { node, msg })
