@@ -1,16 +1,18 @@
 """The hooks into requests, urllib3 and http.client that bound one HTTP exchange.
 
-Each row: the guarantee | what the library lacks | the hook | its test in tests/test_network.py or tests/test_faults.py.
+Each row: the guarantee | what the library lacks | the hook | its test, in
+tests/test_connection_faults.py where no module is named.
 
-- time for the whole exchange | the timeout applies to each read | `_DeadlineReader` | test_fault, "drip…"
-- time for connecting and TLS | each address, then TLS, gets all of it | `_new_conn` | test_silence_while_connecting
-- a head of at most 64 KiB | 100 lines of 64 KiB each are read | `begin`, `_HeadReader` | test_head_over_its_bound
+- time for the whole exchange | the timeout applies to each read | `_DeadlineReader` | test_fault, "slow …"
+- time for connecting and TLS | each address, then TLS, gets all of it | `_new_conn`
+  | test_connections.py, test_silence_while_connecting
+- a head of at most 64 KiB | 100 lines of 64 KiB each are read | `begin`, `_HeadReader` | test_fault, "endless header"
 - at most 2 MiB + 64 KiB on the wire | a chunk of size -1 is read to the end | `_DeadlineReader`
-  | test_fault, "negative chunk size"
-- interim responses (1xx) are skipped | only 100 is skipped | `begin` | test_success_in_the_end, "interim responses"
-- a truncated head is refused | the end of the connection ends a head | `begin` | test_fault, "truncated head"
+  | test_fault, "negative chunk size, endless"
+- interim responses (1xx) are skipped | only 100 is skipped | `begin` | test_connections.py, "interim responses"
+- a truncated head is refused | the end of the connection ends a head | `begin` | test_fault, "closes in the headers"
 - unread bytes close the connection | they are dropped, or read as the next response | `_ResponseReader.close`,
-  `is_connected` | test_kept_connection, test_unread_bytes_in_a_tls_record
+  `is_connected` | test_connections.py, test_two_requests; test_tls.py
 - the pool makes such connections, also to a proxy | it has classes of its own | `get_connection_with_tls_context` | all
 
 Every hook is a public name except `_new_conn`, which urllib3 has had since its first version.

@@ -1,4 +1,4 @@
-"""Messages, word for word: each one names the fault and what to do about it."""
+"""Messages: the exact texts. Each one names the fault and says what to do about it."""
 
 import base64
 

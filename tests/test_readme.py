@@ -8,7 +8,7 @@ import pytest
 from helpers.function import ROOT
 
 from ddm_precheck.event import Event
-from ddm_precheck.problem import CATALOGUE
+from ddm_precheck.problem import ProblemCode
 from ddm_precheck.settings import Settings, from_environment
 from deploy.fake_ddm import FakeDDM
 
@@ -50,7 +50,7 @@ def test_event_table():
 def test_problem_table():
     """The table of problems has the code, status and retryability of each problem."""
     rows = {code: (int(status), retryable == "yes") for code, status, retryable, _ in table("The problems")}
-    assert rows == {code: (kind.status, kind.retryable) for code, kind in CATALOGUE.items()}
+    assert rows == {kind.value: (kind.status, kind.retryable) for kind in ProblemCode}
 
 
 def test_configuration_table():

@@ -1,4 +1,4 @@
-"""The summary: how the verdict follows from DDM's checks, and what the other fields hold."""
+"""The summary: how the verdict follows from DDM's checks, and what the other fields contain."""
 
 import os
 import time

@@ -18,6 +18,7 @@ PASS_BODY: Final = (
     b'{"job_id":"b2a0c4de-7f51-4f0c-9a3e-2f6d1c8b5e90",'
     b'"pre_check_results":[{"name":"Primary keys","status":"SUCCESS"}]}'
 )
+"""A result for the job of `helpers.function.EVENT`, with the verdict PASS."""
 
 
 @dataclass
@@ -130,7 +131,7 @@ def reset(connection: Connection) -> None:
 
 
 def tunnel(connection: Connection) -> None:
-    """Answer a CONNECT request as a proxy does, and forward bytes in both directions."""
+    """Accept a CONNECT request as a proxy does, and forward bytes in both directions."""
     name, _, port = connection.read_request().split()[1].decode().rpartition(":")
     with socket.create_connection((name, int(port)), timeout=10) as target:
         connection.sock.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
