@@ -52,7 +52,7 @@ CASES: Final = {
     "another-name": Case("one_warning", ["Primary keys"]),
     "another-case": Case("one_warning", [TIME_ZONE_NAME.lower()]),
     "empty-list": Case("one_warning", []),
-    "true": Case("one_warning", True),
+    "true": Case("one_warning", approval=True),
     "null": Case("one_warning", None),
     "text": Case("one_warning", TIME_ZONE_NAME),
     "object": Case("one_warning", {TIME_ZONE_NAME: True}),

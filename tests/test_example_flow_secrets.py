@@ -1,4 +1,4 @@
-"""The example flows keep the token: it is in no process list, follows no redirect, and no event makes curl read a file."""
+"""The example flows keep the token: no process list has it, no redirect gets it, no event makes curl read a file."""
 
 import os
 import shutil
@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.fake_function import FakeFunction
 from helpers.flows import Job, environment, node_red, pipeline, run_pipeline
 from helpers.function import EVENT, EVENT_WITHOUT_TOKEN, TOKEN, ServedFunction
-from helpers.fake_function import FakeFunction
 
 pytestmark = pytest.mark.engines
 

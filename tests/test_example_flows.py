@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import pytest
 import yaml
+from helpers.fake_function import INVALID_RESPONSES, FakeFunction
 from helpers.flows import (
     ENGINES,
     EXAMPLES,
@@ -21,7 +22,6 @@ from helpers.flows import (
     run_pipeline,
 )
 from helpers.function import EVENT_WITHOUT_TOKEN, TOKEN, ServedFunction, free_port
-from helpers.fake_function import INVALID_RESPONSES, FakeFunction
 
 from deploy.fake_ddm import FakeDDM, after, results
 

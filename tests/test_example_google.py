@@ -131,7 +131,7 @@ def secrets(calls: list[Call]) -> dict[str, str]:
 
 
 def test_secrets_of_the_chat_sink(calls: dict[str, list[Call]]):
-    """The webhook and a new key go to Secret Manager through stdin; the secret of the function is the URL with the key."""
+    """The webhook and a new key go to Secret Manager through stdin; the function's secret is the URL with the key."""
     created = secrets(calls["chat-sink"])
     key = created["precheck-sink-key"]
     assert re.fullmatch(r"[0-9a-f]{48}", key)
@@ -156,7 +156,7 @@ def test_the_chat_sink_needs_an_https_url(tmp_path: Path):
 
 
 def test_token_renewal(calls: dict[str, list[Call]]):
-    """The password goes to Secret Manager through stdin; the job can read only the password and change only the token."""
+    """The password goes to Secret Manager through stdin; the job can read only it and change only the token."""
     renewal = calls["token-renewal"]
     assert secrets(renewal) == {"huaweicloud-password": "a password\n", "ddm-token": ""}
     assert not any("a password" in word for call in renewal for word in call.words)

@@ -22,9 +22,9 @@ _COMMAND: Final = re.compile(
 
 
 class Approver(ThreadingHTTPServer):
-    """Receives ``{"text": …}``, and does what the command in the text would do, once for each job, as the job's approval says.
+    """Receives ``{"text": …}`` and does what the command in the text would do, once for each job.
 
-    ``errors`` holds what went wrong, ``texts`` the received texts.
+    The job's approval says with what body. ``errors`` holds what went wrong, ``texts`` the received texts.
     """
 
     daemon_threads = True
@@ -58,7 +58,8 @@ class Approver(ThreadingHTTPServer):
                 return
             body = command["body"] if approval is ASKED else json.dumps({"accepted_warnings": approval})
             headers = {"Content-Type": "application/json"}
-            urllib.request.urlopen(urllib.request.Request(command["url"], body.encode(), headers), timeout=10).close()
+            request = urllib.request.Request(command["url"], body.encode(), headers)
+            urllib.request.urlopen(request, timeout=10).close()
         except Exception as error:  # noqa: BLE001 - it would be lost in this thread
             self.errors.append(repr(error))
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+
 from helpers import tool_cache
 from helpers.approver import ASKED, NOBODY, Approver
 from helpers.function import ROOT, TOKEN, clean_environment

@@ -29,7 +29,7 @@ SINK_KEY: Final = os.environ["SINK_KEY"]
 def receive(request: Request) -> tuple[str, int]:
     """Post the report of one summary to the chat, and respond 204 once the chat has accepted it.
 
-    Any other outcome is an error status, so that the function responds with ``sink-unavailable`` and the broker retries.
+    Any other outcome is an error status: the function responds with ``sink-unavailable``, and the broker retries.
     """
     if not hmac.compare_digest(request.path.strip("/").encode(), SINK_KEY.encode()):
         return "", 404
