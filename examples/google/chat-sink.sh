@@ -22,7 +22,7 @@ key=$(od -An -N 24 -t x1 /dev/urandom | tr -d ' \n')
 
 # create_secret NAME VALUE: printf is part of the shell, so the value is in no argument of a process.
 create_secret() {
-    printf '%s' "$2" | gcloud secrets create "$1" --project "$PROJECT" --replication-policy automatic --data-file -
+    printf '%s' "$2" | gcloud secrets create "$1" --project "$PROJECT" --replication-policy automatic --data-file=-
 }
 
 create_secret precheck-chat-webhook "$webhook"

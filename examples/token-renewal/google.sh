@@ -24,7 +24,7 @@ variables+="@GOOGLE_SECRET=projects/$PROJECT/secrets/ddm-token"
 
 gcloud services enable cloudscheduler.googleapis.com secretmanager.googleapis.com run.googleapis.com --project "$PROJECT" \
     </dev/null
-gcloud secrets create huaweicloud-password --project "$PROJECT" --replication-policy automatic --data-file -
+gcloud secrets create huaweicloud-password --project "$PROJECT" --replication-policy automatic --data-file=-
 gcloud secrets create ddm-token --project "$PROJECT" --replication-policy automatic </dev/null
 
 # The job may read the password and change the token. It cannot read the token.

@@ -16,7 +16,7 @@ _PROGRAM: Final = f"""#!/usr/bin/env python3
 import json, os, stat, sys
 words = sys.argv[1:]
 is_pipe = stat.S_ISFIFO(os.fstat(0).st_mode)
-call = {{"words": words, "stdin": sys.stdin.read() if is_pipe and "-" in words else ""}}
+call = {{"words": words, "stdin": sys.stdin.read() if is_pipe and "--data-file=-" in words else ""}}
 with open(os.environ["RECORD"], "a") as file:
     file.write(json.dumps(call) + "\\n")
 outputs = {{

@@ -1,17 +1,18 @@
-"""Checks Kubernetes manifests against the models of the Kubernetes client: no unknown, missing or ill-typed field.
+"""Checks JSON values against the models of an API's client: no unknown, missing or ill-typed field.
 
-Usage: ``python check_manifest.py < manifests.json``, with a Python that has the package ``kubernetes``. stdin is a JSON
-list of ``{"model": name of a model, "value": …}``. It prints one line, a JSON list of errors.
+Usage: ``python check_model.py MODULE < values.json``, with a Python that can import the module, such as
+``kubernetes.client.models``. stdin is a JSON list of ``{"model": name of a model, "value": …}``. It prints one line, a
+JSON list of errors.
 """
 
+import importlib
 import json
 import re
 import sys
 from typing import Any
 
-from kubernetes.client import models
-
 SCALARS = {"str": str, "int": int, "bool": bool, "float": (int, float), "object": object, "datetime": str}
+MODULE = importlib.import_module(sys.argv[1])
 
 
 def check(type_name: str, value: Any, path: str) -> list[str]:
@@ -23,7 +24,7 @@ def check(type_name: str, value: Any, path: str) -> list[str]:
         return [error for name, item in value.items() for error in check(match[1], item, f"{path}.{name}")]
     if type_name in SCALARS:
         return [] if isinstance(value, SCALARS[type_name]) else [f"{path}: {value!r} is not {type_name}"]
-    return check_object(getattr(models, type_name), value, path)
+    return check_object(getattr(MODULE, type_name), value, path)
 
 
 def check_object(model: Any, value: Any, path: str) -> list[str]:
@@ -40,6 +41,5 @@ def check_object(model: Any, value: Any, path: str) -> list[str]:
     return errors
 
 
-print(
-    json.dumps([error for each in json.load(sys.stdin) for error in check(each["model"], each["value"], each["model"])])
-)
+values = json.load(sys.stdin)
+print(json.dumps([error for each in values for error in check(each["model"], each["value"], each["model"])]))
