@@ -12,6 +12,8 @@ from helpers.platform_token import AGENCY_VARIABLES, TokenFile
 
 from deploy.fake_ddm import FakeDDM
 
+pytest_plugins = ["helpers.deployment"]
+
 SLOW_MODULES = (
     *("test_arbitrary_input", "test_connection_faults", "test_connections", "test_deploy", "test_example_flows"),
     *("test_fast_validation", "test_proxy", "test_serving", "test_tls"),

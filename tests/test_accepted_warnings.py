@@ -5,7 +5,8 @@ from helpers.envelopes import ATTRIBUTES, STRUCTURED_HEADERS, binary_headers, pu
 from helpers.function import EVENT, TOKEN, Function
 from helpers.sink import serve_sink
 
-from deploy.fake_ddm import FakeDDM, FakeResponse, check, results
+from deploy.fake_behaviours import FakeResponse, check, results
+from deploy.fake_ddm import FakeDDM
 
 TIME_ZONE = "DB instance time zone"
 CHINESE_NAME = "主键检查: 所有表都有主键"

@@ -10,11 +10,19 @@ from helpers.approver import ASKED, NOBODY
 from helpers.flows import ENGINES, End, Engine, Job, environment, names_to_approve, node_red, run_pipeline
 from helpers.function import EVENT_WITHOUT_TOKEN, ServedFunction
 
-from deploy.fake_ddm import PRIMARY_KEYS, PRIMARY_KEYS_FAIL, TIME_ZONE_WARNS, FakeDDM, after, check, results
+from deploy.fake_behaviours import (
+    BINLOG_WARNS,
+    PRIMARY_KEYS,
+    PRIMARY_KEYS_FAIL,
+    TIME_ZONE_WARNS,
+    after,
+    check,
+    results,
+)
+from deploy.fake_ddm import FakeDDM
 
 pytestmark = pytest.mark.engines
 
-BINLOG_WARNS: Final = check("Binlog retention", "WARN", error_message="The binlog is kept for 1 day.")
 HOSTILE_WARNS: Final = check("O'Neil's `check` <!channel> @all $(id) → \\ \"", "WARN")
 BEHAVIOURS: Final = {
     "one_warning": results(PRIMARY_KEYS, TIME_ZONE_WARNS),

@@ -23,7 +23,8 @@ from helpers.flows import (
 )
 from helpers.function import EVENT_WITHOUT_TOKEN, TOKEN, ServedFunction, free_port
 
-from deploy.fake_ddm import FakeDDM, after, results
+from deploy.fake_behaviours import after, results
+from deploy.fake_ddm import FakeDDM
 
 pytestmark = pytest.mark.engines
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from types import MethodType, SimpleNamespace
 
 import pytest
 import requests
@@ -21,7 +22,8 @@ from helpers.sink import serve_sink
 
 from ddm_precheck import waiting
 from ddm_precheck.settings import SettingsError, from_environment
-from deploy.fake_ddm import FakeDDM, FakeResponse, ReceivedRequest, after, check, error, results
+from deploy.fake_behaviours import FakeResponse, ReceivedRequest, after, check, error, results
+from deploy.fake_ddm import FakeDDM
 
 PAUSE = 0.05
 LONG = {"wait_seconds": 3600}
@@ -309,6 +311,20 @@ def test_termination_ends_the_wait_over_sockets(fake_ddm: FakeDDM, tmp_path: Pat
     response.validate(EVENT["token"])
     assert (response.status, response.body["verdict"]) == ((503 if is_delivery else 200), "PENDING")
     assert len(fake_ddm.requests) == 1
+
+
+def test_termination_during_the_second_pause(start, fake_ddm: FakeDDM, clock, monkeypatch):
+    """The wait ends as soon as gunicorn's worker has received SIGTERM: in this process, where coverage measures it."""
+    worker = SimpleNamespace(alive=True)
+    monkeypatch.setattr(signal, "getsignal", lambda _: MethodType(lambda *_: None, worker))
+
+    def terminate(request: ReceivedRequest) -> FakeResponse:
+        worker.alive = request.number < 2
+        return results()(request)
+
+    fake_ddm.behaviours["terminates"] = terminate
+    summary = start().send_event("terminates", wait_seconds=40).summary
+    assert (summary["verdict"], len(fake_ddm.requests), clock[0]) == ("PENDING", 2, 1005)
 
 
 def test_server_without_a_worker(start, clock, monkeypatch):

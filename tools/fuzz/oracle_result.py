@@ -71,12 +71,17 @@ def _wrong_in_check(check: Any) -> list[str]:
     return wrong + [f"/{name}" for name in _TEXTS.values() if not isinstance(check.get(name), str | None)]
 
 
+def _redact(text: str, token: str) -> str:
+    """Return the text without the token. A token of less than eight characters is no secret."""
+    return text.replace(token, "***") if len(token) >= 8 else text
+
+
 def _check(check: dict[str, Any], token: str) -> dict[str, Any]:
     texts = {ours: check.get(theirs) for ours, theirs in _TEXTS.items()}
     return {
-        "name": check["name"].replace(token, "***"),
+        "name": _redact(check["name"], token),
         "status": check["status"],
-        **{name: text.replace(token, "***") if text and text.strip() else None for name, text in texts.items()},
+        **{name: _redact(text, token) if text and text.strip() else None for name, text in texts.items()},
     }
 
 
@@ -118,7 +123,7 @@ def _error(event: dict[str, Any], ddm: DDMResponse) -> Expected:
     upstream = {
         "status": ddm.status,
         "error_code": code,
-        "error_msg": message.replace(event["token"], "***") if message else None,
+        "error_msg": _redact(message, event["token"]) if message else None,
         "request_id": _request_id(ddm, body),
     }
     attempts = 3 if ddm.status in _RETRIED else 1
@@ -143,7 +148,8 @@ def _error_body(data: bytes) -> dict[str, Any]:
         return {}
     if not isinstance(body, dict):
         return {}
-    return body["error"] if isinstance(body.get("error"), dict) else body
+    # The request ID may stand beside the inner object.
+    return body | body["error"] if isinstance(body.get("error"), dict) else body
 
 
 def _first(body: dict[str, Any], names: tuple[str, ...]) -> str | None:

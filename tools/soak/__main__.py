@@ -76,6 +76,7 @@ def _print_report(tally: Tally, before: Usage, after: Usage, peak: float, second
     for (group, (status, name)), count in sorted(tally.outcomes.items()):
         print(f"{group:15} {status or '':>4} {name:32} {count:>7,}")
     print(f"{sum(tally.outcomes.values()):,} requests in {seconds:.0f} s")
+    print(f"{tally.resent:,} requests were sent again, because the server had closed an idle connection")
     print(f"after the warm-up: {before}\nat the end:        {after}\npeak memory:       {peak:.0f} MiB")
 
 

@@ -6,6 +6,7 @@ import re
 import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from socket import SO_LINGER, SOL_SOCKET
 from typing import Any, Final
@@ -21,10 +22,11 @@ _MAX_FAILURES: Final = 20
 
 @dataclass(slots=True)
 class Tally:
-    """Counts responses by group and outcome, and describes the first failures."""
+    """Counts responses by group and outcome, describes the first failures, and counts requests that were sent again."""
 
     outcomes: Counter[tuple[str, Outcome]] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
+    resent: int = 0
 
     def add(self, case: Case, outcome: Outcome) -> None:
         """Count a response, as a failure if its outcome is not an expected one."""
@@ -63,7 +65,19 @@ class _Client:
         self._close()
 
     async def _send(self, case: Case) -> None:
-        reader, writer = self._streams = self._streams or await asyncio.open_connection("127.0.0.1", self._port)
+        """Send a request. If the server has closed the idle connection meanwhile, send it again on a new one."""
+        if self._streams:
+            try:
+                await self._exchange(case, *self._streams)
+            except (ConnectionError, asyncio.IncompleteReadError):
+                self._tally.resent += 1
+                self._close()
+            else:
+                return
+        self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+        await self._exchange(case, *self._streams)
+
+    async def _exchange(self, case: Case, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         headers = {"Host": "127.0.0.1", "Content-Type": "application/json", "Content-Length": len(case.body)}
         lines = "".join(f"{name}: {value}\r\n" for name, value in (headers | case.headers).items())
         writer.write(f"{case.method} / HTTP/1.1\r\n{lines}\r\n".encode() + case.body[: case.cut])
@@ -81,7 +95,8 @@ class _Client:
         if self._streams:
             writer = self._streams[1]
             # A reset, so that no closed connection of this side stays behind and uses a port.
-            writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+            with suppress(OSError):  # closed already
+                writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
             self._streams = None
 
