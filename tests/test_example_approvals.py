@@ -116,7 +116,7 @@ def test_the_response_to_the_approved_event_has_the_accepted_names(run: Run):
     """The message of the last response says that the warning is accepted, and its report still has the warning."""
     end = run.ends["approved"]
     assert "1 of 2 checks warned (1 accepted): DB instance time zone" in str(end.message)
-    assert "- WARN accepted DB instance time zone" in str(end.report)
+    assert "accepted WARN DB instance time zone" in str(end.report)
 
 
 def test_a_failed_check_never_asks_for_approval(run: Run):

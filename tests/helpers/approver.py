@@ -41,10 +41,10 @@ class Approver(ThreadingHTTPServer):
         """The URL that receives the requests for approval."""
         return f"http://127.0.0.1:{self.server_address[1]}/"
 
-    def __exit__(self, *exception: object) -> None:
-        """Stop the server."""
+    def server_close(self) -> None:
+        """Stop the server; the context's end calls this."""
         self.shutdown()
-        super().__exit__(*exception)
+        super().server_close()
 
     def receive(self, message: Any) -> None:
         """Send the approval for the job in the message."""

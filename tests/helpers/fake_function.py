@@ -37,10 +37,10 @@ class FakeFunction(ThreadingHTTPServer):
         self.bodies: list[bytes] = []
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
-    def __exit__(self, *exception: object) -> None:
-        """Stop the server."""
+    def server_close(self) -> None:
+        """Stop the server; the context's end calls this."""
         self.shutdown()
-        super().__exit__(*exception)
+        super().server_close()
 
     @property
     def url(self) -> str:

@@ -46,10 +46,10 @@ class HTTPStub(ThreadingHTTPServer):
         self.url = f"http://{self.authority}"
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
-    def __exit__(self, *exception: object) -> None:
-        """Stop the server."""
+    def server_close(self) -> None:
+        """Stop the server; the context's end calls this."""
         self.shutdown()
-        super().__exit__(*exception)
+        super().server_close()
 
     def handle_error(self, *_: object) -> None:
         """Ignore a client that breaks the connection off."""
