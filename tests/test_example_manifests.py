@@ -59,6 +59,8 @@ def test_secret_of_the_service(start: Any, tmp_path: Path):
     project_id, instance_id = allowed.split("/")
     function = start(**variables | {"DDM_TOKEN_SOURCE": str(token_file)})
     event = {"project_id": project_id, "instance_id": instance_id, "db_name": "pass", "job_id": "1"}
+    assert function.send(event).summary["verdict"] == "PENDING"  # with fewer checks than DDM_EXPECTED_CHECKS
+    event |= {"expected_checks": 2}
     assert function.send(event).summary["verdict"] == "PASS"
     assert function.send(event | {"instance_id": "another"}).problem_code == "forbidden"
 

@@ -11,7 +11,14 @@ import re
 import sys
 from typing import Any
 
-SCALARS: dict[str, Any] = {"str": str, "int": int, "bool": bool, "float": (int, float), "object": object, "datetime": str}
+SCALARS: dict[str, Any] = {
+    "str": str,
+    "int": int,
+    "bool": bool,
+    "float": (int, float),
+    "object": object,
+    "datetime": str,
+}
 MODULE = importlib.import_module(sys.argv[1])
 
 
