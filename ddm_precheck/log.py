@@ -15,7 +15,7 @@ from flask import Request
 
 from ddm_precheck.event import Event
 from ddm_precheck.problem import Problem, ProblemCode, UpstreamInfo
-from ddm_precheck.redaction import contains_token
+from ddm_precheck.redaction import contains_token, redact
 from ddm_precheck.serialization import problem_verdict
 from ddm_precheck.text import truncate
 from ddm_precheck.verdict import Decision
@@ -84,7 +84,7 @@ class LogEntry:
             "verdict": self.verdict,
             "code": self.code.value if self.code else None,
             "http_status": http_status,
-            **(event.ids if event else _NO_IDS),
+            **({name: redact(value, event.token) for name, value in event.ids.items()} if event else _NO_IDS),
             "duration_ms": round((monotonic() - self.started) * 1000),
             "upstream": upstream
             and {

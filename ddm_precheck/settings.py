@@ -17,6 +17,8 @@ AGENCY: Final = "agency"
 _DEFAULT_ENDPOINT: Final = "https://ddm.{region}.myhuaweicloud.com"
 _REGION_PLACEHOLDER: Final = "{region}"
 _REGION_PATTERN: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+# What a host name, an IP address and {region} consist of; urlsplit also returns other characters, such as commas.
+_HOST_PATTERN: Final = re.compile(r"[a-z0-9._:{}-]+")
 _INSTANCE_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}/([A-Za-z0-9_-]{1,64}|\*)")
 _MAX_REGION_LENGTH: Final = 32
 _MAX_SECONDS: Final = 3600
@@ -123,7 +125,8 @@ def _url(variable: str, value: str) -> SplitResult:
     error = f"{variable} must be an http or https URL with a host, without user, query or fragment"
     try:
         url = urlsplit(value)
-        usable = url.port != 0 and url.scheme in {"http", "https"} and bool(url.hostname)
+        host_is_valid = _HOST_PATTERN.fullmatch(url.hostname or "") is not None
+        usable = url.port != 0 and url.scheme in {"http", "https"} and host_is_valid
     except ValueError:  # an invalid port or IPv6 address
         raise SettingsError(error) from None
     if not usable or not re.fullmatch(r"[!-~]+", value) or set(value) & set("@?#\\"):

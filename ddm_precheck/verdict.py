@@ -12,10 +12,12 @@ from ddm_precheck.result import Check, PrecheckResult
 from ddm_precheck.text import one_line, truncate
 
 PENDING_RETRY_SECONDS: Final = 10
+INCOMPLETE_NOTE: Final = "; the list may be incomplete, because expected_checks is not set"
+"""The end of the message where nobody said how many checks the complete list has."""
+
 _MAX_NAMES: Final = 5
 _MAX_NAME_LENGTH: Final = 100
 _COUNTED_AS: Final = {"SUCCESS": "success", "WARN": "warn", "FAILED": "failed"}
-_MAY_BE_INCOMPLETE: Final = "the list may be incomplete, because expected_checks is not set"
 
 
 class Verdict(StrEnum):
@@ -32,7 +34,7 @@ class Verdict(StrEnum):
 class Decision:
     """The outcome of one precheck, without the checks themselves, which can be large.
 
-    ``accepted`` are the names of the warnings that the event accepts; ``checked_at`` is UTC as RFC 3339.
+    ``accepted`` are the different names of the warnings that the event accepts; ``checked_at`` is UTC as RFC 3339.
     """
 
     event: Event
@@ -70,7 +72,7 @@ def judge(event: Event, result: PrecheckResult, checked_at: str) -> Summary:
         counts[_COUNTED_AS[status]] = number
     failed = [check for check in checks if check["status"] == "FAILED"]
     warned = [check for check in checks if check["status"] == "WARN"]
-    accepted = tuple(check["name"] for check in warned if check["name"] in event.accepted_warnings)
+    accepted = [check["name"] for check in warned if check["name"] in event.accepted_warnings]
     counts["accepted"] = len(accepted)
     listed = len({check["name"] for check in checks})
     verdict = _verdict(counts, listed, event.expected_checks or 1)
@@ -81,7 +83,7 @@ def judge(event: Event, result: PrecheckResult, checked_at: str) -> Summary:
         can_proceed=verdict is Verdict.PASS or (verdict is Verdict.WARN and may_warn),
         message=_message(verdict, counts, failed + warned, listed, event.expected_checks),
         counts=counts,
-        accepted=accepted,
+        accepted=tuple(dict.fromkeys(accepted)),
         checked_at=checked_at,
         upstream=result.upstream,
     )
@@ -103,7 +105,7 @@ def _message(verdict: Verdict, counts: dict[str, int], issues: list[Check], list
         return f"{_progress(listed, expected)}; try again later"
     if verdict is Verdict.FAIL:
         return f"{counts['failed']} of {total} checks failed, {warned} warned: {_names(issues)}"
-    note = "" if expected else f"; {_MAY_BE_INCOMPLETE}"
+    note = "" if expected else INCOMPLETE_NOTE
     if verdict is Verdict.PASS:
         return f"{total} of {total} checks passed{note}"
     accepted = f" ({counts['accepted']} accepted)" if counts["accepted"] else ""

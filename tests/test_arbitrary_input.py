@@ -15,7 +15,8 @@ from helpers.function import EVENT, TOKEN, Function, FunctionResponse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deploy.fake_ddm import PRIMARY_KEYS, FakeDDM, FakeResponse
+from deploy.fake_behaviours import PRIMARY_KEYS, FakeResponse
+from deploy.fake_ddm import FakeDDM
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "100"))
 many_examples = settings(

@@ -27,7 +27,8 @@ from helpers.fault_server import (
 from helpers.function import EVENT, TOKEN
 
 from ddm_precheck.transport import Transport
-from deploy.fake_ddm import FakeDDM, check, results
+from deploy.fake_behaviours import check, results
+from deploy.fake_ddm import FakeDDM
 
 UNAVAILABLE = complete_response(b'{"error_code": "APIGW.0201", "error_msg": "down"}', "503 Service Unavailable")
 PASS = [send(complete_response()), wait_for_close]

@@ -151,9 +151,9 @@ def test_missing_value(script, missing):
     assert f"{missing} is not set" in done.stderr
 
 
-def test_readme_shows_the_subscription():
-    """The README has the same command as the script."""
+def test_triggers_page_shows_the_subscription():
+    """docs/triggers.md has the same command as the script."""
     shown = (
-        (ROOT / "README.md").read_text().split("gcloud pubsub subscriptions create precheck-wanted")[1].split("```")[0]
+        (ROOT / "docs" / "triggers.md").read_text().split("gcloud pubsub subscriptions create precheck-wanted")[1].split("```")[0]
     )
     assert f'"$gcloud" pubsub subscriptions create precheck-wanted{shown}' in SCRIPTS[1].read_text()

@@ -3,7 +3,8 @@
 import pytest
 from helpers.function import Function, free_port
 
-from deploy.fake_ddm import FakeDDM, error
+from deploy.fake_behaviours import error
+from deploy.fake_ddm import FakeDDM
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])

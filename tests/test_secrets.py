@@ -8,7 +8,8 @@ import pytest
 from helpers.fault_server import FaultServer, chunk, complete_response, reset, response_head, send
 from helpers.function import EVENT, TOKEN, Function, ServedFunction, serve_function
 
-from deploy.fake_ddm import FakeDDM, FakeResponse, check, error, results
+from deploy.fake_behaviours import FakeResponse, check, error, results
+from deploy.fake_ddm import FakeDDM
 
 TEXT_FIELDS = ("note", "handling_suggestion", "error_message", "error_detail_message", "name")
 TOKEN_BYTES = TOKEN.encode()

@@ -15,7 +15,8 @@ import requests
 from helpers.fault_server import FaultServer, wait_for_close
 from helpers.function import EVENT, ServedFunction, serve_function
 
-from deploy.fake_ddm import FakeDDM, FakeResponse, ReceivedRequest
+from deploy.fake_behaviours import FakeResponse, ReceivedRequest
+from deploy.fake_ddm import FakeDDM
 
 BODY = json.dumps(EVENT).encode()
 HEAD = b"POST / HTTP/1.1\r\nHost: function\r\n"

@@ -1,8 +1,10 @@
 """A sink for CloudEvents: a real HTTP server on a loopback port."""
 
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event
 from typing import Any
 
 
@@ -17,7 +19,7 @@ class Sink(ThreadingHTTPServer):
         self.status = 202
         self.body = b""
         self.received: list[tuple[dict[str, str], Any]] = []
-        self.closing = Event()
+        self.closing = threading.Event()
 
     @property
     def url(self) -> str:
@@ -43,3 +45,13 @@ class _SinkHandler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Write no log."""
+
+
+@contextmanager
+def serve_sink() -> Iterator[Sink]:
+    """Serve a sink until the context ends."""
+    with Sink() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.closing.set()
+        server.shutdown()

@@ -9,7 +9,7 @@ from functools import cache
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
-from deploy.fake_ddm import BINLOG, PRIMARY_KEYS, TIME_ZONE
+from deploy.fake_behaviours import BINLOG, PRIMARY_KEYS, TIME_ZONE
 from tools.samples import EVENT
 
 SLOW_SECONDS: Final = 0.25

@@ -17,7 +17,7 @@ from functools import cache
 from multiprocessing.connection import Connection
 from typing import Final
 
-from deploy.fake_ddm import BINLOG, PRIMARY_KEYS, PRIMARY_KEYS_FAIL, TIME_ZONE, TIME_ZONE_WARNS
+from deploy.fake_behaviours import BINLOG, PRIMARY_KEYS, PRIMARY_KEYS_FAIL, TIME_ZONE, TIME_ZONE_WARNS
 from tools.soak.bodies import RESULT_BYTES, hostile_results
 
 _Writer = asyncio.StreamWriter
