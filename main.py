@@ -53,7 +53,9 @@ def _respond(request: Request, entry: log.LogEntry) -> Response:
             return responses.options_response()
         raise Problem(ProblemCode.METHOD_NOT_ALLOWED, "Send the event with POST")
     wrapped, entry.event = one_at_a_time(_parse_event, envelope.read_body(request), request, entry)
-    asked = entry.event = credentials.with_token(entry.event, request.headers, _SETTINGS)
+    asked = credentials.with_token(entry.event, request.headers, _SETTINGS)
+    # First the entry, which redacts the IDs, then the check that they contain no token.
+    entry.event = asked
     event.refuse_token_in_ids(asked, asked.token)
     decision, summary = _decide(asked, entry)
     if wrapped.is_delivery and decision.verdict is Verdict.PENDING:

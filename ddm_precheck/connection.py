@@ -1,21 +1,35 @@
 """The hooks into requests, urllib3 and http.client that bound one HTTP exchange.
 
-Each row: the guarantee | what the library lacks | the hook | its test, in
-tests/test_connection_faults.py where no module is named.
+Every hook is a public name of its library, except `_new_conn`, which urllib3 has had since its first version. The tests
+are in tests/test_connection_faults.py unless another module is named.
 
-- time for the whole exchange | the timeout applies to each read | `_DeadlineReader` | test_fault, "slow …"
-- time for connecting and TLS | each address, then TLS, gets all of it | `_new_conn`
-  | test_connections.py, test_silence_while_connecting
-- a head of at most 64 KiB | 100 lines of 64 KiB each are read | `begin`, `_HeadReader` | test_fault, "endless header"
-- at most 2 MiB + 64 KiB on the wire | a chunk of size -1 is read to the end | `_DeadlineReader`
-  | test_fault, "negative chunk size, endless"
-- interim responses (1xx) are skipped | only 100 is skipped | `begin` | test_connections.py, "interim responses"
-- a truncated head is refused | the end of the connection ends a head | `begin` | test_fault, "closes in the headers"
-- unread bytes close the connection | they are dropped, or read as the next response | `_ResponseReader.close`,
-  `is_connected` | test_connections.py, test_two_requests; test_tls.py
-- the pool makes such connections, also to a proxy | it has classes of its own | `get_connection_with_tls_context` | all
-
-Every hook is a public name except `_new_conn`, which urllib3 has had since its first version.
++---------------------------+--------------------------------+-------------------------+-------------------------------+
+| guarantee                 | what the library lacks         | hook                    | test                          |
++===========================+================================+=========================+===============================+
+| one deadline for the      | requests' timeout applies to   | `_DeadlineReader`       | test_fault: "slow ..."        |
+| whole exchange            | each read                      |                         |                               |
++---------------------------+--------------------------------+-------------------------+-------------------------------+
+| it covers connecting and  | each address, and then TLS,    | `_new_conn`             | test_connections.py:          |
+| TLS                       | gets the whole timeout         |                         | test_silence_while_connecting |
++---------------------------+--------------------------------+-------------------------+-------------------------------+
+| the head has at most      | 100 lines of 64 KiB each are   | `begin`, `_HeadReader`  | test_fault: "endless header"  |
+| 64 KiB                    | accepted                       |                         |                               |
++---------------------------+--------------------------------+-------------------------+-------------------------------+
+| the response has at most  | a chunk of size -1 is read to  | `_DeadlineReader`       | test_fault: "negative chunk   |
+| 2 MiB on the wire         | the end of the connection      |                         | size, endless"                |
++---------------------------+--------------------------------+-------------------------+-------------------------------+
+| interim responses (1xx)   | only 100 is skipped            | `begin`                 | test_connections.py: "interim |
+| are skipped               |                                |                         | responses"                    |
++---------------------------+--------------------------------+-------------------------+-------------------------------+
+| a truncated head is       | the end of the connection ends | `begin`                 | test_fault: "closes in the    |
+| refused                   | a head                         |                         | headers"                      |
++---------------------------+--------------------------------+-------------------------+-------------------------------+
+| a connection with unread  | the bytes are dropped, or read | `_ResponseReader.close`,| test_connections.py:          |
+| bytes is closed           | as the next response           | `is_connected`          | test_two_requests             |
++---------------------------+--------------------------------+-------------------------+-------------------------------+
+| all connections have the  | pools make connections of      | `get_connection_with_   | test_proxy.py, test_tls.py    |
+| hooks, also to a proxy    | classes of their own           | tls_context`            |                               |
++---------------------------+--------------------------------+-------------------------+-------------------------------+
 """
 
 import contextlib
@@ -30,7 +44,8 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 MAX_HEAD_BYTES: Final = 64 * 1024
-_MAX_WIRE_BYTES: Final = MAX_HEAD_BYTES + 2 * 1024 * 1024
+# Twice the size of the largest body that is accepted: the framing of small chunks takes bytes as well.
+_MAX_WIRE_BYTES: Final = 2 * 1024 * 1024
 _MIN_TIMEOUT_SECONDS: Final = 0.001  # 0 would make a socket non-blocking
 
 
@@ -51,7 +66,7 @@ class DeadlineAdapter(HTTPAdapter):
 class _DeadlineReader(io.RawIOBase):
     """Reads a socket; all reads together may take the time that the socket's timeout gives to one.
 
-    ``ended`` is true once the peer has closed its side.
+    ``ended`` is true once there is nothing more to read: the peer has closed its side, or the response is closed.
     """
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:

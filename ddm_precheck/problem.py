@@ -1,4 +1,4 @@
-"""Problems: every outcome without a verdict, as one exception with a code from one table (RFC 9457)."""
+"""Problems: every outcome that is no summary, as one exception with a code from one table (RFC 9457)."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -54,7 +54,7 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamInfo:
-    """What is known of one question to DDM, however it ended.
+    """What is known of one request to DDM and its retries, however it ended.
 
     ``status`` is None where DDM sent no response; ``elapsed_ms`` covers all attempts.
     """
@@ -70,8 +70,9 @@ class UpstreamInfo:
 class Problem(Exception):  # noqa: N818 - RFC 9457's word; `pending` is a problem and no error
     """An outcome without a verdict that the caller can act on.
 
-    ``detail`` is one line for a person that never quotes the event. ``log_detail`` goes to the log only.
-    ``retry_after`` is in seconds, None where a retry cannot help.
+    ``detail`` is one line for a person that never quotes the event; ``errors`` are the violations of a JSON Schema.
+    ``upstream`` is the request to DDM, None where there was none. ``retry_after`` is in seconds, None where a retry
+    cannot help. ``log_detail`` goes to the log only.
     """
 
     def __init__(  # noqa: PLR0913 - one argument for each part of a problem
@@ -84,6 +85,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's word; `pending` is a proble
         retry_after: int = _RETRY_SECONDS,
         log_detail: str | None = None,
     ) -> None:
+        super().__init__(detail)
         self.code = code
         self.detail = detail
         self.errors = errors

@@ -141,7 +141,7 @@ def _to_violations(path: _Path, error: Any) -> Iterator[Violation]:
             else:
                 yield Violation(_pointer(path), f"has an unknown field; known are {', '.join(known)}")
     else:
-        yield Violation(_pointer(path), _DETAILS[keyword](argument))
+        yield Violation(_pointer(path), _DETAILS.get(keyword, lambda _: f"breaks the rule {keyword}")(argument))
 
 
 def _pointer(path: _Path) -> str:
