@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from helpers.approver import ASKED, NOBODY
+from helpers.approver import ASKED, ASKED_TWICE, NOBODY
 from helpers.flows import ENGINES, End, Engine, Job, environment, names_to_approve, node_red, run_pipeline
 from helpers.function import EVENT_WITHOUT_TOKEN, ServedFunction
 
@@ -149,6 +149,13 @@ def test_node_red_ignores_an_approval_that_nothing_waits_for(served_function: Se
     )
 
 
+def test_node_red_uses_an_approval_once(served_function: ServedFunction, fake_ddm: FakeDDM, tmp_path: Path):
+    """An approval that arrives twice repeats the event once."""
+    fake_ddm.behaviours.update(BEHAVIOURS)
+    (end,) = node_red(served_function.url, [Job(event_for("job", "one_warning"), ASKED_TWICE)], tmp_path)
+    assert (end.branch, len(fake_ddm.requests)) == ("go", 2)
+
+
 # Shell
 
 
@@ -177,9 +184,10 @@ def test_the_pipeline_with_accepted_warnings(
 ):
     """ACCEPTED_WARNINGS cannot approve a failed check; if it is not a list of names, nothing is sent."""
     fake_ddm.behaviours.update(BEHAVIOURS)
+    served_function.new_log_lines()
     variables = environment(served_function.url, ACCEPTED_WARNINGS=accepted)
     assert run_pipeline(event_for("job", "fails"), variables).returncode == status
-    assert len(fake_ddm.requests) == (status == 1)
+    assert len(served_function.new_log_lines()) == (status == 1)
 
 
 @pytest.mark.parametrize(

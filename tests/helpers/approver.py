@@ -10,6 +10,9 @@ from typing import Any, Final
 ASKED: Final = "asked"
 """The approval that sends the body in the request for approval, unchanged."""
 
+ASKED_TWICE: Final = "asked twice"
+"""The same, sent twice (Node-RED only)."""
+
 NOBODY: Final = "nobody"
 """The approval that sends nothing."""
 

@@ -4,7 +4,8 @@
 //
 // A run is {"event": …, "approval": …}. Its event is sent with the inject node "Event" (not sent if null). If the run
 // arrives at the debug node "approval" and has an approval other than "nobody", the inject node "Approval" sends that
-// approval, once. "asked" is the list in msg.approval. A run without an event sends its approval at once.
+// approval. "asked" is the list in msg.approval, "asked twice" sends that list twice. A run without an event sends its
+// approval at once.
 //
 // Prints one line: for each run, in their order, {"node": name of the last debug node, "msg": what it received}.
 // Nothing listens: there is no editor and no admin API.
@@ -17,6 +18,7 @@ const runs = JSON.parse(fs.readFileSync(0, 'utf8'))
 const RED = require(nodeRedModule)
 
 const ends = new Map()
+const counts = new Map()
 const approved = new Set()
 
 RED.init(http.createServer(), {
@@ -35,10 +37,14 @@ RED.hooks.add('onReceive.ends', ({ msg, destination }) => {
   const node = destination.node.name
   const { approval } = runs[msg.run]
   if (node === 'approval' && approval !== 'nobody' && !approved.has(msg.run)) {
-    sendApproval(msg.run, msg.approval.job_id, approval === 'asked' ? msg.approval.accepted_warnings : approval)
+    const asked = msg.approval.accepted_warnings
+    const names = { asked, 'asked twice': asked }[approval] ?? approval
+    if (approval === 'asked twice') sendApproval(msg.run, msg.approval.job_id, names)
+    sendApproval(msg.run, msg.approval.job_id, names)
     return
   }
-  ends.set(msg.run, { node, msg })
+  counts.set(msg.run, (counts.get(msg.run) ?? 0) + 1)
+  if (approval !== 'asked twice' || counts.get(msg.run) === 2) ends.set(msg.run, { node, msg })
   if (ends.size === runs.length) finish()
 })
 
