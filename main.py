@@ -53,7 +53,9 @@ def _respond(request: Request, entry: log.LogEntry) -> Response:
             return responses.options_response()
         raise Problem(ProblemCode.METHOD_NOT_ALLOWED, "Send the event with POST")
     received, entry.event = one_at_a_time(_parse_event, envelope.read_body(request), request, entry)
-    parsed = entry.event = credentials.with_token(entry.event, request.headers, _SETTINGS)
+    parsed = credentials.with_token(entry.event, request.headers, _SETTINGS)
+    # Set the entry's event before the check: the entry redacts the IDs, which may contain the token.
+    entry.event = parsed
     event.refuse_token_in_ids(parsed, parsed.token)
     decision, summary = _decide(parsed, entry)
     if received.is_delivery and decision.verdict is Verdict.PENDING:

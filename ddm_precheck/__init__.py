@@ -1,10 +1,11 @@
 """The modules of the DDM precheck function, one responsibility each.
 
-Data flows one way, and every step hands a typed, frozen value to the next. A module imports only modules above it in
-this list; `main` imports all of them.
+Data flows one way, and every step hands a typed value to the next. A module imports only modules above it in
+this list; `main` may import any of them.
 
+    urls             which URLs are usable, which hosts are loopback addresses
     settings         environment variables -> Settings, once at the start
-    problem          ProblemCode, Problem, Violation: every outcome without a verdict
+    problem          ProblemCode, Problem, Violation, UpstreamInfo: every outcome without a summary
     text, redaction  external texts: converted to one line, truncated, redacted
     strict_json      bytes -> JSON value; refuses invalid JSON that `json.loads` accepts
     memory           parses one JSON text at a time
@@ -23,10 +24,10 @@ this list; `main` imports all of them.
     serialization    Summary, Problem -> JSON
 
     payload, pubsub, cloudevents
-                     the formats of event deliveries
+                     the formats of event deliveries; cloudevents encodes responses as well
     envelope         HTTP request -> Envelope with the event's JSON value
-    responses        Summary, Problem -> HTTP response
-    sink             Summary -> CloudEvent sent to K_SINK
+    responses        Decision and the summary's JSON, or Problem -> HTTP response
+    sink             Decision and the summary's JSON -> CloudEvent sent to K_SINK
     waiting          when to send a request to DDM, and when to stop
     log              one JSON line for each request
 """

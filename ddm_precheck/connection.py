@@ -1,23 +1,35 @@
 """The hooks into requests, urllib3 and http.client that limit the time and the bytes of one HTTP exchange.
 
-Each row: guarantee | behaviour of the library without the hook | hook | test. The test is in
-tests/test_connection_faults.py unless the row names another module.
+Every hook is a public name of its library, except `_new_conn`, which urllib3 has had since its first version. The tests
+are in tests/test_connection_faults.py unless the row names another module.
 
-- one deadline for the whole exchange | the timeout applies to each read | `_DeadlineReader` | test_fault, "slow …"
-- one deadline for connecting and TLS | the whole timeout applies to each address, and again to TLS | `_new_conn`
-  | test_connections.py, test_silence_while_connecting
-- a head of at most 64 KiB | reads 100 lines of 64 KiB each | `begin`, `_HeadReader` | test_fault, "endless header"
-- at most 2 MiB + 64 KiB in total | reads a chunk of size -1 to the end of the connection | `_DeadlineReader`
-  | test_fault, "negative chunk size, endless"
-- interim responses (1xx) are skipped | skips only 100 | `begin` | test_connections.py, "interim responses"
-- a truncated head is refused | accepts the end of the connection as the end of the head | `begin`
-  | test_fault, "closes in the headers"
-- a connection with unread bytes is closed | drops the bytes, or reads them as the next response
-  | `_ResponseReader.close`, `is_connected` | test_connections.py, test_two_requests; test_tls.py
-- these classes for every connection, also to a proxy | the pool uses its own classes
-  | `get_connection_with_tls_context` | all
-
-Every hook is a public name except `_new_conn`, which urllib3 has had since its first version.
++---------------------------+--------------------------------+-------------------------+-------------------------------+
+| guarantee                 | library without the hook       | hook                    | test                          |
++===========================+================================+=========================+===============================+
+| one deadline for the      | requests' timeout applies to   | `_DeadlineReader`       | test_fault: "slow ..."        |
+| whole exchange            | each read                      |                         |                               |
++---------------------------+--------------------------------+-------------------------+-------------------------------+
+| the deadline includes     | each address, and then TLS,    | `_new_conn`             | test_connections.py:          |
+| connecting and TLS        | gets the whole timeout         |                         | test_silence_while_connecting |
++---------------------------+--------------------------------+-------------------------+-------------------------------+
+| the head has at most      | 100 lines of 64 KiB each are   | `begin`, `_HeadReader`  | test_fault: "endless header"  |
+| 64 KiB                    | accepted                       |                         |                               |
++---------------------------+--------------------------------+-------------------------+-------------------------------+
+| the response has at most  | a chunk of size -1 is read to  | `_DeadlineReader`       | test_fault: "negative chunk   |
+| 2 MiB of HTTP data        | the end of the connection      |                         | size, endless"                |
++---------------------------+--------------------------------+-------------------------+-------------------------------+
+| interim responses (1xx)   | only 100 is skipped            | `begin`                 | test_connections.py: "interim |
+| are skipped               |                                |                         | responses"                    |
++---------------------------+--------------------------------+-------------------------+-------------------------------+
+| a truncated head is       | the end of the connection ends | `begin`                 | test_fault: "closes in the    |
+| refused                   | a head                         |                         | headers"                      |
++---------------------------+--------------------------------+-------------------------+-------------------------------+
+| a connection with unread  | the bytes are dropped, or read | `_ResponseReader.close`,| test_connections.py:          |
+| bytes is closed           | as the next response           | `is_connected`          | test_two_requests             |
++---------------------------+--------------------------------+-------------------------+-------------------------------+
+| all connections have the  | pools create connections of    | `get_connection_with_   | test_proxy.py, test_tls.py    |
+| hooks, also to a proxy    | their own classes              | tls_context`            |                               |
++---------------------------+--------------------------------+-------------------------+-------------------------------+
 """
 
 import contextlib
@@ -32,7 +44,8 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 MAX_HEAD_BYTES: Final = 64 * 1024
-_MAX_WIRE_BYTES: Final = MAX_HEAD_BYTES + 2 * 1024 * 1024
+# Twice the size of the largest body that is accepted: the framing of small chunks takes bytes as well.
+_MAX_WIRE_BYTES: Final = 2 * 1024 * 1024
 _MIN_TIMEOUT_SECONDS: Final = 0.001  # 0 would make a socket non-blocking
 
 
@@ -53,7 +66,8 @@ class DeadlineAdapter(HTTPAdapter):
 class _DeadlineReader(io.RawIOBase):
     """Reads a socket. The socket's timeout applies to all reads together.
 
-    ``ended`` is true once the server has closed its side of the connection.
+    ``ended`` is true once no more bytes follow: the server has closed its side of the connection, or the response is
+    closed.
     """
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:

@@ -21,7 +21,7 @@ from ddm_precheck.transport import (
 
 MAX_BYTES: Final = 1024 * 1024
 _MAX_ATTEMPTS: Final = 3
-_FIRST_PAUSE_SECONDS: Final = 0.2
+_MAX_FIRST_PAUSE_SECONDS: Final = 0.2
 _RETRIED_STATUSES: Final = frozenset({502, 503, 504})
 
 
@@ -89,7 +89,7 @@ class Client:
 
 def _pause(attempt: int, deadline: float) -> bool:
     """Sleep before the next attempt, with backoff and jitter. Return False if no further attempt is allowed."""
-    seconds = _FIRST_PAUSE_SECONDS * 2**attempt * random.uniform(0.25, 0.5)
+    seconds = _MAX_FIRST_PAUSE_SECONDS * 2 ** (attempt - 1) * random.uniform(0.5, 1)
     if attempt == _MAX_ATTEMPTS or monotonic() + seconds >= deadline:
         return False
     sleep(seconds)

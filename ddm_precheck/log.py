@@ -16,9 +16,8 @@ from flask import Request
 from ddm_precheck.event import Event
 from ddm_precheck.problem import Problem, ProblemCode, UpstreamInfo
 from ddm_precheck.redaction import contains_token, redact
-from ddm_precheck.serialization import problem_verdict
 from ddm_precheck.text import truncate
-from ddm_precheck.verdict import Decision
+from ddm_precheck.verdict import Decision, problem_verdict
 
 _TRACE: Final = re.compile(r"(?:[0-9a-f]{2}-)?([0-9a-fA-F]{32})(?:[-/].*)?")
 _TRACE_PIECE: Final = 8

@@ -1,4 +1,4 @@
-"""Problems (RFC 9457): one exception for every outcome without a verdict, with a code from one table."""
+"""Problems (RFC 9457): one exception for every outcome without a summary, with a code from one table."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -54,7 +54,7 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamInfo:
-    """Information about one request to DDM, with or without a response.
+    """Information about one request to DDM and its retries, with or without a response.
 
     ``status`` is None if DDM sent no response. ``elapsed_ms`` is the time of all attempts.
     """
@@ -70,8 +70,9 @@ class UpstreamInfo:
 class Problem(Exception):  # noqa: N818 - RFC 9457's term; `pending` is a problem but not an error
     """An outcome without a verdict that the caller can act on.
 
-    ``detail`` is one line for a person and never quotes the event. ``log_detail`` is written to the log instead of
-    ``detail``. ``retry_after`` is in seconds, or None if a retry cannot change the outcome.
+    ``detail`` is one line for a person and never quotes the event. ``errors`` are the violations of a JSON Schema.
+    ``upstream`` is the request to DDM, or None if no request was sent. ``retry_after`` is in seconds, or None if a
+    retry cannot change the outcome. ``log_detail`` is written to the log instead of ``detail``.
     """
 
     def __init__(  # noqa: PLR0913 - one argument for each part of a problem
@@ -84,6 +85,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's term; `pending` is a proble
         retry_after: int = _RETRY_SECONDS,
         log_detail: str | None = None,
     ) -> None:
+        super().__init__(detail)
         self.code = code
         self.detail = detail
         self.errors = errors

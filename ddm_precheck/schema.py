@@ -24,7 +24,7 @@ _PRINTABLE_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,16}")
 _DETAILS: Final[dict[str, Callable[[Any], str]]] = {
     "type": lambda types: "must be of type " + (types if isinstance(types, str) else " or ".join(types)),
     "enum": lambda values: f"must be one of {_listed(values)}",
-    "pattern": lambda pattern: f"must match {pattern}, with no space or line break around it",
+    "pattern": lambda pattern: f"must match {pattern}",
     "minLength": lambda minimum: f"must have at least {minimum} characters",
     "maxLength": lambda maximum: f"must have at most {maximum} characters",
     "minimum": lambda minimum: f"must be at least {minimum}",
@@ -142,7 +142,7 @@ def _to_violations(path: _Path, error: Any) -> Iterator[Violation]:
             else:
                 yield Violation(_pointer(path), f"has an unknown field; {fields}")
     else:
-        yield Violation(_pointer(path), _DETAILS[keyword](argument))
+        yield Violation(_pointer(path), _DETAILS.get(keyword, lambda _: f"breaks the rule {keyword}")(argument))
 
 
 def _pointer(path: _Path) -> str:

@@ -1,6 +1,5 @@
 """Parses and validates the function's environment variables, once at the start."""
 
-import ipaddress
 import math
 import os
 import re
@@ -9,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult
+
+from ddm_precheck.urls import is_loopback, split_http_url
 
 AGENCY: Final = "agency"
 """The value of DDM_TOKEN_SOURCE for the token of a FunctionGraph agency; any other value is the path of a file."""
@@ -17,8 +18,6 @@ AGENCY: Final = "agency"
 _DEFAULT_ENDPOINT: Final = "https://ddm.{region}.myhuaweicloud.com"
 _REGION_PLACEHOLDER: Final = "{region}"
 _REGION_PATTERN: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-# The characters of host names, IP addresses and {region}. urlsplit also accepts other characters, such as commas.
-_HOST_PATTERN: Final = re.compile(r"[a-z0-9._:{}-]+")
 _INSTANCE_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}/([A-Za-z0-9_-]{1,64}|\*)")
 _MAX_REGION_LENGTH: Final = 32
 _MAX_SECONDS: Final = 3600
@@ -92,14 +91,6 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     )
 
 
-def is_loopback(host: str) -> bool:
-    """Return whether the host is a loopback address or ``localhost``."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _endpoint(value: str) -> str:
     url = _url("DDM_ENDPOINT", value)
     if url.scheme != "https" and not is_loopback(url.hostname or ""):
@@ -121,16 +112,10 @@ def _sink(value: str | None) -> str | None:
 
 
 def _url(variable: str, value: str) -> SplitResult:
-    """Split the URL. Raises SettingsError if requests cannot be sent to exactly this URL."""
-    error = f"{variable} must be an http or https URL with a host, without user, query or fragment"
-    try:
-        url = urlsplit(value)
-        host_is_valid = _HOST_PATTERN.fullmatch(url.hostname or "") is not None
-        usable = url.port != 0 and url.scheme in {"http", "https"} and host_is_valid
-    except ValueError:  # an invalid port or IPv6 address
-        raise SettingsError(error) from None
-    if not usable or not re.fullmatch(r"[!-~]+", value) or set(value) & set("@?#\\"):
-        raise SettingsError(error)
+    """Return the parts of a URL without user, query and fragment. Raises SettingsError for any other URL."""
+    url = split_http_url(value)
+    if url is None or set(value) & set("@?#\\"):
+        raise SettingsError(f"{variable} must be an http or https URL with a host, without user, query or fragment")
     return url
 
 
@@ -138,14 +123,7 @@ def _check_proxies(environment: Mapping[str, str]) -> None:
     """Validate the variables that requests reads, so that a typo makes the start fail and not each request."""
     for variable in _PROXY_VARIABLES:
         value = environment.get(variable)
-        if not value:
-            continue
-        try:
-            url = urlsplit(value if "://" in value else f"http://{value}")
-            usable = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
-        except ValueError:
-            usable = False
-        if not usable or not re.fullmatch(r"[!-~]+", value):
+        if value and split_http_url(value if "://" in value else f"http://{value}") is None:
             raise SettingsError(f"{variable} must be the http or https URL of a proxy, such as http://proxy:3128")
 
 

@@ -23,14 +23,14 @@ from requests.structures import CaseInsensitiveDict
 from requests.utils import get_environ_proxies
 
 from ddm_precheck.connection import MAX_HEAD_BYTES, DeadlineAdapter, ResponseTooLargeError
-from ddm_precheck.settings import is_loopback
+from ddm_precheck.urls import is_loopback
 
 _MAX_POOLS: Final = 32
 """The maximum number of connection pools, one for each host. Huawei Cloud has about as many regions."""
 
 _CHUNK_SIZE: Final = 64 * 1024
-_GZIP_ONLY: Final = 31  # zlib's number for the gzip format
-_IS_GZIP: Final = {"": False, "identity": False, "gzip": True, "x-gzip": True}
+_GZIP: Final = 31  # zlib's number for the gzip format and no other
+_WBITS: Final = {"": None, "identity": None, "gzip": _GZIP, "x-gzip": _GZIP}
 _UNRESOLVED: Final = "the host name {host} could not be resolved; check the region"
 _REASONS: Final = (
     (urllib3.exceptions.NameResolutionError, _UNRESOLVED),
@@ -123,9 +123,10 @@ def _read_body(raw: urllib3.HTTPResponse, max_bytes: int) -> bytes | None:
     urllib3's decoder accepts a truncated stream, and it takes minutes for a stream of many empty members (RFC 1952).
     """
     coding = raw.headers.get("Content-Encoding", "").strip().lower()
-    if coding not in _IS_GZIP:
+    if coding not in _WBITS:
         return None
-    decoder = zlib.decompressobj(wbits=_GZIP_ONLY) if _IS_GZIP[coding] else None
+    wbits = _WBITS[coding]
+    decoder = zlib.decompressobj(wbits) if wbits else None
     body = bytearray()
     try:
         while chunk := raw.read(_CHUNK_SIZE, decode_content=False):

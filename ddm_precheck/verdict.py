@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from ddm_precheck.event import Event
-from ddm_precheck.problem import UpstreamInfo
+from ddm_precheck.problem import ProblemCode, UpstreamInfo
 from ddm_precheck.result import Check, PrecheckResult
 from ddm_precheck.text import one_line, truncate
 
@@ -88,6 +88,11 @@ def judge(event: Event, result: PrecheckResult, checked_at: str) -> Summary:
         upstream=result.upstream,
     )
     return Summary(decision, failed + warned, checks)
+
+
+def problem_verdict(code: ProblemCode) -> Verdict:
+    """Return the verdict of a problem: PENDING if the precheck has not finished, else ERROR."""
+    return Verdict.PENDING if code is ProblemCode.PENDING else Verdict.ERROR
 
 
 def _verdict(counts: dict[str, int], listed: int, expected: int) -> Verdict:

@@ -18,7 +18,7 @@ from helpers.deployment import (
     make_path,
 )
 
-from ddm_precheck import settings
+from ddm_precheck import settings, sink
 from deploy import variables
 
 ALLOW = ("--allow", f"{PROJECT_ID}/*")
@@ -186,6 +186,11 @@ def test_every_variable_of_env_is_one_that_the_function_reads(name):
     """Each name that --env accepts is a name whose bad values the function's settings refuse."""
     with pytest.raises(settings.SettingsError, match=name):
         settings.from_environment({name: "A bad value"})
+
+
+def test_the_timeout_has_room_for_the_sink():
+    """A wait of 100 seconds, the last request to DDM (10 by default), the sink, and 5 seconds for everything else."""
+    assert variables.timeout_seconds({"DDM_MAX_WAIT_SECONDS": "100"}) == 100 + 10 + sink.TIMEOUT_SECONDS + 5
 
 
 def test_a_symbolic_link_is_followed(checkout, tmp_path):

@@ -80,7 +80,7 @@ def test_proxy_over_tls(start, authority: Authority):
 )
 def test_faults_of_the_proxy(start, monkeypatch, script, messages, attempts):
     """A fault of the proxy ends in time, as `upstream-timeout` or `upstream-unavailable`."""
-    monkeypatch.setattr("ddm_precheck.ddm._FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("ddm_precheck.ddm._MAX_FIRST_PAUSE_SECONDS", 0.01)
     with FaultServer([script], before_request=True) as proxy:
         function = start(
             DDM_ENDPOINT="https://ddm.example.com",
