@@ -193,6 +193,10 @@ deploy_cloud_run() {
         'the e-mail address of a service account'
     require_with_allow --token-secret "$token_secret"
     [[ -z $token_secret ]] || check --token-secret "$token_secret" "$SECRET_PATTERN" 'the name of a secret'
+    if [[ -n $token_secret && $access == --allow-unauthenticated ]]; then
+        printf 'deploy.sh: warning: %s\n' \
+            'everybody on the internet can use the token of --token-secret for the instances in --allow' >&2
+    fi
     find_python
     check_source
     local lines timeout ddm_region variables

@@ -131,6 +131,17 @@ def test_one_call_of_gcloud(checkout, gcloud, options, service, access, timeout,
     assert TOKEN not in result.stdout
 
 
+def test_warning_of_a_public_token(checkout, gcloud):
+    """A public function with a token of its own is deployed, and a warning says what it means."""
+    options = ("--allow-unauthenticated", "--token-secret", "ddm-token", "--allow", ALLOWED)
+    result = checkout.run(*CLOUD_RUN, *options, PATH=gcloud.path)
+    assert result.status == 0
+    assert result.stderr == (
+        "deploy.sh: warning: everybody on the internet can use the token of --token-secret"
+        " for the instances in --allow\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "private", "has_token", "region"),
     [
