@@ -35,7 +35,7 @@ MESSAGES = {
     "throttled": "Send fewer requests: DDM responded 429 APIGW.0308 The throttling threshold has been reached.",
     "busy": "DDM is not available: DDM responded 400 DBS.300002 The instance is busy.",
     "broken": "DDM is not available: DDM responded 500 DBS.200001 Internal server error.",
-    "another_job": "DDM's response is not as documented: /job_id is not the job that was asked for",
+    "another_job": "DDM's response is not as documented: /job_id is not the job_id of the event",
 }
 
 

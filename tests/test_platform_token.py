@@ -151,7 +151,7 @@ def test_agency_without_a_token(with_agency: Function, fake_ddm: FakeDDM, header
     response = with_agency.send(EVENT_WITHOUT_TOKEN, headers=headers)
     assert (response.status, response.problem_code, response.pointers) == (400, "invalid-event", ["/token"])
     assert response.body["message"] == (
-        "/token is required: neither the caller nor the agency sent one (turn on Include Keys)"
+        "/token is required: neither the caller nor the agency sent a token (turn on Include Keys)"
     )
     assert (response.log_entry["token_from"], fake_ddm.requests) == (None, [])
 

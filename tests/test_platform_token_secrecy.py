@@ -111,7 +111,7 @@ def test_region_that_chooses_the_host(start, token_file: TokenFile, fake_ddm: Fa
     assert response.problem_code == ("not-found" if is_allowed else "forbidden")
     assert function.send(EVENT | fields).problem_code == "not-found"
     assert is_allowed or response.body["message"] == (
-        "The platform's token may not be sent to another region than that in DDM_REGION; send a token"
+        "The platform's token may only be sent to the region in DDM_REGION; send a token for another region"
     )
 
 
