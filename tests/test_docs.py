@@ -1,6 +1,7 @@
 """The pages as Markdown: links, sizes, the form of pictures and code blocks."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -60,6 +61,15 @@ def test_first_sentence_is_the_question(page):
 def test_prose_is_wrapped(page):
     """Lines of prose have at most 120 characters. Chinese is not wrapped: its line breaks would become spaces."""
     assert page.long_lines == []
+
+
+def test_chinese_typography():
+    """A space separates Chinese from Latin letters, digits and code, and Chinese text has full-width punctuation."""
+    prose = re.sub(r"\]\([^)\s]+\)", "]", README_CN.prose)
+    prose = re.sub(r"`[^`\n]+`", "`", prose)
+    han = "[\u4e00-\u9fff]"
+    faults = rf"{han}[*]*[A-Za-z0-9`]|[A-Za-z0-9`][*]*{han}|{han}[,;:?!()]|[,;:?!()]{han}"
+    assert [prose[match.start() - 10 : match.end() + 10] for match in re.finditer(faults, prose)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)

@@ -148,6 +148,19 @@ def test_first_real_precheck(served_function, tmp_path, page: Page):
     assert not any(secret in arguments for secret in (IAM_PASSWORD, DB_PASSWORD, TOKEN))
 
 
+def test_local_samples(served_function):
+    """The commands to try without a cloud accept a warning and wait for a list that is not complete at first."""
+    for tool in ("curl", "jq"):
+        if not shutil.which(tool):
+            pytest.skip(f"{tool} is missing")
+    script = README_CN.code("local samples").replace("http://127.0.0.1:8080", served_function.url)
+    command = ["bash", "-euo", "pipefail", "-c", script]
+    run = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, check=True, timeout=60)
+    accepted, waited = (json.loads(line) for line in run.stdout.splitlines())
+    assert (accepted["verdict"], accepted["can_proceed"]) == ("WARN", True)
+    assert waited["verdict"] not in {"PENDING", "ERROR"}
+
+
 def test_both_readmes_have_the_same_commands():
     """The Chinese page has the commands and events of the English one, apart from prompts for input."""
     english, chinese = (

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -230,11 +230,16 @@ class ServedFunction(Function):
 
 
 @contextmanager
-def serve_function(environment: Mapping[str, str], folder: Path, root: Path = ROOT) -> Iterator[ServedFunction]:
-    """Serve the function on a free loopback port until the context ends; its output goes to a file in the folder."""
+def serve_function(
+    environment: Mapping[str, str], folder: Path, root: Path = ROOT, prefix: Sequence[str] = ()
+) -> Iterator[ServedFunction]:
+    """Serve the function on a free loopback port until the context ends; its output goes to a file in the folder.
+
+    ``prefix`` is a command that runs the command after it, such as `env`.
+    """
     port = free_port()
     output = folder / f"served-{port}.log"
-    command = [sys.executable, "-m", "functions_framework", "--target", "precheck", "--host", "127.0.0.1"]
+    command = [*prefix, sys.executable, "-m", "functions_framework", "--target", "precheck", "--host", "127.0.0.1"]
     with (
         output.open("wb") as log,
         subprocess.Popen(
