@@ -4,7 +4,7 @@ Each row: the guarantee | what the library lacks | the hook | its test in tests/
 
 - time for the whole exchange | the timeout applies to each read | `_DeadlineReader` | test_fault, "drip…"
 - time for connecting and TLS | each address, then TLS, gets all of it | `_new_conn` | test_silence_while_connecting
-- a head of at most 64 KiB | 100 lines of 64 KiB each are read | `begin`, `_HeadReader` | test_head_over_its_bound
+- a head of at most 64 KiB and 99 headers | 100 lines of 64 KiB each are read | `begin`, `_HeadReader` | test_head_over_its_bound
 - at most 2 MiB + 64 KiB on the wire | a chunk of size -1 is read to the end | `_DeadlineReader`
   | test_fault, "negative chunk size"
 - interim responses (1xx) are skipped | only 100 is skipped | `begin` | test_success_in_the_end, "interim responses"
@@ -142,6 +142,10 @@ class _Response(http.client.HTTPResponse):
             while 101 < self.status < 200:
                 self.headers = None  # type: ignore[assignment] # how http.client knows that a head is to be read
                 super().begin()
+        except http.client.HTTPException as error:
+            if type(error) is http.client.HTTPException:  # over 100 headers: the only error without a class of its own
+                raise ResponseTooLargeError from None
+            raise
         finally:
             self.fp = reader
         if self._raw_reader.ended:
