@@ -8,6 +8,8 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
+from deploy.fake_behaviours import FakeResponse
+from deploy.fake_ddm import FakeDDM
 from helpers.fault_server import (
     CHUNKED_HEAD,
     GZIP_HEADERS,
@@ -21,8 +23,6 @@ from helpers.fault_server import (
     send_endlessly,
 )
 from helpers.function import EVENT
-
-from deploy.fake_ddm import FakeDDM, FakeResponse
 from tools.soak.bodies import hostile_results
 
 MAX_BYTES: Final = 1024 * 1024
