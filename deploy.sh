@@ -10,15 +10,15 @@
 #   functiongraph   build dist/ddm-precheck.zip and deploy it to Huawei Cloud FunctionGraph
 #
 # Options of local:
-#   --once                     end after the samples; exit 0 if every response is as expected
-#   --verbose                  print every request and response whole, not only the first
+#   --once                     exit after the samples; exit status 0 if every response is as expected
+#   --verbose                  print every request and response completely, not only the first
 #
 # Options of cloud-run:
 #   --project ID               the Google Cloud project (required)
 #   --region REGION            the region of Google Cloud, such as europe-west1 (required)
 #   --service NAME             the name of the service (default: ddm-precheck)
 #   --service-account EMAIL    the identity of the function (default: that of the project)
-#   --allow-unauthenticated    let everybody on the internet call the function
+#   --allow-unauthenticated    allow everyone on the internet to call the function
 #   --token-secret NAME        the secret with the IAM token for events without a token; mounted as a file. The
 #                              function's identity needs the role Secret Manager Secret Accessor; needs --allow
 #
@@ -57,7 +57,8 @@ root=${self%/*}
 # shellcheck source=deploy/common.sh
 source "$root/deploy/common.sh"
 
-# Requests at once in one instance: as many as the server has threads (THREADS), so that none waits inside it.
+# The number of requests at the same time in one instance: the number of its threads (THREADS), so that no request waits
+# for a thread.
 readonly CONCURRENCY=64
 
 readonly SERVICE_PATTERN='[a-z]([a-z0-9-]{0,47}[a-z0-9])?'
@@ -169,12 +170,12 @@ deploy_local() {
     fi
 }
 
-# Installs the requirements if they are new or changed. The file .installing marks an installation that did not end.
+# Installs the requirements if they are new or changed. The file .installing exists until the installation is complete.
 install_requirements() {
     if is_installed .venv requirements.txt constraints.txt; then return; fi
     printf 'Installing the requirements into .venv ...\n' >&2
     if [[ -e .venv/.installing ]] || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
-        run "$python" -m venv --clear .venv || fail "$python could not make .venv (on Debian: apt install python3-venv)"
+        run "$python" -m venv --clear .venv || fail "$python could not create .venv (on Debian: apt install python3-venv)"
     fi
     run touch .venv/.installing
     run .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt \
@@ -193,6 +194,10 @@ deploy_cloud_run() {
         'the e-mail address of a service account'
     require_with_allow --token-secret "$token_secret"
     [[ -z $token_secret ]] || check --token-secret "$token_secret" "$SECRET_PATTERN" 'the name of a secret'
+    if [[ -n $token_secret && $access == --allow-unauthenticated ]]; then
+        printf 'deploy.sh: warning: %s\n' \
+            'everybody on the internet can use the token of --token-secret for the instances in --allow' >&2
+    fi
     find_python
     check_source
     local lines timeout ddm_region variables
@@ -224,7 +229,7 @@ deploy_cloud_run() {
 print_curl() {
     local identity='' token='' header='' region=''
     if [[ $access == --no-allow-unauthenticated ]]; then
-        # shellcheck disable=SC2016 # for the caller's shell
+        # shellcheck disable=SC2016 # the caller's shell expands it
         identity=' -H "Authorization: Bearer $(gcloud auth print-identity-token)"'
     fi
     if [[ -n $token_secret ]]; then
@@ -232,7 +237,7 @@ print_curl() {
     else
         printf '\nURL: %s\n\nCall it with an IAM token of Huawei Cloud in HUAWEICLOUD_TOKEN:\n' "$1"
         # Every user of a machine can read the arguments of its processes, so the token goes through a pipe.
-        # shellcheck disable=SC2016 # for the caller's shell
+        # shellcheck disable=SC2016 # the caller's shell expands it
         token='printf '\''X-Auth-Token: %s'\'' "$HUAWEICLOUD_TOKEN" | ' header=' -H @-'
     fi
     [[ -n $2 ]] || region=', "region": "DDM_REGION"'
@@ -270,12 +275,12 @@ check_token() {
         || usage_error "invalid value: HUAWEICLOUD_TOKEN (printable ASCII without spaces)"
 }
 
-# Checks that the files to deploy exist and can be parsed: the platform would report that late.
+# Checks that the files to deploy exist and can be parsed: otherwise the platform reports the error after the upload.
 check_source() {
     env -u HUAWEICLOUD_TOKEN "$python" -B -m deploy.source || exit
 }
 
-# check_variables OPTION...: lets the function's own settings check the variables that the function gets.
+# check_variables OPTION...: checks the variables of the deployed function with the function's own settings.
 check_variables() {
     env -u HUAWEICLOUD_TOKEN "$python" -B -m deploy.variables "$@" ${variable_options[@]+"${variable_options[@]}"}
 }
@@ -284,10 +289,10 @@ require() {
     [[ -n $2 ]] || usage_error "missing option: $1"
 }
 
-# require_with_allow OPTION VALUE: the option and --allow go together.
+# require_with_allow OPTION VALUE: requires that both OPTION and --allow are set, or neither.
 require_with_allow() {
-    [[ -n $2 || -z $allow ]] || usage_error "missing option: $1 (--allow needs it)"
-    [[ -z $2 || -n $allow ]] || usage_error "missing option: --allow ($1 needs it)"
+    [[ -n $2 || -z $allow ]] || usage_error "missing option: $1 (--allow requires it)"
+    [[ -z $2 || -n $allow ]] || usage_error "missing option: --allow ($1 requires it)"
 }
 
 # check NAME VALUE PATTERN HINT: the whole value must match the pattern.
@@ -308,7 +313,7 @@ print_command() {
     printf '%s\n' "$line"
 }
 
-# quote WORD: prints the word on one line, as a shell reads it.
+# quote WORD: prints the word on one line, quoted for a shell.
 quote() {
     if [[ $1 =~ ^[A-Za-z0-9_@%+=:,./-]+$ ]]; then
         printf '%s' "$1"

@@ -1,9 +1,9 @@
-"""The token for DDM: the caller's own, or the platform's for the instances that the operator allows.
+"""The token for DDM: the caller's token, or the platform's token for the instances that the operator allows.
 
-Some triggers cannot set a header, and a token in the event would lie in a queue. For them the function has a token of
-its platform: that of a FunctionGraph agency, or one in a file that the platform mounts. Whoever may call the function
-then borrows the rights of that token, so it is used only for the instances in DDM_ALLOWED_INSTANCES. Whether a
-caller's own token is good enough, only DDM decides.
+Some triggers cannot set a header, and a token in the event would be stored in a queue. For such triggers, the platform
+can provide a token: the token of a FunctionGraph agency, or a token in a file that the platform mounts. Every caller of
+the function then has the rights of the platform's token, so this token is used only for the instances in
+DDM_ALLOWED_INSTANCES. The caller's own token is not restricted: DDM decides whether it is sufficient.
 """
 
 import os
@@ -20,17 +20,17 @@ from ddm_precheck.settings import AGENCY, Settings
 
 _FILE: Final = "file"
 _AGENCY_HEADER: Final = "X-CFF-Auth-Token"
-"""Where FunctionGraph puts the agency's token ("Include Keys", ``enable_auth_in_header``)."""
+"""The header in which FunctionGraph sends the agency's token ("Include Keys", ``enable_auth_in_header``)."""
 
 _MAX_TOKEN_BYTES: Final = 64 * 1024
 _TOKEN: Final = re.compile(r"[!-~]{1,65536}")
 
 
 def with_token(event: Event, headers: Headers, settings: Settings) -> Event:
-    """Return the event with its own token, or else with the platform's.
+    """Return the event with the caller's token. If the caller sent no token, use the platform's token.
 
-    Raises Problem ``forbidden`` where the platform's token may not be used for the instance or the region;
-    ``invalid-event`` where the agency sends no usable token; ``internal`` where the file has none.
+    Raises Problem ``forbidden`` if the platform's token may not be used for the instance or the region;
+    ``invalid-event`` if the agency sends no usable token; ``internal`` if the file contains no usable token.
     """
     if event.token_from:
         return event
@@ -43,7 +43,7 @@ def with_token(event: Event, headers: Headers, settings: Settings) -> Event:
     if not _is_in_region(event, settings):
         raise Problem(
             ProblemCode.FORBIDDEN,
-            "The platform's token may not be sent to another region than that in DDM_REGION; send a token",
+            "The platform's token may only be sent to the region in DDM_REGION; send a token for another region",
         )
     source = str(settings.token_source)
     if source == AGENCY:
@@ -56,7 +56,7 @@ def _is_allowed(event: Event, allowed_instances: frozenset[str]) -> bool:
 
 
 def _is_in_region(event: Event, settings: Settings) -> bool:
-    """Return whether DDM's host is that of the operator's region, where the event's region could choose another one."""
+    """Return False if the event's region selects another host than the region in DDM_REGION."""
     return not settings.needs_region or settings.region in {None, event.region}
 
 
@@ -64,7 +64,7 @@ def _agency_token(headers: Headers) -> str:
     token = headers.get(_AGENCY_HEADER, "")
     if token in {"", "null"}:
         raise invalid_event(
-            Violation("/token", "is required: neither the caller nor the agency sent one (turn on Include Keys)")
+            Violation("/token", "is required: neither the caller nor the agency sent a token (turn on Include Keys)")
         )
     if not _TOKEN.fullmatch(token):
         raise invalid_event(Violation("/token", "from the agency must be printable ASCII without spaces"))
@@ -72,7 +72,7 @@ def _agency_token(headers: Headers) -> str:
 
 
 def _file_token(path: str) -> str:
-    """Read the token, anew for each request, so that a renewed token is used without a restart."""
+    """Return the token in the file, read for each request, so that a renewed token is used without a restart."""
     try:
         data = _read_file(path)
     except OSError as error:
@@ -88,7 +88,7 @@ def _file_token(path: str) -> str:
 
 
 def _read_file(path: str) -> bytes:
-    """Return the file's content, cut where it is too long for a token and a newline."""
+    """Return the file's content, or as many bytes as are needed to find that the token is too long."""
     with open(path, "rb", opener=_open_without_waiting) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise _unusable_file("it is a pipe or a device")
@@ -96,7 +96,7 @@ def _read_file(path: str) -> bytes:
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
-    """Open the file; a plain open of a pipe would wait until a process opens the other end."""
+    """Open the file. Without O_NONBLOCK, opening a pipe would wait until a process opens the other end."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 

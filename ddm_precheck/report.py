@@ -1,8 +1,8 @@
-"""The report: the outcome as plain text for the person who approves or repairs. Pure.
+"""Builds the report: the outcome as plain text for the person who approves the shard change or fixes the issues. Pure.
 
-It fits into one message of WeCom (2,048 bytes), the smallest of the chats. DDM's texts stay within their line: line
-breaks, control characters and direction marks become spaces, and ``@``, ``<`` and ``>`` become look-alikes that no chat
-takes for a mention.
+The report fits into one WeCom message (2,048 bytes), which has the lowest limit of the common chats. Each issue takes
+one line: in DDM's texts, line breaks, control characters and direction marks are replaced by spaces. ``@``, ``<`` and
+``>`` are replaced by similar characters, which no chat interprets as a mention.
 """
 
 from typing import Final
@@ -15,9 +15,9 @@ MAX_BYTES: Final = 2000
 _MAX_HEADLINE_BYTES: Final = 400
 _MAX_NAME_BYTES: Final = 120
 _MIN_ISSUES: Final = 4
-"""How many issues fit at least, however long their texts are."""
+"""The number of issues that always fit, even if their texts are long."""
 _MAX_MORE_BYTES: Final = len("\n… and 1000 more".encode())
-_LOOK_ALIKES: Final = str.maketrans({"@": "＠", "<": "‹", ">": "›"})  # noqa: RUF001 - look-alikes are the point
+_SIMILAR_CHARACTERS: Final = str.maketrans({"@": "＠", "<": "‹", ">": "›"})  # noqa: RUF001 - similarity is intended
 
 
 def build_report(decision: Decision, issues: list[Check]) -> str:
@@ -41,7 +41,7 @@ def build_report(decision: Decision, issues: list[Check]) -> str:
 
 
 def _headline(decision: Decision) -> str:
-    """Return the verdict and the message. Where the message is too long, its names are cut and not its note."""
+    """Return the verdict and the message. If the message is too long, truncate its names and keep its note."""
     message = _safe(decision.message)
     names = message.removesuffix(INCOMPLETE_NOTE)
     note = message[len(names) :]
@@ -49,9 +49,9 @@ def _headline(decision: Decision) -> str:
 
 
 def _issue_line(issue: Check, mark: str, max_bytes: int) -> str:
-    """Return the line of one issue. Its texts are cut to fit; its name has a limit of its own.
+    """Return the line of one issue. Its texts are truncated to `max_bytes`, and its name to `_MAX_NAME_BYTES`.
 
-    The mark stands before the status, where no name can imitate it.
+    The mark precedes the status, so that no check's name can imitate the mark.
     """
     line = f"- {mark}{issue['status']} {truncate_bytes(_safe(issue['name']), _MAX_NAME_BYTES)}"
     error, suggestion = _safe(issue["error"] or issue["error_detail"]), _safe(issue["suggestion"])
@@ -60,14 +60,14 @@ def _issue_line(issue: Check, mark: str, max_bytes: int) -> str:
 
 
 def _fit(first: str, second: str, max_bytes: int) -> str:
-    """Return both texts in at most `max_bytes`: each may have half of them, and what the other one leaves."""
+    """Return both texts in at most `max_bytes`. Each may use half of the bytes, and those that the other leaves."""
     first = truncate_bytes(first, max(max_bytes // 2, max_bytes - len(second.encode())))
     return first + truncate_bytes(second, max_bytes - len(first.encode()))
 
 
 def _safe(text: str | None) -> str:
     """Return the text as part of one line, without a mention."""
-    return one_line(text or "").translate(_LOOK_ALIKES)
+    return one_line(text or "").translate(_SIMILAR_CHARACTERS)
 
 
 def _size(line: str) -> int:

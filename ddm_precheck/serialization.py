@@ -1,4 +1,4 @@
-"""Summary and Problem to JSON, as ``schemas/summary.schema.json`` and ``schemas/problem.schema.json`` describe them."""
+"""Serializes Summary and Problem to JSON, as defined in ``schemas/summary.schema.json`` and ``problem.schema.json``."""
 
 import json
 from typing import Any, Final

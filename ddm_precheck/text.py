@@ -1,11 +1,11 @@
-"""Texts from outside, made safe to show to a person on one line."""
+"""Converts external texts to one line that is safe to show to a person."""
 
 import re
 from typing import Final
 
 # Control characters, line and paragraph separators, and characters that are invisible or change the direction of the
-# text: any of them could make one line look like two, or like another text. Not the variation selectors that choose
-# between the two forms of an emoji.
+# text: each of them could make one line look like two lines, or like another text. The variation selectors that choose
+# between the two forms of an emoji are not included.
 _UNSAFE: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
     "\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\U00013430-\U0001343f\U0001bca0-\U0001bca3"
@@ -19,14 +19,14 @@ def one_line(text: str) -> str:
 
 
 def truncate(text: str, max_length: int) -> str:
-    """Return the text, cut after `max_length` characters and marked with an ellipsis where it is longer."""
+    """Return the text. If it is longer than `max_length` characters, truncate it and append an ellipsis."""
     return text if len(text) <= max_length else f"{text[:max_length]}…"
 
 
 def truncate_bytes(text: str, max_bytes: int) -> str:
-    """Return the text in at most `max_bytes` bytes of UTF-8, the ellipsis of a cut text included.
+    """Return the text in at most `max_bytes` bytes of UTF-8, including the ellipsis after a truncated text.
 
-    Where there is no room for the ellipsis, return the ellipsis alone.
+    If `max_bytes` is smaller than the ellipsis, return only the ellipsis.
     """
     data = text.encode()
     if len(data) <= max(max_bytes, 0):

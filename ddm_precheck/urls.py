@@ -1,16 +1,16 @@
-"""URLs of the settings: whether requests can be sent to them as they are."""
+"""Checks the URLs in the settings: whether requests can be sent to exactly these URLs."""
 
 import ipaddress
 import re
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-# What a host name, an IP address and {region} consist of; urlsplit also returns other characters, such as commas.
+# The characters of host names, IP addresses and {region}. urlsplit also accepts other characters, such as commas.
 _HOST_PATTERN: Final = re.compile(r"[a-z0-9._:{}-]+")
 
 
 def split_http_url(value: str) -> SplitResult | None:
-    """Return the parts of an http or https URL with a host, None for anything else."""
+    """Return the parts of an http or https URL with a host, or None for any other text."""
     try:
         url = urlsplit(value)
         usable = url.scheme in {"http", "https"} and url.port != 0

@@ -1,7 +1,7 @@
-"""Compiles the package's modules for FunctionGraph's Python, where a Python of that version is installed.
+"""Compiles the package's modules for FunctionGraph's Python, if a Python of this version is installed.
 
-FunctionGraph's code folder cannot be written, so Python cannot keep bytecode there: without bytecode in the package,
-every cold start compiles every module.
+FunctionGraph's code folder is read-only, so Python cannot write bytecode to it: if the package has no bytecode, every
+cold start compiles every module.
 """
 
 import os
@@ -19,25 +19,27 @@ _PROGRAM: Final = (
     "usable = sys.implementation.cache_tag == 'cpython-312' and importlib.util.MAGIC_NUMBER == b'\\xcb\\r\\r\\n';"
     "print(sys.executable if usable else '')"
 )
-# Without site and user packages, and with one order of sets: nothing of this machine may change the bytes.
+# Exclude site and user packages, and fix the order of sets: the bytecode must not depend on this machine.
 _ISOLATED: Final = ("-S", "-s", "-P", "-B", "-W", "ignore")
 _ENVIRONMENT: Final = {"PYTHONHASHSEED": "0"}
 
 
 class BytecodeError(Exception):
-    """A module cannot be compiled. The message names it, on one line."""
+    """A module cannot be compiled. The message names the module, on one line."""
 
 
 def find_python() -> str | None:
-    """Return the path of a CPython 3.12 on PATH, of pyenv or of uv that runs; None if there is none."""
+    """Return the path of a CPython 3.12 that runs (from PATH, pyenv or uv), or None if there is no such Python."""
     return next(filter(None, map(_executable, _candidates())), None)
 
 
 def compile_modules(python: str, modules: Mapping[str, bytes]) -> dict[str, bytes]:
     """Return the bytecode files of the modules, by their names in the package.
 
-    The bytecode names its source by the name in the package, and holds a hash of it: a module whose source is edited
-    in the package is compiled again. The same modules and the same `python` give the same bytes. Raises BytecodeError.
+    The bytecode contains the name of its source in the package, and a hash of the source: if the source is edited in
+    the package, Python compiles the module again. The same modules and the same `python` give the same bytes.
+
+    Raises BytecodeError.
     """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder).resolve()
@@ -68,9 +70,9 @@ def _candidates() -> Iterator[str]:
 
 
 def _executable(candidate: str) -> str:
-    """Return the path of the interpreter that the candidate starts, or an empty text if it is of no use.
+    """Return the path of the interpreter that the candidate starts, or an empty text if it is not usable.
 
-    The candidate may be a program that only selects an interpreter, as those of pyenv are.
+    The candidate may be a program that only selects an interpreter, such as a shim of pyenv.
     """
     try:
         result = subprocess.run([candidate, "-I", "-c", _PROGRAM], capture_output=True, text=True, check=False)  # noqa: S603 - fixed arguments

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Functions that deploy.sh and tests/run share. They print errors as those of $program, which the caller sets.
+# Functions for deploy.sh and tests/run. Error messages start with $program, which the caller sets.
 
 fail() {
     # shellcheck disable=SC2154 # the caller sets program
@@ -7,8 +7,8 @@ fail() {
     exit 1
 }
 
-# find_python: sets python to the path of a Python that runs and is new enough. A program of that name may exist and
-# not run, as those of pyenv do, and the Python of an active virtual environment is good.
+# find_python: sets python to the path of a Python that runs and is new enough. A candidate may exist but not run, such
+# as a shim of pyenv. The Python of an active virtual environment is accepted.
 find_python() {
     local candidate
     for candidate in python3 python3.14 python3.13 python3.12 python3.11; do

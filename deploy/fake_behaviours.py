@@ -1,4 +1,4 @@
-"""What the fake DDM can do: its responses, by the name of the database schema."""
+"""The behaviours of the fake DDM: its responses, by the name of the database schema."""
 
 import uuid
 from collections.abc import Callable
@@ -32,7 +32,7 @@ Behaviour: TypeAlias = Callable[[ReceivedRequest], FakeResponse]
 
 
 def check(name: str, status: str = "SUCCESS", **texts: str) -> dict[str, str]:
-    """Return a check with all fields that DDM documents. The texts that are not given are empty."""
+    """Return a check with all documented fields. Texts that are not passed are empty."""
     empty = dict.fromkeys(("note", "handling_suggestion", "error_message", "error_detail_message"), "")
     return {"name": name, "status": status} | empty | texts
 
@@ -69,13 +69,13 @@ def results(*checks: dict[str, str]) -> Behaviour:
 
 
 def error(status: int, code: str, message: str, **headers: str) -> Behaviour:
-    """Return the behaviour that responds with an error of DDM. An underscore in a header's name stands for a hyphen."""
+    """Return the behaviour that responds with an error of DDM. An underscore in a header's name becomes a hyphen."""
     body = {"error_code": code, "error_msg": message}
     return lambda _: FakeResponse(status, body, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
 def after(count: int, early: Behaviour, late: Behaviour) -> Behaviour:
-    """Return the behaviour that is `early` for the first `count` requests for a job and `late` from then on."""
+    """Return the behaviour that is `early` for the first `count` requests for a job, then `late`."""
     return lambda request: (early if request.number <= count else late)(request)
 
 
@@ -127,7 +127,7 @@ BEHAVIOURS: Final[dict[str, Behaviour]] = {
     "error_beside_checks": _error_beside_checks,
     "running": results(check("Primary keys", "RUNNING")),
 }
-"""What the fake DDM does, by the name of the database schema."""
+"""The behaviour of the fake DDM, by the name of the database schema."""
 
 UNKNOWN_SCHEMA: Final = error(400, "DBS.300129", "The schema does not exist.")
 """The behaviour for any other name."""

@@ -50,7 +50,7 @@ class FakeDDM(ThreadingHTTPServer):
         self._lock = threading.Lock()
 
     def reset(self) -> None:
-        """Restore the behaviours and forget all requests."""
+        """Restore the behaviours and clear the recorded requests."""
         with self._lock:
             self.behaviours = dict(BEHAVIOURS)
             self.requests.clear()
@@ -118,9 +118,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def main() -> None:
-    """Print the URL when the fake DDM listens, and serve until interrupted."""
+    """Print the URL when the fake DDM listens, and serve until an interrupt."""
     parser = argparse.ArgumentParser(description="A fake DDM: DDM's precheck API on a loopback port.")
-    parser.add_argument("--port", type=int, default=0, help="the port; any free one by default")
+    parser.add_argument("--port", type=int, default=0, help="the port (default: a free port)")
     with FakeDDM(parser.parse_args().port) as server:
         sys.stdout.write(f"listening on {server.url}\n")
         sys.stdout.flush()

@@ -19,9 +19,9 @@ from deploy.functiongraph_api import Api, ApiError, ApiResponse, DryRunApi, Func
 
 _NOT_FOUND: Final = "FSS.1051"
 _RUNTIME: Final = "http"
-# 512 MB come with 0.4 of a core; with less, a cold start takes long.
+# With 512 MB, FunctionGraph provides 0.4 CPU cores. With less memory, a cold start takes too long.
 _MIN_MEMORY_MEGABYTES: Final = 512
-# As many requests at once as the bootstrap has threads.
+# The number of requests at the same time is the number of threads in deploy/bootstrap.
 _MIN_CONCURRENT_REQUESTS: Final = 64
 _UNLIMITED: Final = -1
 _MAX_VARIABLES_BYTES: Final = 4096
@@ -31,12 +31,12 @@ _MAX_LINE_LENGTH: Final = 500
 
 
 class DeployError(Exception):
-    """The function cannot be deployed. The message says why and may contain texts of the API."""
+    """The function cannot be deployed. The message gives the reason and may contain texts of the API."""
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """The function to deploy. Without an agency, the agency of an existing function stays."""
+    """The function to deploy. If ``agency`` is None, an existing function keeps its agency."""
 
     project_id: str
     region: str
@@ -86,7 +86,7 @@ def _parse_options(arguments: list[str]) -> argparse.Namespace:
 
 
 def _print_requests(endpoint: str, function: Function) -> None:
-    """Print the requests of a create and of an update: which of them is needed is not known offline."""
+    """Print the requests that create and those that update: whether the function exists is not known offline."""
     cases = {
         "If the function does not exist:": ApiResponse(HTTPStatus.NOT_FOUND, {"error_code": _NOT_FOUND}),
         "If the function exists (its other variables and larger limits are kept):": ApiResponse(
@@ -101,20 +101,20 @@ def _print_requests(endpoint: str, function: Function) -> None:
 def deploy(api: Api, function: Function) -> None:
     """Create the function, or update it if it exists.
 
-    Raises ApiError where the API refuses a request, and DeployError where the existing function is not an HTTP
-    function or its config cannot be kept.
+    Raises ApiError if the API refuses a request, and DeployError if the existing function is not an HTTP function or
+    its config cannot be kept.
     """
     functions = f"/v2/{function.project_id}/fgs/functions"
     config = api.send("GET", f"{functions}/{function.urn}/config")
     if config.status == HTTPStatus.NOT_FOUND and config.error_code in {None, _NOT_FOUND}:
         created = _call_or_raise(api, "POST", functions, _create_body(function))
-        # A create does not take all fields of the config; the response has the defaults of those that it does not.
+        # The request that creates a function does not accept all fields of the config. Its response has their defaults.
         update = _config_body(function, {"strategy_config": created.body.get("strategy_config")})
     else:
         _raise_for_status("GET the function's config", config)
         if not config.body:
             raise DeployError("the function's config cannot be read, so its current values cannot be kept")
-        # Built before the first PUT: a config that cannot be kept stops the update before it changes anything.
+        # Built before the first PUT: if the config cannot be kept, the update fails before it changes anything.
         update = _config_body(function, config.body)
         _call_or_raise(api, "PUT", f"{functions}/{function.urn}/code", _code_body(function))
     _call_or_raise(api, "PUT", f"{functions}/{function.urn}/config", update)
@@ -135,7 +135,7 @@ def _code_body(function: Function) -> dict[str, Any]:
 
 
 def _config_body(function: Function, current: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the function's config. What `current` has and no option sets is kept; other fields are not sent."""
+    """Return the function's config. Values of `current` that no option sets are kept; other fields are not sent."""
     if current.get("runtime", _RUNTIME) != _RUNTIME:
         raise DeployError(f"{function.urn} is not an HTTP function: choose another --name")
     function_variables = {**_current_variables(current), **function.variables}
@@ -177,7 +177,7 @@ def _strategy_config(current: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _agency(function: Function, current: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the agency, and the flag with which FunctionGraph adds the agency's token to each request."""
+    """Return the agency, and the flag that makes FunctionGraph add the agency's token to each request."""
     if function.agency:
         return {"xrole": function.agency, "enable_auth_in_header": True}
     return {name: current[name] for name in ("xrole", "enable_auth_in_header") if current.get(name)}

@@ -1,6 +1,6 @@
-"""A client of FunctionGraph's API, and one for dry runs that prints the requests instead of sending them.
+"""A client of FunctionGraph's API, and a client for dry runs, which prints the requests instead of sending them.
 
-The IAM token is sent in one request header and nowhere else: redirects are not followed.
+The IAM token is sent only in the header X-Auth-Token. Redirects are not followed: another host would receive the token.
 """
 
 import http.client
@@ -36,10 +36,10 @@ class ApiResponse:
 
 
 class Api(Protocol):
-    """What a deployment needs of the API."""
+    """The interface of both clients."""
 
     def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> ApiResponse:
-        """Send a request and return the response. Raise ApiError where there is no response."""
+        """Send a request and return the response. Raise ApiError if there is no response."""
 
 
 class FunctionGraphApi:
@@ -50,19 +50,19 @@ class FunctionGraphApi:
         self._token = token
         handlers: list[urllib.request.BaseHandler] = [_NoRedirects()]
         if urlsplit(endpoint).scheme == "http":
-            # http:// is for loopback addresses only: a proxy would see the token.
+            # Loopback addresses only (http://), without a proxy: a proxy would receive the token.
             handlers.append(urllib.request.ProxyHandler({}))
         self._opener = urllib.request.build_opener(*handlers)
 
     def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> ApiResponse:
-        """Print the request's method and URL, send it and return the response, whatever its status."""
+        """Print the request's method and URL, send the request and return the response of any status."""
         sys.stderr.write(f"+ {method} {self._endpoint}{path}\n")
         data = None if body is None else json.dumps(body).encode()
         headers = {"X-Auth-Token": self._token, "Content-Type": "application/json"}
         request = urllib.request.Request(self._endpoint + path, data, headers, method=method)  # noqa: S310 - the scheme is checked
         try:
             with self._open(request) as response:
-                # read() without a size raises IncompleteRead for a body that was cut off; with a size it does not.
+                # If the body is truncated, read() without a size raises IncompleteRead; read() with a size does not.
                 return ApiResponse(response.status, _parse_object(response.read()))
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
@@ -79,11 +79,11 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
     """Return a redirect as the response: following it would send the token to another host."""
 
     def redirect_request(self, *_: object) -> None:
-        """Follow no redirect."""
+        """Return None: urllib then returns the redirect as the response."""
 
 
 class DryRunApi:
-    """Prints each request instead of sending it. A GET returns the given response, any other request an empty one."""
+    """Prints each request instead of sending it. The response to GET is fixed, and any other response is empty."""
 
     def __init__(self, endpoint: str, config: ApiResponse, code_label: str) -> None:
         """Set the endpoint, the response to GET, and the text that is printed instead of the code."""

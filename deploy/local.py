@@ -42,7 +42,7 @@ db_name selects the response of the fake DDM: {names}.
 
 
 class LocalError(Exception):
-    """The function cannot run here. The message says why, on one line."""
+    """The function cannot run on this machine. The message gives the reason, on one line."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -69,16 +69,16 @@ def main(arguments: Sequence[str]) -> int:
 
 def _require_free(port: int) -> None:
     with socket.socket() as probe:
-        # As the server does: connections of an earlier run that are still closing do not count.
+        # The server sets this option too: connections of an earlier run that are still closing do not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise LocalError(f"port {port} cannot be used ({error.strerror}): set PORT to another one") from None
+            raise LocalError(f"port {port} cannot be used ({error.strerror}): set PORT to another port") from None
 
 
 def _start_fake_ddm(processes: Processes) -> dict[str, str]:
-    """Start the fake DDM and return the variables with which the function uses it."""
+    """Start the fake DDM and return the environment variables that make the function use it."""
     arguments = ("-m", "deploy.fake_ddm", "--port", "0")
     child = processes.start("the fake DDM", arguments, os.environ, subprocess.PIPE)
     output = cast("IO[bytes]", child.stdout)  # a pipe, so not None
@@ -87,7 +87,7 @@ def _start_fake_ddm(processes: Processes) -> dict[str, str]:
         line = output.readline().decode() if selector.select(_START_SECONDS) else ""
     if not line.startswith(_LISTENING):
         raise LocalError("the fake DDM did not start")
-    # Read on: a full pipe would block the fake DDM.
+    # Continue to read the pipe: if it were full, the fake DDM would block.
     threading.Thread(target=shutil.copyfileobj, args=(output, sys.stderr.buffer), daemon=True).start()
     # A proxy cannot reach the loopback address of this machine.
     no_proxy = ",".join(filter(None, [os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), "127.0.0.1"]))
@@ -118,7 +118,7 @@ def _is_listening(port: int) -> bool:
 
 
 def _send_samples(url: str, *, uses_fake_ddm: bool, verbose: bool) -> bool:
-    """Send the samples, print the first or all of them whole, and return whether every response is as expected."""
+    """Send the samples and return whether all responses are as expected. If `verbose`, print all samples completely."""
     if not uses_fake_ddm:
         _print(_REAL_DDM)
     all_samples = samples.verdict_samples() if uses_fake_ddm else (samples.invalid_sample(),)
@@ -126,7 +126,7 @@ def _send_samples(url: str, *, uses_fake_ddm: bool, verbose: bool) -> bool:
     for number, sample in enumerate(all_samples):
         response = samples.send(sample, url)
         if number == 0 or verbose:
-            _print_whole(url, sample.event, response)
+            _print_exchange(url, sample.event, response)
         else:
             _print_line(sample, response)
         mistakes = sample.mistakes(response)
@@ -137,7 +137,7 @@ def _send_samples(url: str, *, uses_fake_ddm: bool, verbose: bool) -> bool:
     return not unexpected
 
 
-def _print_whole(url: str, event: Any, response: samples.Response) -> None:
+def _print_exchange(url: str, event: Any, response: samples.Response) -> None:
     body = json.dumps(response.body, indent=2, ensure_ascii=False) if response.body else response.text
     _print(f"> POST {url}\n{json.dumps(event, indent=2)}\n< {response.status}\n{body}\n")
 

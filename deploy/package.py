@@ -1,7 +1,7 @@
 """Builds ``dist/ddm-precheck.zip``, the package for FunctionGraph.
 
 The same source, the same locked requirements and the same CPython 3.12 give the same bytes on every machine and in
-every path: the wheels are unpacked, not installed, and every entry has a fixed order, time and mode.
+every folder: the wheels are unpacked, not installed, and every entry has a fixed position, time and mode.
 """
 
 import hashlib
@@ -28,13 +28,13 @@ _PROGRAM_MODE: Final = 0o100755
 # FunctionGraph's limit for code in a request to its API.
 _MAX_BYTES: Final = 50_000_000
 _NO_BYTECODE: Final = (
-    "no CPython 3.12 found (on PATH, of pyenv or of uv), so the package has no bytecode:"
-    " each cold start compiles all modules, which takes about three times the CPU"
+    "no CPython 3.12 found (PATH, pyenv, uv), so the package has no bytecode:"
+    " each cold start compiles all modules, which takes about three times the CPU time"
 )
 
 
 class PackageError(Exception):
-    """The package cannot be built. The message says why, on one line."""
+    """The package cannot be built. The message gives the reason, on one line."""
 
 
 def main() -> int:
@@ -55,7 +55,7 @@ def main() -> int:
 def build(root: Path, target: Path) -> bool:
     """Build the package, replace `target` with it and return whether it has bytecode.
 
-    Raises PackageError, BytecodeError or SourceError; then `target` stays unchanged.
+    Raises PackageError, BytecodeError or SourceError. In this case, `target` is not changed.
     """
     contents = _function_files(root) | _requirement_files(root)
     python = bytecode.find_python()
@@ -92,13 +92,13 @@ def _requirement_files(root: Path) -> dict[str, bytes]:
 def _download(root: Path, folder: Path) -> list[Path]:
     """Download the wheels for FunctionGraph with pip.
 
-    The two files name every requirement, so pip does not resolve any (``--no-deps``). If it did, it would evaluate
-    markers such as ``python_version < "3.13"`` for the Python of this machine.
+    The two files contain every requirement, so pip does not resolve dependencies (``--no-deps``). Otherwise pip would
+    evaluate markers such as ``python_version < "3.13"`` for the Python of this machine.
     """
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     command += ["--only-binary=:all:", *_PLATFORM, f"--dest={folder}"]
     command += ["--requirement=requirements.txt", "--requirement=constraints.txt"]
-    # A machine may limit pip to virtual environments; a download installs nothing.
+    # pip may be configured to run only in a virtual environment; a download does not install anything.
     environment = os.environ | {"PIP_REQUIRE_VIRTUALENV": "0"}
     result = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - fixed arguments
     if result.returncode:

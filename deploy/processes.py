@@ -1,4 +1,4 @@
-"""Child processes that end with this process, whatever ends it."""
+"""Child processes that end when this process ends, also after a signal."""
 
 import os
 import signal
@@ -16,11 +16,11 @@ _STOP_SECONDS: Final = 5
 
 
 class ProcessError(Exception):
-    """A child process has ended. The message names it, on one line."""
+    """A child process has ended. The message names the process, on one line."""
 
 
 class Processes:
-    """The child processes, each in a process group of its own, so that its children end with it.
+    """The child processes. Each has its own process group, so that its own children end as well.
 
     In a ``with`` block, the first SIGINT, SIGTERM or SIGHUP raises SystemExit; further signals are ignored.
     """
@@ -53,7 +53,7 @@ class Processes:
     ) -> subprocess.Popen[bytes]:
         """Start Python with the arguments, in the project's root.
 
-        A signal during the start takes effect after it: otherwise the child would run and nothing would end it.
+        A signal during the start is handled after the start: otherwise nothing would end the new child process.
         """
         self._starting = True
         self._children[name] = subprocess.Popen(  # noqa: S603 - the caller's arguments are fixed

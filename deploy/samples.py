@@ -1,4 +1,4 @@
-"""The sample events of ``deploy.sh local``, and what their responses must contain."""
+"""The sample events of ``deploy.sh local``, and the required values in their responses."""
 
 import json
 import urllib.error
@@ -12,7 +12,7 @@ _TIMEOUT_SECONDS: Final = 60
 
 
 class NoResponseError(Exception):
-    """The function did not respond. The message says why, on one line."""
+    """The function did not respond. The message gives the reason, on one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A sample event and what its response must contain. A summary has no `code`."""
+    """A sample event and the required values in its response. A summary has no `code`."""
 
     event: Mapping[str, Any]
     status: int
@@ -44,7 +44,7 @@ class Sample:
     code: str | None = None
 
     def mistakes(self, response: Response) -> list[str]:
-        """Return one text for each value of the response that is not as expected."""
+        """Return one text for each value of the response that differs from the expected value."""
         body = response.body
         expected = {
             "HTTP status": (self.status, response.status),

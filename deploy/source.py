@@ -26,7 +26,7 @@ def main() -> int:
 
 
 def check(root: Path) -> None:
-    """Raise SourceError where a file is missing or cannot be parsed."""
+    """Raise SourceError if a file is missing or cannot be parsed."""
     for name in _REQUIREMENTS:
         if not (root / name).is_file():
             raise SourceError(f"{name} is missing")
@@ -42,7 +42,7 @@ def check(root: Path) -> None:
 def files(root: Path) -> list[Path]:
     """Return the files of the function, in an order that does not depend on the file system.
 
-    Raises SourceError where none has the name or pattern of a required file.
+    Raises SourceError if no file matches one of the patterns.
     """
     found = [sorted(root.glob(pattern)) for pattern in _PATTERNS]
     for pattern, paths in zip(_PATTERNS, found, strict=True):

@@ -22,7 +22,7 @@ NAMES: Final = (
 """The variables of the function that a deployment may set."""
 
 TOKEN_FILE: Final = "/secrets/ddm-token/token"  # noqa: S105 - a path
-"""Where Cloud Run mounts the secret of ``--token-secret``."""
+"""The path at which Cloud Run mounts the secret of ``--token-secret``."""
 
 _OPTIONS: Final = {
     "DDM_REGION": ("--ddm-region",),
@@ -32,7 +32,7 @@ _OPTIONS: Final = {
 }
 _MIN_TIMEOUT_SECONDS: Final = 60
 _MAX_CLOUD_RUN_TIMEOUT_SECONDS: Final = 3600
-# What an invocation needs besides waiting for DDM: 5 seconds for the sink, and 5 for everything else.
+# The time of an invocation without the requests to DDM: 5 seconds for the sink, and 5 seconds for everything else.
 _OTHER_SECONDS: Final = 10
 _CLOUD_RUN_THREADS: Final = 64
 _DELIMITERS: Final = ",@;|#~"
@@ -43,9 +43,9 @@ class VariableError(ValueError):
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Check the options, as ``python -m deploy.variables``, and with ``--cloud-run`` print what ``gcloud`` needs.
+    """Check the options, as ``python -m deploy.variables``. With ``--cloud-run``, print three lines for ``gcloud``.
 
-    The printed lines are the timeout in seconds, the default region, which may be empty, and the value of
+    The lines are the timeout in seconds, the default region (which may be empty), and the value of
     ``--update-env-vars``.
     """
     parser = argparse.ArgumentParser(prog="deploy.variables", allow_abbrev=False)
@@ -76,15 +76,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def from_options(options: argparse.Namespace) -> dict[str, str]:
     """Return the variables that the options set.
 
-    Raises VariableError where an option is malformed, sets a variable that another option sets, or has a value that
-    the function's settings refuse.
+    Raises VariableError if an option is malformed, sets a variable that another option sets, or has a value that the
+    function's settings refuse.
     """
     variables = _own_options(options)
     labels = {name: _option_in_use(options, name) for name in variables}
     for assignment in options.env:
         name, value = _assignment(assignment)
         if name in labels:
-            raise VariableError(f"invalid value: --env {name} ({labels[name]} sets this variable too)")
+            raise VariableError(f"invalid value: --env {name} ({labels[name]} also sets this variable)")
         variables[name] = value
         labels[name] = f"--env {name}"
     for name, value in variables.items():
@@ -97,9 +97,9 @@ def from_options(options: argparse.Namespace) -> dict[str, str]:
 
 
 def timeout_seconds(variables: Mapping[str, str]) -> int:
-    """Return the platform's timeout for a function with these variables: at least as long as an invocation may take.
+    """Return the platform's timeout for a function with these variables: at least the maximum time of an invocation.
 
-    Raises SettingsError where the function's settings refuse a variable.
+    Raises SettingsError if the function's settings refuse a variable.
     """
     values = settings.from_environment(variables)
     return max(_MIN_TIMEOUT_SECONDS, math.ceil(values.max_wait + values.timeout + _OTHER_SECONDS))
@@ -113,13 +113,13 @@ def _cloud_run_lines(variables: Mapping[str, str]) -> tuple[str, str, str]:
 
 
 def _cloud_run_timeout(variables: Mapping[str, str]) -> int:
-    """Return the timeout for Cloud Run. Raises VariableError where it is longer than Cloud Run allows."""
+    """Return the timeout for Cloud Run. Raises VariableError if it is over Cloud Run's maximum."""
     seconds = timeout_seconds(variables)
     if seconds > _MAX_CLOUD_RUN_TIMEOUT_SECONDS:
         names = [name for name in ("DDM_MAX_WAIT_SECONDS", "DDM_TIMEOUT_SECONDS") if name in variables]
         raise VariableError(
             f"invalid value: --env {' and '.join(names)} (an invocation may take {seconds} s,"
-            f" and Cloud Run's longest timeout is {_MAX_CLOUD_RUN_TIMEOUT_SECONDS} s)"
+            f" and Cloud Run's maximum timeout is {_MAX_CLOUD_RUN_TIMEOUT_SECONDS} s)"
         )
     return seconds
 
@@ -127,7 +127,7 @@ def _cloud_run_timeout(variables: Mapping[str, str]) -> int:
 def _update_env_vars(variables: Mapping[str, str]) -> str:
     """Return the value of ``--update-env-vars``.
 
-    gcloud splits it at commas, or at another delimiter where one is declared: ``^@^A=1,2@B=3``.
+    gcloud splits the value at commas, or at another delimiter if the value declares it: ``^@^A=1,2@B=3``.
     """
     assignments = [f"{name}={value}" for name, value in {"THREADS": _CLOUD_RUN_THREADS, **variables}.items()]
     for delimiter in _DELIMITERS:
@@ -138,7 +138,7 @@ def _update_env_vars(variables: Mapping[str, str]) -> str:
 
 
 def _own_options(options: argparse.Namespace) -> dict[str, str]:
-    """Return the variables that have an option of their own."""
+    """Return the variables that are set by their own options, not by ``--env``."""
     token_source = TOKEN_FILE if options.token_secret else settings.AGENCY if options.agency else None
     values = {
         "DDM_REGION": options.ddm_region,
@@ -158,7 +158,7 @@ def _option_in_use(options: argparse.Namespace, name: str) -> str:
 def _assignment(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if name not in NAMES:
-        # A text that is not a name may be a secret, so it is not printed.
+        # A text that is not a valid name may be a secret, so it is not printed.
         pattern = r"[A-Za-z_][A-Za-z0-9_]{0,40}" if equals else r"[A-Z_][A-Z0-9_]{0,40}"
         label = f" {name}" if re.fullmatch(pattern, name) else ""
         raise VariableError(f"invalid value: --env{label} (expected NAME=VALUE, and one of {', '.join(NAMES)})")
@@ -168,7 +168,7 @@ def _assignment(text: str) -> tuple[str, str]:
 
 
 def _check(label: str, variables: Mapping[str, str]) -> None:
-    """Raise VariableError where the function would not start with these variables; the label names the option."""
+    """Raise VariableError if the function would not start with these variables. The label names the option."""
     try:
         settings.from_environment(variables)
     except settings.SettingsError as error:

@@ -17,19 +17,19 @@ NOT_ALLOWED = (
 MISSING_VARIABLES = {
     "no list": (
         {"DDM_TOKEN_SOURCE": "agency"},
-        "DDM_TOKEN_SOURCE needs DDM_ALLOWED_INSTANCES, the instances that its token is for",
+        "DDM_TOKEN_SOURCE requires DDM_ALLOWED_INSTANCES, the instances for the token",
     ),
     "empty list": (
         {"DDM_TOKEN_SOURCE": "agency", "DDM_ALLOWED_INSTANCES": ""},
-        "DDM_TOKEN_SOURCE needs DDM_ALLOWED_INSTANCES, the instances that its token is for",
+        "DDM_TOKEN_SOURCE requires DDM_ALLOWED_INSTANCES, the instances for the token",
     ),
     "no source": (
         {"DDM_ALLOWED_INSTANCES": "p/*"},
-        "DDM_ALLOWED_INSTANCES needs DDM_TOKEN_SOURCE, the source of the token",
+        "DDM_ALLOWED_INSTANCES requires DDM_TOKEN_SOURCE, the source of the token",
     ),
     "empty source": (
         {"DDM_TOKEN_SOURCE": "", "DDM_ALLOWED_INSTANCES": "p/*"},
-        "DDM_ALLOWED_INSTANCES needs DDM_TOKEN_SOURCE, the source of the token",
+        "DDM_ALLOWED_INSTANCES requires DDM_TOKEN_SOURCE, the source of the token",
     ),
 }
 

@@ -1,6 +1,7 @@
 """The pages as Markdown: links, sizes, the form of pictures and code blocks."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -53,7 +54,7 @@ def test_size_of_the_readme():
 
 @pytest.mark.parametrize("page", QUESTION_PAGES, ids=page_id)
 def test_first_sentence_is_the_question(page):
-    """A reader sees at once which question the page answers."""
+    """The first sentence of each page is the question that the page is about."""
     assert page.opening.endswith("?")
 
 
@@ -69,6 +70,15 @@ def test_width_of_tables_and_code(page):
     rows = [line for line in page.prose.splitlines() if line.startswith("|") and len(line) > 160]
     code = [line for language in CODE for block in page.code_blocks(language) for line in block.splitlines()]
     assert rows + [line for line in code if len(line) > 120] == []
+
+
+def test_chinese_typography():
+    """A space separates Chinese from Latin letters, digits and code, and Chinese text has full-width punctuation."""
+    prose = re.sub(r"\]\([^)\s]+\)", "]", README_CN.prose)
+    prose = re.sub(r"`[^`\n]+`", "`", prose)
+    han = "[\u4e00-\u9fff]"
+    faults = rf"{han}[*]*[A-Za-z0-9`]|[A-Za-z0-9`][*]*{han}|{han}[,;:?!()]|[,;:?!()]{han}"
+    assert [prose[match.start() - 10 : match.end() + 10] for match in re.finditer(faults, prose)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)

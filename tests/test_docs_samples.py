@@ -1,4 +1,4 @@
-"""What the pages show is what happens: events get their responses, and the commands of the first precheck work."""
+"""The samples in the pages: events get the documented responses, and the commands of the first precheck work."""
 
 import json
 import re
@@ -38,7 +38,7 @@ def test_first_fields(start, page: Page):
 
 
 def test_whole_summary(start):
-    """The reference shows the summary of the README's event; of the checks it gives the number only. The report is a block of its own."""
+    """The reference shows the summary of the README's event; the report is a block, the checks are a number."""
     response = start(DDM_REGION=None).send(README.json("event")).summary
     shown = REFERENCE.json("response: event of README.md")
     (checks,) = shown.pop("checks")
@@ -165,6 +165,19 @@ def first_precheck(page: Page, cloud: "HuaweiCloud", function_url: str) -> str:
     for name, url in {"IAM": cloud.url, "DDM": cloud.url, "FUNCTION": function_url}.items():
         settings = re.sub(rf"\b{name}=\S+", f"{name}={url}", settings)
     return "\n".join([settings, *(page.code(step) for step in STEPS[1:])])
+
+
+def test_local_samples(served_function):
+    """The commands to try without a cloud accept a warning and wait for a list that is not complete at first."""
+    for tool in ("curl", "jq"):
+        if not shutil.which(tool):
+            pytest.skip(f"{tool} is missing")
+    script = README_CN.code("local samples").replace("http://127.0.0.1:8080", served_function.url)
+    command = ["bash", "-euo", "pipefail", "-c", script]
+    run = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, check=True, timeout=60)
+    accepted, waited = (json.loads(line) for line in run.stdout.splitlines())
+    assert (accepted["verdict"], accepted["can_proceed"]) == ("WARN", True)
+    assert waited["verdict"] not in {"PENDING", "ERROR"}
 
 
 def test_both_readmes_have_the_same_commands():

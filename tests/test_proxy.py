@@ -19,7 +19,7 @@ from helpers.function import TOKEN, free_port
 PASS = [send(complete_response()), wait_for_close]
 SLOW_TLS_RECORD = send_slowly(b"\x16\x03\x03\x40\x00" + bytes(900))
 LOST = "DDM is not available: the connection to ddm.example.com was lost"
-REFUSED = "DDM is not available: the proxy in front of ddm.example.com did not connect"
+REFUSED = "DDM is not available: the proxy did not connect to ddm.example.com"
 TIMEOUT = "DDM took too long: ddm.example.com did not respond in time"
 
 

@@ -64,7 +64,7 @@ def test_sink_rejects_the_summary(start, sink: Sink, status):
     sink.status = status
     response = send_structured(start(K_SINK=sink.url), data=EVENT)
     assert (response.status, response.problem_code, response.headers["Retry-After"]) == (502, "sink-unavailable", "10")
-    assert response.body["message"] == f"The sink did not accept the event: it responded {status}"
+    assert response.body["message"] == f"The sink did not accept the event: its HTTP status is {status}"
     assert (response.body["upstream"]["status"], response.log_entry["upstream"]["attempts"]) == (200, 1)
     assert len(sink.received) == 1
 

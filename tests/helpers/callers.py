@@ -1,0 +1,66 @@
+"""Many callers of a served function at the same time."""
+
+import http.client
+import json
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from helpers.function import (
+    EVENT,
+    FunctionResponse,
+    ServedFunction,
+    validate_problem,
+    validate_retry_after,
+    validate_summary,
+)
+
+CALLERS: Final = 64
+"""As many requests at once as ``deploy.sh`` lets one instance handle."""
+
+_TIMEOUT_SECONDS: Final = 120
+_HEADERS: Final = {"Content-Type": "application/json"}
+
+
+def event_body(db_name: str = "pass") -> bytes:
+    """Return the JSON of `EVENT` with this database schema."""
+    return json.dumps(EVENT | {"db_name": db_name}).encode()
+
+
+def send_at_once(function: ServedFunction, bodies: Sequence[bytes]) -> list[FunctionResponse]:
+    """Send each body in a connection of its own, `CALLERS` at a time, and return the responses in the same order."""
+    with ThreadPoolExecutor(CALLERS) as pool:
+        return list(pool.map(lambda body: send_in_sequence(function, [body])[0], bodies))
+
+
+def send_in_sequence(function: ServedFunction, bodies: Sequence[bytes]) -> list[FunctionResponse]:
+    """Send one body after the other in one connection."""
+    connection = http.client.HTTPConnection("127.0.0.1", function.port, timeout=_TIMEOUT_SECONDS)
+    responses = []
+    try:
+        for body in bodies:
+            connection.request("POST", "/", body, _HEADERS)
+            response = connection.getresponse()
+            responses.append(FunctionResponse(response.status, dict(response.headers), response.read().decode()))
+    finally:
+        connection.close()
+    return responses
+
+
+def outcomes(responses: Sequence[FunctionResponse]) -> Counter[str]:
+    """Count the responses by problem code or verdict, and validate one response of each kind."""
+    kinds = {}
+    counts: Counter[str] = Counter()
+    for response in responses:
+        body = response.body
+        kind = body.get("code") or body["verdict"]
+        kinds[kind] = response, body
+        counts[kind] += 1
+    for response, body in kinds.values():
+        if response.status == 200:
+            validate_summary(body)
+        else:
+            validate_problem(body, response.status)
+        validate_retry_after(body, response.headers)
+    return counts

@@ -1,0 +1,218 @@
+"""The memory of the served function: 64 callers and their DDM cannot exhaust 512 MiB, and nothing stays in memory.
+
+Each test measures the master process and the worker together, and runs them in a cgroup of 512 MiB if this machine
+allows it. With ``LONG_TESTS=1`` in the environment, the tests send far more.
+"""
+
+import itertools
+import json
+import operator
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+from helpers import hostile
+from helpers.callers import CALLERS, event_body, outcomes, send_at_once, send_in_sequence
+from helpers.cgroup import memory_cgroup
+from helpers.envelopes import push_body
+from helpers.fault_server import FaultServer, receive_bytes, reset
+from helpers.function import EVENT, ServedFunction, serve_function
+
+import ddm_precheck
+from deploy.fake_ddm import FakeDDM, FakeResponse
+from tools.instance import Instance
+from tools.soak.bodies import hostile_events
+
+MIB = 1024 * 1024
+MAX_MIB = 400
+MAX_GROWTH_MIB = 16
+IS_LONG = bool(os.environ.get("LONG_TESTS"))
+SMALL_OBJECTS = b",".join([b'{"a":0}'] * (256 * 1024 // 8 - 8))
+REFUSED_EVENTS = {
+    "small objects": b'{"accepted_warnings":[' + SMALL_OBJECTS + b"]}",
+    "not JSON": b"[" + SMALL_OBJECTS,
+}
+SMALL_REFUSED_EVENT = b'{"unknown":[' + b'{"a":0},' * 100 + b"0]}"
+LARGE_RESPONSE_BYTES = 2 * MIB
+
+
+class LargeInstance:
+    """A served function with 64 threads, and the memory of its processes."""
+
+    def __init__(self, function: ServedFunction) -> None:
+        self.function = function
+        send_in_sequence(function, [b"{}"])
+        self.processes = Instance(function.port, function.process.pid)
+        self.worker = self.processes.worker
+
+    def growth(self, body: bytes, *, first: int, then: int) -> float:
+        """Send the body this many times, first and then, and return by how many MiB the memory grows then."""
+        send_in_sequence(self.function, [body] * first)
+        before = self.processes.memory()
+        send_in_sequence(self.function, [body] * then)
+        return self.processes.memory() - before
+
+
+@contextmanager
+def serve_large_instance(environment: Mapping[str, str], folder: Path) -> Iterator[LargeInstance]:
+    """Serve the function as ``deploy.sh`` deploys it; fails if one of its processes was ended."""
+    with ExitStack() as stack:
+        prefix: list[str] = []
+        try:
+            cgroup = stack.enter_context(memory_cgroup(512 * MIB))
+            prefix = cgroup.prefix
+        except OSError as error:
+            print(f"without a memory cgroup: {error}")
+        environment = {"THREADS": str(CALLERS), **environment}
+        function = stack.enter_context(serve_function(environment, folder, prefix=prefix))
+        instance = LargeInstance(function)
+        yield instance
+        assert instance.processes.worker == instance.worker, "the worker was ended"
+
+
+@pytest.fixture(scope="module")
+def large_instance(fake_ddm_server: FakeDDM, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LargeInstance]:
+    """One instance for all tests of this module, in front of the fake DDM."""
+    environment = {"DDM_ENDPOINT": fake_ddm_server.url}
+    with serve_large_instance(environment, tmp_path_factory.mktemp("large")) as instance:
+        yield instance
+
+
+def test_cgroup_ends_its_processes(tmp_path):
+    """If a process exceeds the limit of the cgroup, it is ended; otherwise, the cgroup would prove nothing."""
+    with ExitStack() as stack:
+        try:
+            cgroup = stack.enter_context(memory_cgroup(64 * MIB))
+        except OSError as error:
+            pytest.skip(f"This process may not make a memory cgroup: {error}")
+        prefix = [*cgroup.prefix, sys.executable, "-c", "bytearray(256 * 1024 * 1024)"]
+        with pytest.raises(pytest.fail.Exception, match="does not listen"):
+            stack.enter_context(serve_function({}, tmp_path, prefix=prefix))
+        assert cgroup.kills == 1
+
+
+@pytest.mark.parametrize("body", REFUSED_EVENTS.values(), ids=REFUSED_EVENTS)
+def test_refused_events_of_256_kib(large_instance: LargeInstance, body):
+    """100 refused events, one after the other and without a token, leave nothing in memory."""
+    assert large_instance.growth(body, first=10, then=10_000 if IS_LONG else 100) < MAX_GROWTH_MIB
+
+
+def test_many_refused_events(large_instance: LargeInstance):
+    """10,000 refused events leave nothing in memory; small ones, so that the test takes seconds only."""
+    assert large_instance.growth(SMALL_REFUSED_EVENT, first=100, then=100_000 if IS_LONG else 10_000) < MAX_GROWTH_MIB
+
+
+@pytest.mark.parametrize("name", ["note_small_objects", "unclosed text"])
+def test_invalid_results(large_instance: LargeInstance, fake_ddm: FakeDDM, name):
+    """Invalid results of 1 MiB, one after the other, leave nothing in memory."""
+    fake_ddm.behaviours["large"] = lambda _: FakeResponse(200, hostile.RESULTS[name])
+    assert large_instance.growth(event_body("large"), first=3, then=1000 if IS_LONG else 12) < MAX_GROWTH_MIB
+
+
+def test_failures_of_the_sink(fake_ddm: FakeDDM, tmp_path):
+    """If the sink resets the connection, the summaries of 2 MiB do not stay in memory."""
+    fake_ddm.behaviours["large"] = lambda _: FakeResponse(200, hostile.RESULTS["1,000 texts of 1 KiB"])
+    push = json.dumps(push_body(EVENT | {"db_name": "large"})).encode()
+    with (
+        FaultServer([[receive_bytes, reset]], before_request=True) as sink,
+        serve_large_instance({"DDM_ENDPOINT": fake_ddm.url, "K_SINK": sink.url}, tmp_path) as instance,
+    ):
+        assert instance.growth(push, first=5, then=1000 if IS_LONG else 40) < MAX_GROWTH_MIB
+        assert outcomes(send_in_sequence(instance.function, [push])) == {"sink-unavailable": 1}
+
+
+def test_lost_connections(tmp_path):
+    """If DDM resets each connection, nothing of the exchange stays in memory, such as tokens of 64 KiB."""
+    body = json.dumps(EVENT | {"token": "a" * 65_536}).encode()
+    with (
+        FaultServer([[reset]], before_request=True) as ddm,
+        serve_large_instance({"DDM_ENDPOINT": ddm.url}, tmp_path) as instance,
+    ):
+        send_at_once(instance.function, [body] * CALLERS)
+        before = instance.processes.memory()
+        responses = send_at_once(instance.function, [body] * CALLERS * (100 if IS_LONG else 4))
+        growth = instance.processes.memory() - before
+    assert outcomes(responses) == {"upstream-unavailable": len(responses)}
+    assert growth < MAX_GROWTH_MIB
+
+
+def test_64_callers_with_large_events(large_instance: LargeInstance):
+    """64 callers at once with invalid events of 256 KiB stay within the bound."""
+    bodies = [REFUSED_EVENTS["small objects"]] * CALLERS * (100 if IS_LONG else 1)
+    responses = send_at_once(large_instance.function, [*bodies, *hostile_events().values()])
+    assert outcomes(responses) == {"invalid-event": len(responses)}
+    assert large_instance.processes.peak_memory() < MAX_MIB
+
+
+def test_64_callers_with_large_results(large_instance: LargeInstance, fake_ddm: FakeDDM):
+    """64 callers at once, for whom DDM sends results and errors of 1 MiB, stay within the bound."""
+    db_names = hostile.add_behaviours(fake_ddm)
+    for name in db_names if IS_LONG else []:
+        send_at_once(large_instance.function, [event_body(db_names[name])] * CALLERS)
+    responses = send_at_once(large_instance.function, [event_body(db_name) for db_name in db_names.values()])
+    assert outcomes(responses).keys() == {"upstream-contract", "PASS", "WARN", "FAIL", "rejected"}
+    assert large_instance.processes.peak_memory() < MAX_MIB
+
+
+def test_64_callers_with_broken_http(tmp_path):
+    """64 callers at once, for whom DDM sends large heads, endless bodies and wrong chunks, stay within the bound."""
+    large_head = hostile.SCRIPTS["98 headers of 65 KB"]  # for each second connection: of all scripts, the largest
+    pairs = zip(hostile.SCRIPTS.values(), itertools.repeat(large_head))
+    scripts = list(itertools.islice(itertools.cycle(itertools.chain.from_iterable(pairs)), 1000))
+    with (
+        FaultServer(scripts) as ddm,
+        serve_large_instance({"DDM_ENDPOINT": ddm.url, "DDM_TIMEOUT_SECONDS": "5"}, tmp_path) as instance,
+    ):
+        responses = send_at_once(instance.function, [event_body()] * CALLERS * (10 if IS_LONG else 1))
+        peak = instance.processes.peak_memory()
+    assert outcomes(responses).keys() <= {"upstream-contract", "upstream-unavailable", "upstream-timeout"}
+    assert peak < MAX_MIB
+
+
+def test_64_slow_callers(large_instance: LargeInstance, fake_ddm: FakeDDM):
+    """64 callers who do not read their response of 2 MiB stay within the bound, and each gets its response.
+
+    Then the memory of the responses goes back to the system.
+    """
+    fake_ddm.behaviours["large"] = lambda _: FakeResponse(200, hostile.RESULTS["1,000 texts of 1 KiB"])
+    send_at_once(large_instance.function, [event_body("large")] * 4)
+    before = large_instance.processes.memory()
+    with ExitStack() as stack:
+        connections = [HTTPConnection("127.0.0.1", large_instance.function.port, timeout=60) for _ in range(CALLERS)]
+        for connection in connections:
+            stack.callback(connection.close)
+            connection.request("POST", "/", event_body("large"))
+        responses = [connection.getresponse() for connection in connections]
+        time.sleep(20 if IS_LONG else 1)
+        peak = large_instance.processes.peak_memory()
+        sizes = [len(response.read()) for response in responses]
+    assert min(sizes) > LARGE_RESPONSE_BYTES
+    assert peak < MAX_MIB
+    assert large_instance.processes.memory() - before < 2 * MAX_GROWTH_MIB
+
+
+@pytest.mark.parametrize("step", ["ddm_precheck.event.parse", "ddm_precheck.result.parse"], ids=["event", "result"])
+def test_one_document_at_a_time(start, monkeypatch, step):
+    """While the document of one request is a Python value, those of other requests are bytes."""
+    function = start()
+    parse = operator.attrgetter(step.removeprefix("ddm_precheck."))(ddm_precheck)
+    running, max_running = [], 0
+
+    def parse_slowly(*arguments: object) -> object:
+        nonlocal max_running
+        running.append(None)
+        max_running = max(max_running, len(running))
+        time.sleep(0.02)
+        running.pop()
+        return parse(*arguments)
+
+    monkeypatch.setattr(step, parse_slowly)
+    with ThreadPoolExecutor(8) as pool:
+        responses = list(pool.map(lambda _: function.exchange("POST", event_body(), {}), range(8)))
+    assert (outcomes(responses), max_running) == ({"PASS": 8}, 1)
