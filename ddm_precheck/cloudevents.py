@@ -1,7 +1,7 @@
-"""CloudEvents 1.0, both ways: decode the event that comes in, encode the event that carries a summary.
+"""CloudEvents 1.0: decodes the received event, and encodes the event that carries a summary.
 
-The format is read here and not by the ``cloudevents`` package that functions-framework brings: its 1.x takes any JSON
-with ``specversion`` for a structured event, whatever the headers say, and its 2.x has another interface.
+This module does not use the ``cloudevents`` package, which functions-framework depends on: version 1 decodes any JSON
+with ``specversion`` as an event in structured mode, regardless of the headers, and version 2 has a different interface.
 """
 
 import json
@@ -25,7 +25,7 @@ _MAX_ID_BYTES: Final = 1024
 _REQUIRED: Final = ("id", "source", "type")
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
-# Printable ASCII without space, quote and percent: what the HTTP binding leaves as it is (section 3.1.3.2).
+# Printable ASCII without space, quote and percent: the HTTP binding does not percent-encode it (section 3.1.3.2).
 _SAFE: Final = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
 
 
@@ -41,13 +41,13 @@ class CloudEvent:
 def decode_structured(envelope: Any) -> CloudEvent:
     """Decode a CloudEvent in structured mode (JSON event format 1.0, section 3).
 
-    Raises Problem ``invalid-event`` where a required attribute is missing, or the data is missing or not JSON.
+    Raises Problem ``invalid-event`` if a required attribute is missing, or if the data is missing or not JSON.
     """
     if not isinstance(envelope, dict):
         raise invalid_event(Violation("", "must be a CloudEvent, a JSON object"))
     event_id = _checked_id(envelope)
     if ("data" in envelope) == ("data_base64" in envelope):
-        raise invalid_event(Violation("/data", "is required: the event, or its base64 in data_base64, not both"))
+        raise invalid_event(Violation("/data", "or data_base64 is required, and not both: the event or its base64"))
     data = envelope["data"] if "data" in envelope else parse_base64_json(envelope["data_base64"], "/data_base64")
     return CloudEvent(data, event_id, valid_traceparent(envelope.get("traceparent")))
 
@@ -55,19 +55,19 @@ def decode_structured(envelope: Any) -> CloudEvent:
 def decode_binary(data: Any, headers: Headers) -> CloudEvent:
     """Decode a CloudEvent in binary mode, whose attributes are headers (HTTP binding 1.0.2, section 3.1).
 
-    Raises Problem ``invalid-event`` where a required attribute is missing or not decodable.
+    Raises Problem ``invalid-event`` if a required attribute is missing or cannot be decoded.
     """
     event_id = _checked_id({name: _header(name, headers) for name in ("specversion", *_REQUIRED)})
     return CloudEvent(data, event_id, valid_traceparent(_header("traceparent", headers)))
 
 
 def valid_traceparent(value: object) -> str | None:
-    """Return a well-formed ``traceparent`` (W3C Trace Context, version 00) as it is, None for anything else."""
+    """Return the value if it is a well-formed ``traceparent`` (W3C Trace Context, version 00), else None."""
     return value if isinstance(value, str) and _TRACEPARENT.fullmatch(value) else None
 
 
 def is_usable_id(event_id: str) -> bool:
-    """Return whether an ID fits into a header: a sink that refuses the header would get the event again and again."""
+    """Return whether an ID is short enough for a header. If the sink refused the header, each retry would fail too."""
     return len(event_id.encode("utf-8", "replace")) <= _MAX_ID_BYTES
 
 
@@ -90,7 +90,7 @@ def encode_attributes(event_id: str, traceparent: str | None, decision: Decision
 
 
 def encode_headers(attributes: Mapping[str, str]) -> dict[str, str]:
-    """Return the attributes as the headers of binary mode, percent-encoded so that no value can break a header."""
+    """Return the attributes as the headers of binary mode, percent-encoded so that no value ends its header."""
     return {f"ce-{name}": quote(value, safe=_SAFE) for name, value in attributes.items()}
 
 
@@ -101,25 +101,25 @@ def encode_structured(attributes: Mapping[str, str], data: bytes) -> bytes:
 
 
 def _checked_id(attributes: Mapping[str, Any]) -> str:
-    """Return the ID of a CloudEvent that has all required attributes."""
+    """Return the ID. Raises Problem ``invalid-event`` if a required attribute is missing."""
     if attributes.get("specversion") != "1.0":
         raise invalid_event(Violation("/specversion", "must be 1.0"))
     for name in _REQUIRED:
         value = attributes.get(name)
         if not isinstance(value, str) or not value:
-            raise invalid_event(Violation(f"/{name}", "is required in a CloudEvent, a string that is not empty"))
+            raise invalid_event(Violation(f"/{name}", "is required in a CloudEvent and must be a non-empty string"))
     if not is_usable_id(attributes["id"]):
         raise invalid_event(Violation("/id", f"must have at most {_MAX_ID_BYTES} bytes"))
     return str(attributes["id"])
 
 
 def _header(name: str, headers: Headers) -> str:
-    """Return the attribute in a header, empty where there is none (HTTP binding, section 3.1.3.2)."""
+    """Return the attribute in a header, or an empty text if there is no such header (HTTP binding, section 3.1.3.2)."""
     value = headers.get(f"ce-{name}", "")
     if _QUOTED.fullmatch(value):
         value = re.sub(r"\\(.)", r"\1", value[1:-1])
     try:
-        # WSGI gives a header's bytes as Latin-1; senders that do not percent-encode send UTF-8.
+        # WSGI decodes a header's bytes as Latin-1. Senders that do not percent-encode send UTF-8.
         return unquote_to_bytes(value.encode("latin-1")).decode()
     except UnicodeError:
         raise invalid_event(Violation(f"/{name}", "must be percent-encoded UTF-8")) from None

@@ -1,19 +1,35 @@
-"""The hooks into requests, urllib3 and http.client that bound one HTTP exchange.
+"""The hooks into requests, urllib3 and http.client that limit the time and the bytes of one HTTP exchange.
 
-Each row: the guarantee | what the library lacks | the hook | its test in tests/test_network.py or tests/test_faults.py.
+Every hook is a public name of its library, except `_new_conn`, which urllib3 has had since its first version. The tests
+are in tests/test_connection_faults.py unless the row names another module.
 
-- time for the whole exchange | the timeout applies to each read | `_DeadlineReader` | test_fault, "drip…"
-- time for connecting and TLS | each address, then TLS, gets all of it | `_new_conn` | test_silence_while_connecting
-- a head of at most 64 KiB and 99 headers | 100 lines of 64 KiB each are read | `begin`, `_HeadReader` | test_head_over_its_bound
-- at most 2 MiB + 64 KiB on the wire | a chunk of size -1 is read to the end | `_DeadlineReader`
-  | test_fault, "negative chunk size"
-- interim responses (1xx) are skipped | only 100 is skipped | `begin` | test_success_in_the_end, "interim responses"
-- a truncated head is refused | the end of the connection ends a head | `begin` | test_fault, "truncated head"
-- unread bytes close the connection | they are dropped, or read as the next response | `_ResponseReader.close`,
-  `is_connected` | test_kept_connection, test_unread_bytes_in_a_tls_record
-- the pool makes such connections, also to a proxy | it has classes of its own | `get_connection_with_tls_context` | all
-
-Every hook is a public name except `_new_conn`, which urllib3 has had since its first version.
++---------------------------+--------------------------------+-------------------------+-------------------------------+
+| guarantee                 | library without the hook       | hook                    | test                          |
++===========================+================================+=========================+===============================+
+| one deadline for the      | requests' timeout applies to   | `_DeadlineReader`       | test_fault: "slow ..."        |
+| whole exchange            | each read                      |                         |                               |
++---------------------------+--------------------------------+-------------------------+-------------------------------+
+| the deadline includes     | each address, and then TLS,    | `_new_conn`             | test_connections.py:          |
+| connecting and TLS        | gets the whole timeout         |                         | test_silence_while_connecting |
++---------------------------+--------------------------------+-------------------------+-------------------------------+
+| the head has at most      | 100 lines of 64 KiB each are   | `begin`, `_HeadReader`  | test_fault: "endless header"  |
+| 64 KiB and 100 headers    | accepted                       |                         |                               |
++---------------------------+--------------------------------+-------------------------+-------------------------------+
+| the response has at most  | a chunk of size -1 is read to  | `_DeadlineReader`       | test_fault: "negative chunk   |
+| 2 MiB of HTTP data        | the end of the connection      |                         | size, endless"                |
++---------------------------+--------------------------------+-------------------------+-------------------------------+
+| interim responses (1xx)   | only 100 is skipped            | `begin`                 | test_connections.py: "interim |
+| are skipped               |                                |                         | responses"                    |
++---------------------------+--------------------------------+-------------------------+-------------------------------+
+| a truncated head is       | the end of the connection ends | `begin`                 | test_fault: "closes in the    |
+| refused                   | a head                         |                         | headers"                      |
++---------------------------+--------------------------------+-------------------------+-------------------------------+
+| a connection with unread  | the bytes are dropped, or read | `_ResponseReader.close`,| test_connections.py:          |
+| bytes is closed           | as the next response           | `is_connected`          | test_two_requests             |
++---------------------------+--------------------------------+-------------------------+-------------------------------+
+| all connections have the  | pools create connections of    | `get_connection_with_   | test_proxy.py, test_tls.py    |
+| hooks, also to a proxy    | their own classes              | tls_context`            |                               |
++---------------------------+--------------------------------+-------------------------+-------------------------------+
 """
 
 import contextlib
@@ -28,16 +44,17 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 MAX_HEAD_BYTES: Final = 64 * 1024
-_MAX_WIRE_BYTES: Final = MAX_HEAD_BYTES + 2 * 1024 * 1024
+# Twice the size of the largest body that is accepted: the framing of small chunks takes bytes as well.
+_MAX_WIRE_BYTES: Final = 2 * 1024 * 1024
 _MIN_TIMEOUT_SECONDS: Final = 0.001  # 0 would make a socket non-blocking
 
 
 class ResponseTooLargeError(http.client.HTTPException):
-    """The head or the wire bytes of a response are over their bound."""
+    """The head of a response, or its total number of bytes, is over the limit."""
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """An HTTPAdapter whose exchanges keep the guarantees of this module."""
+    """An HTTPAdapter that gives the guarantees of this module for each exchange."""
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         """Return the connection pool of the host or its proxy, with the connection classes of this module."""
@@ -47,9 +64,10 @@ class DeadlineAdapter(HTTPAdapter):
 
 
 class _DeadlineReader(io.RawIOBase):
-    """Reads a socket; all reads together may take the time that the socket's timeout gives to one.
+    """Reads a socket. The socket's timeout applies to all reads together.
 
-    ``ended`` is true once the peer has closed its side.
+    ``ended`` is true once no more bytes follow: the server has closed its side of the connection, or the response is
+    closed.
     """
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
@@ -70,7 +88,7 @@ class _DeadlineReader(io.RawIOBase):
             raise TimeoutError
         self.sock.settimeout(remaining)
         count = self._raw.readinto(buffer) or 0
-        # What follows a proxy's response, such as the TLS handshake, gets the rest of the time as well.
+        # After a proxy's response, the remaining time applies to the TLS handshake.
         self.sock.settimeout(max(self._deadline - monotonic(), _MIN_TIMEOUT_SECONDS))
         self.ended = count == 0
         self._remaining_bytes -= count
@@ -89,14 +107,14 @@ class _ResponseReader(io.BufferedReader):
     raw: _DeadlineReader
 
     def close(self) -> None:
-        """End the reading; shut the connection down where more than the response has arrived.
+        """Close the reader. If more bytes than the response have arrived, shut the connection down as well.
 
-        The pool then finds the connection closed. Unread bytes would be read as the response to the next request, or
-        they are dropped here and the peer is one response ahead.
+        The pool does not use a closed connection again. Otherwise the next request on the connection could receive a
+        response that belongs to another request.
         """
         if not self.closed:
             sock = self.raw.sock
-            self.raw.ended = True  # look at the buffer only
+            self.raw.ended = True  # peek() must not read the socket
             if self.peek() or (isinstance(sock, ssl.SSLSocket) and sock.pending()):
                 with contextlib.suppress(OSError, AttributeError):  # TLS within a proxy's TLS has no shutdown
                     sock.shutdown(socket.SHUT_RDWR)
@@ -104,7 +122,7 @@ class _ResponseReader(io.BufferedReader):
 
 
 class _HeadReader:
-    """Reads the lines of a head, with a bound for all of them together."""
+    """Reads the lines of a head. The limit applies to all lines together."""
 
     def __init__(self, reader: io.BufferedReader) -> None:
         self._reader = reader
@@ -122,7 +140,7 @@ class _HeadReader:
 
 
 class _Response(http.client.HTTPResponse):
-    """A response that is read within a deadline and within bounds."""
+    """A response that is read within a deadline and within the limits of this module."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
@@ -133,14 +151,14 @@ class _Response(http.client.HTTPResponse):
         """Read the head of the final response.
 
         Interim responses (1xx) are skipped; otherwise the next request on the connection would read this request's
-        final response. After 101, the connection speaks another protocol, and there is no final response.
+        final response. After 101, the connection uses another protocol, and there is no final response.
         """
         reader = self.fp
         self.fp = _HeadReader(reader)  # type: ignore[assignment] # http.client only calls readline
         try:
             super().begin()
             while 101 < self.status < 200:
-                self.headers = None  # type: ignore[assignment] # how http.client knows that a head is to be read
+                self.headers = None  # type: ignore[assignment] # http.client reads a head only if headers is None
                 super().begin()
         except http.client.HTTPException as error:
             if type(error) is http.client.HTTPException:  # over 100 headers: the only error without a class of its own
@@ -156,16 +174,16 @@ class _Connection(HTTPConnection):
     response_class = _Response
 
     def _new_conn(self) -> socket.socket:
-        """Connect, and leave the rest of the timeout to the TLS handshake.
+        """Connect, and set the socket's timeout to the remaining time, which is for the TLS handshake.
 
-        urllib3 gives the whole timeout to each address of the host, and again to what follows.
+        urllib3 applies the whole timeout to each address of the host, and again to the TLS handshake.
         """
         timeout = self.timeout or 0
         deadline = monotonic() + timeout
         try:
             addresses = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):
-            addresses = []  # urllib3 fails in the same way below, with an exception of its own
+            addresses = []  # below, urllib3 fails for the same reason and raises its own exception
         self.timeout = timeout / (len(addresses) or 1)
         sock = super()._new_conn()
         sock.settimeout(max(deadline - monotonic(), _MIN_TIMEOUT_SECONDS))
@@ -177,6 +195,6 @@ class _SecureConnection(_Connection, HTTPSConnection):
     def is_connected(self) -> bool:
         """Whether the connection can be used again.
 
-        TLS within a proxy's TLS cannot tell whether it has unread bytes, so such a connection is never used again.
+        For TLS within a proxy's TLS, the number of unread bytes is unknown, so such a connection is never used again.
         """
         return super().is_connected and isinstance(self.sock, ssl.SSLSocket)

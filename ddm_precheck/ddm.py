@@ -1,4 +1,4 @@
-"""The client of DDM: Event to DDM's HTTP response, with retries.
+"""The client of DDM: sends the request for an Event, with retries.
 
 The request is "Querying the Asynchronous Pre-check Result of Shard Configuration", V3, of the DDM API reference.
 """
@@ -21,13 +21,13 @@ from ddm_precheck.transport import (
 
 MAX_BYTES: Final = 1024 * 1024
 _MAX_ATTEMPTS: Final = 3
-_FIRST_PAUSE_SECONDS: Final = 0.2
+_MAX_FIRST_PAUSE_SECONDS: Final = 0.2
 _RETRIED_STATUSES: Final = frozenset({502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
 class DDMResponse:
-    """DDM's response, whatever its status, and what is known of the exchange."""
+    """DDM's response of any status, and information about the exchange."""
 
     http: HTTPResponse
     upstream: UpstreamInfo
@@ -46,8 +46,8 @@ class Client:
 
         Connection failures and the statuses 502, 503 and 504 are retried.
 
-        Raises Problem ``upstream-timeout``, ``upstream-unavailable`` or ``upstream-contract`` where there is no
-        response.
+        Raises Problem ``upstream-timeout``, ``upstream-unavailable`` or ``upstream-contract`` if there is no response
+        within the limits.
         """
         started = monotonic()
         deadline = started + self._settings.timeout
@@ -72,7 +72,7 @@ class Client:
                     return DDMResponse(response, _upstream_info(started, attempt, response.status))
 
     def _send(self, event: Event, timeout: float) -> HTTPResponse:
-        # The event's JSON Schema allows no character in an ID that has a meaning in a path.
+        # The event's JSON Schema does not allow characters in an ID that have a meaning in a path.
         path = (
             f"/v3/{event.project_id}/instances/{event.instance_id}"
             f"/databases/{event.db_name}/migration/precheck/{event.job_id}"
@@ -88,8 +88,8 @@ class Client:
 
 
 def _pause(attempt: int, deadline: float) -> bool:
-    """Sleep before the next attempt, with backoff and jitter; return False where there can be no further attempt."""
-    seconds = _FIRST_PAUSE_SECONDS * 2**attempt * random.uniform(0.25, 0.5)
+    """Sleep before the next attempt, with backoff and jitter. Return False if no further attempt is allowed."""
+    seconds = _MAX_FIRST_PAUSE_SECONDS * 2 ** (attempt - 1) * random.uniform(0.5, 1)
     if attempt == _MAX_ATTEMPTS or monotonic() + seconds >= deadline:
         return False
     sleep(seconds)

@@ -1,6 +1,6 @@
-"""The error responses of DDM, its gateway and IAM: one translation of their many shapes to a Problem.
+"""Converts the error responses of DDM, its gateway and IAM, which have different formats, to a Problem.
 
-Source of the codes: "Error Codes" in the DDM API reference; all of them come with the status 400.
+Source of the error codes: "Error Codes" in the DDM API reference. DDM sends all of these codes with the status 400.
 """
 
 import re
@@ -20,7 +20,7 @@ _NOT_FOUND_CODES: Final = frozenset({"DBS.300400", "DBS.300129", "DBS.300379"})
 _UNAVAILABLE_CODES: Final = frozenset(
     {"DBS.300002", "DBS.300005", "DBS.200412", "DBS.300120", "DBS.300345", "DBS.300346"}
 )
-# DDM's own names, the gateway's, IAM's, and older ones of all three.
+# The field names of DDM, of the gateway and of IAM, including their older names.
 _CODE_NAMES: Final = ("error_code", "errCode", "errorCode", "code")
 _MESSAGE_NAMES: Final = ("error_msg", "externalMessage", "errorMsg", "errorMessage", "message")
 _CODE_BY_STATUS: Final = {
@@ -63,9 +63,10 @@ def error_to_problem(response: DDMResponse, token: str) -> Problem:
 
 
 def request_id(headers: Mapping[str, str], body: Mapping[str, Any], token: str) -> str | None:
-    """Return the request ID that Huawei Cloud's support asks for, from the headers or the body.
+    """Return the request ID, which Huawei Cloud's support needs, from the headers or the body.
 
-    None where there is none that is printable, has at most 128 characters and does not contain the token.
+    A usable request ID has at most 128 printable ASCII characters and does not contain the token. If there is no usable
+    request ID, return None.
     """
     for value in (headers.get("X-Request-Id"), body.get("request_id")):
         if isinstance(value, str) and re.fullmatch(r"[!-~]{1,128}", value) and not contains_token(value, token):
@@ -82,7 +83,7 @@ def _problem_code(status: int, error_code: str | None) -> ProblemCode:
 
 
 def _error_body(body: bytes | None) -> dict[str, Any]:
-    """Return the object with the error's fields, not redacted; empty where the body has none."""
+    """Return the object with the error's fields, not redacted. If the body contains no such object, it is empty."""
     try:
         value = strict_json.loads(body or b"")
     except strict_json.InvalidJSONError:
@@ -94,7 +95,7 @@ def _error_body(body: bytes | None) -> dict[str, Any]:
 
 
 def _first_text(body: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
-    """Return the first of the fields that has a text or an integer, as one line."""
+    """Return the value of the first field that contains a text or an integer, as one line."""
     for name in names:
         value = body.get(name)
         if isinstance(value, str | int) and not isinstance(value, bool) and (line := one_line(str(value))):
@@ -107,10 +108,10 @@ def _redact_and_truncate(line: str | None, token: str) -> str | None:
 
 
 def _retry_after(headers: Mapping[str, str]) -> int:
-    """Parse ``Retry-After`` (RFC 9110, section 10.2.3) to seconds; a value that cannot be parsed becomes a minute."""
+    """Parse ``Retry-After`` (RFC 9110, section 10.2.3) to seconds. If the value cannot be parsed, return 60."""
     value = headers.get("Retry-After", "").strip()
     if re.fullmatch(r"[0-9]+", value):
-        return min(int(value.lstrip("0")[:9] or "0"), _MAX_RETRY_SECONDS)  # nine digits are decades already
+        return min(int(value.lstrip("0")[:9] or "0"), _MAX_RETRY_SECONDS)  # nine digits exceed the maximum
     try:
         seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
     except (TypeError, ValueError, OverflowError):  # not a date, or a date without a time zone

@@ -1,7 +1,7 @@
-"""HTTP request to envelope: the event's JSON value, and how it was delivered.
+"""HTTP request -> Envelope: the event's JSON value, and the kind of request.
 
-A *direct request* has the event as its body. An *event delivery* wraps the event as a CloudEvent or as a Pub/Sub push,
-because a broker sends it. The envelope is recognised by its content and headers; nothing has to be configured.
+The body of a *direct request* is the event. An *event delivery* is a request from a broker: the event is in a
+CloudEvent or in a Pub/Sub push body. The kind is recognised by the headers and the body, without configuration.
 """
 
 import io
@@ -23,7 +23,7 @@ _CHUNK_SIZE: Final = 64 * 1024
 
 
 class Mode(Enum):
-    """How the event was delivered, which decides the form of the response."""
+    """The kind of request, which decides the format of the response."""
 
     DIRECT = auto()
     STRUCTURED = auto()
@@ -33,10 +33,10 @@ class Mode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """The event's JSON value, not yet validated, and its delivery.
+    """The event's JSON value, not yet validated, and the kind of request.
 
-    ``id`` is that of the CloudEvent or the Pub/Sub message, ``traceparent`` a well-formed one or None; both are unused
-    for a direct request.
+    ``id`` is the ID of the CloudEvent or the Pub/Sub message. ``traceparent`` is well-formed or None. For a direct
+    request, both are unused.
     """
 
     data: Any
@@ -46,14 +46,14 @@ class Envelope:
 
     @property
     def is_delivery(self) -> bool:
-        """Whether a broker delivered the event, so that only another delivery can ask again."""
+        """Whether the request is an event delivery, which only the broker can retry."""
         return self.mode is not Mode.DIRECT
 
 
 def read_body(request: Request) -> bytes:
     """Return the request's body.
 
-    Raises Problem ``event-too-large``, or ``invalid-event`` for a body that ends before its announced length.
+    Raises Problem ``event-too-large``, or ``invalid-event`` if the body is shorter than its Content-Length.
     """
     body = bytearray()
     size = 0
@@ -62,14 +62,14 @@ def read_body(request: Request) -> bytes:
         if size <= _MAX_BYTES:
             body += chunk
     if size > _MAX_BYTES:
-        raise Problem(ProblemCode.EVENT_TOO_LARGE, f"The body has over {_MAX_BYTES} bytes; an event is far smaller")
+        raise Problem(ProblemCode.EVENT_TOO_LARGE, f"The body is over {_MAX_BYTES} bytes, the limit for an event")
     if size < (request.content_length or 0):
         raise _truncated_body()
     return bytes(body)
 
 
 def drain_body(request: Request) -> None:
-    """Read the request's body and drop it."""
+    """Read the request's body and discard it."""
     for _ in _chunks(request):
         pass
 
@@ -77,7 +77,7 @@ def drain_body(request: Request) -> None:
 def unwrap(body: bytes, request: Request) -> Envelope:
     """Parse the request's body and return the envelope.
 
-    Raises Problem ``invalid-event`` for a body that is not strict JSON, or an incomplete envelope.
+    Raises Problem ``invalid-event`` if the body is not strict JSON or the envelope is incomplete.
     """
     if request.mimetype.startswith(cloudevents.BATCH_TYPES):
         raise invalid_event(Violation("", "must be one event, not a batch of CloudEvents"))
@@ -101,7 +101,7 @@ def _structured(value: Any, request: Request) -> Envelope:
 
 
 def _from_cloudevent(event: cloudevents.CloudEvent, mode: Mode, request: Request) -> Envelope:
-    """Return the envelope; where the CloudEvent's data is a Pub/Sub push, as Eventarc's is, unwrap that as well."""
+    """Return the envelope. If the CloudEvent's data is a Pub/Sub push body (Eventarc), parse the push body as well."""
     data = pubsub.parse_push(event.data) if pubsub.is_push(event.data) else event.data
     return Envelope(data, mode, event.id, event.traceparent or _traceparent(request))
 
@@ -111,10 +111,10 @@ def _traceparent(request: Request) -> str | None:
 
 
 def _chunks(request: Request) -> Iterator[bytes]:
-    """Yield the request's body in chunks, up to a bound that no platform reaches.
+    """Yield the request's body in chunks, up to a limit that is not below the platforms' limits.
 
-    The body of a refused request is read as well: a client that is still sending could not read the response, and
-    functions-framework would read the rest of the body into memory without a limit.
+    The body of a refused request is read as well. Otherwise a client that still sends the body could not read the
+    response, and functions-framework would read the rest of the body into memory without a limit.
     """
     stream, request.stream = request.stream, io.BytesIO()
     remaining = _MAX_DRAINED_BYTES
@@ -122,9 +122,9 @@ def _chunks(request: Request) -> Iterator[bytes]:
         while remaining > 0 and (chunk := stream.read(_CHUNK_SIZE)):
             remaining -= len(chunk)
             yield chunk
-    except Exception:  # noqa: BLE001 - each server has its own exceptions; gunicorn's for bad chunks share no base
+    except Exception:  # noqa: BLE001 - each server has its own exceptions; those of gunicorn have no common base class
         raise _truncated_body() from None
 
 
 def _truncated_body() -> Problem:
-    return invalid_event(Violation("", "ended before its announced length; send it again"))
+    return invalid_event(Violation("", "is incomplete: the body ended too early; send it again"))

@@ -1,4 +1,4 @@
-"""The event's JSON value to an Event."""
+"""Validates the event's JSON value and parses it to an Event."""
 
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -21,13 +21,13 @@ _TYPE_NAMES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """The precheck that the caller names, and how to judge it.
+    """The precheck whose result is requested, and the caller's options.
 
-    - ``token``: the IAM token, the only secret; empty where the platform's token is still to be read.
-    - ``token_from``: ``event``, ``header``, ``agency``, ``file``, or None where there is no token yet.
-    - ``region``: None only where DDM's endpoint needs no region.
-    - ``expected_checks``: how many different checks the complete list has; None where nobody said.
-    - ``wait_seconds``: how long the caller is willing to wait for a verdict.
+    - ``token``: the IAM token, the only secret; empty if the caller sent no token and `credentials` has not added one.
+    - ``token_from``: ``event``, ``header``, ``agency``, ``file``, or None if ``token`` is empty.
+    - ``region``: None only if DDM's endpoint does not depend on a region.
+    - ``expected_checks``: how many different checks the complete list has; None if this number is unknown.
+    - ``wait_seconds``: the maximum number of seconds to wait for a verdict other than PENDING.
     """
 
     project_id: str
@@ -54,9 +54,9 @@ class Event:
 
 
 def parse(data: object, header_token: str | None, settings: Settings) -> Event:
-    """Validate any JSON value and return the Event; ``header_token`` is used where the event has no token.
+    """Validate a JSON value of any type and return the Event. If the event has no token, use ``header_token``.
 
-    Raises Problem ``invalid-event`` with a pointer for each broken rule. It quotes no value of the event.
+    Raises Problem ``invalid-event`` with a pointer for each broken rule. The problem quotes no value of the event.
     """
     if not isinstance(data, dict):
         raise invalid_event(Violation("", f"must be a JSON object, not {_TYPE_NAMES[type(data)]}"))
@@ -81,13 +81,13 @@ def parse(data: object, header_token: str | None, settings: Settings) -> Event:
 
 
 def refuse_token_in_ids(event: Event, token: str) -> None:
-    """Raise Problem ``invalid-event`` where an ID or the region contains the token: they are in responses and logs."""
+    """Raise Problem ``invalid-event`` if the token is part of an ID or the region: responses and logs contain these."""
     if any(contains_token(text, token) for text in [*event.ids.values(), event.region or ""]):
         raise invalid_event(Violation("/token", "must not be part of an ID or of the region"))
 
 
 def _with_defaults(data: dict[str, Any], header_token: str | None, settings: Settings) -> dict[str, Any]:
-    """Return the event's fields, with the defaults of those that are missing."""
+    """Return the event's fields, with defaults for the missing fields."""
     defaults = {"token": header_token, "region": settings.region, "expected_checks": settings.expected_checks}
     return {name: value for name, value in defaults.items() if value} | data
 
@@ -96,14 +96,14 @@ def _missing(fields: dict[str, Any], settings: Settings) -> list[Violation]:
     """Return the violations of the rules that depend on the settings."""
     missing = []
     if "token" not in fields and not settings.token_source:
-        missing.append(Violation("/token", "is required, here or in the header X-Auth-Token"))
+        missing.append(Violation("/token", "is required, in the event or in the header X-Auth-Token"))
     if settings.needs_region and "region" not in fields:
         missing.append(Violation("/region", "is required, because DDM_REGION is not set"))
     return missing
 
 
 def _without_token(violation: Violation, *tokens: object) -> Violation:
-    """Return the violation; where the name of a field contains a token, point at the whole event instead."""
+    """Return the violation. If its pointer contains a token, return a violation with the pointer of the whole event."""
     if any(isinstance(token, str) and contains_token(violation.pointer, token) for token in tokens):
-        return Violation("", "has a field with the token in its name")
+        return Violation("", "has a field whose name contains the token")
     return violation

@@ -1,4 +1,4 @@
-"""One JSON line on stdout for each request, in the form that Cloud Logging reads."""
+"""Writes one JSON line on stdout for each request, in the format that Cloud Logging parses."""
 
 import contextlib
 import json
@@ -15,10 +15,9 @@ from flask import Request
 
 from ddm_precheck.event import Event
 from ddm_precheck.problem import Problem, ProblemCode, UpstreamInfo
-from ddm_precheck.redaction import contains_token
-from ddm_precheck.serialization import problem_verdict
+from ddm_precheck.redaction import contains_token, redact
 from ddm_precheck.text import truncate
-from ddm_precheck.verdict import Decision
+from ddm_precheck.verdict import Decision, problem_verdict
 
 _TRACE: Final = re.compile(r"(?:[0-9a-f]{2}-)?([0-9a-fA-F]{32})(?:[-/].*)?")
 _TRACE_PIECE: Final = 8
@@ -30,10 +29,10 @@ _lock = threading.Lock()
 
 @dataclass(slots=True)
 class LogEntry:
-    """What is known of one request, gathered while it runs.
+    """The data of one log line, collected while the request is processed.
 
-    No text in it contains the token: DDM's texts are redacted, and the event's are never quoted. It keeps no
-    exception, because the frames of its traceback would keep the request's documents.
+    No field contains the token: the event's IDs and DDM's texts are redacted, and a message quotes no value of the
+    event. No exception is stored, because the frames of its traceback would keep the request's body in memory.
     """
 
     trace: str | None = None
@@ -52,21 +51,21 @@ class LogEntry:
         self.upstream, self.accepted = decision.upstream, decision.accepted
 
     def record_problem(self, problem: Problem) -> None:
-        """Record the outcome of a request that has none."""
+        """Record the outcome of a request that has no verdict."""
         self.code, self.verdict = problem.code, problem_verdict(problem.code).value
         self.message = problem.log_detail or problem.detail
         self.upstream = problem.upstream or self.upstream
 
     def drop_trace_in(self, body: bytes) -> None:
-        """Drop the trace ID where a part of it is in the body of an event whose token cannot be read."""
+        """Remove the trace ID if the body, whose token cannot be parsed, contains a part of the trace ID."""
         trace = (self.trace or "").encode()
         pieces = (trace[start : start + _TRACE_PIECE] for start in range(len(trace) - _TRACE_PIECE + 1))
         if any(piece in body for piece in pieces):
             self.trace = None
 
     def write(self, http_status: int) -> None:
-        """Write the line. A stdout that is closed, full or blocked loses the line and changes nothing else."""
-        # json escapes line breaks and everything that is not ASCII, so that no value can break the line.
+        """Write the line. If stdout is closed, full or blocked, only the line is lost."""
+        # json escapes line breaks and all characters that are not ASCII, so that no value can end the line.
         line = json.dumps(self._fields(http_status)) + "\n"
         # OSError and ValueError: closed. AttributeError: sys.stdout is None.
         with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -84,7 +83,7 @@ class LogEntry:
             "verdict": self.verdict,
             "code": self.code.value if self.code else None,
             "http_status": http_status,
-            **(event.ids if event else _NO_IDS),
+            **({name: redact(value, event.token) for name, value in event.ids.items()} if event else _NO_IDS),
             "duration_ms": round((monotonic() - self.started) * 1000),
             "upstream": upstream
             and {
@@ -106,7 +105,7 @@ class LogEntry:
 
 
 def start_entry(request: Request) -> LogEntry:
-    """Return the entry of a new request, with the trace ID of its headers."""
+    """Return the entry of a new request, with the trace ID from the request's headers."""
     token = request.headers.get("X-Auth-Token", "")
     for name in ("traceparent", "X-Cloud-Trace-Context"):
         match = _TRACE.fullmatch(request.headers.get(name, ""))
@@ -116,16 +115,16 @@ def start_entry(request: Request) -> LogEntry:
 
 
 def summarize_traceback(bug: BaseException) -> str:
-    """Return the type of an exception and where it was raised, without its text, which could quote anything."""
+    """Return the type and the frames of an exception, without its message, which could contain the token."""
     frames = traceback.extract_tb(bug.__traceback__)
     return " < ".join([type(bug).__name__, *(f"{frame.name}:{frame.lineno}" for frame in reversed(frames))])
 
 
 def _is_writable(milliseconds: int) -> bool:
-    """Return whether stdout takes a line now or within the time, without blocking on a reader that does not read."""
+    """Return whether stdout becomes writable within the time. A write to a full pipe would block the request."""
     try:
         descriptor = sys.stdout.fileno()
-    except (OSError, AttributeError):  # not a file, such as what LOG_EXECUTION_ID puts in its place
+    except (OSError, AttributeError):  # stdout is not a file; LOG_EXECUTION_ID replaces it, for example
         return True
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)

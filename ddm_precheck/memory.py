@@ -1,7 +1,7 @@
-"""The bounds on memory: one document at a time is a Python value, and freed memory goes back to the system.
+"""Limits the memory: one JSON text at a time is parsed, and freed memory is returned to the operating system.
 
-JSON grows 24 to 50 times when it is parsed, so 64 documents of 1 MiB at once would take 3 GiB. Parsing keeps Python's
-global lock anyway, so nothing is lost where the requests take turns.
+Parsed JSON takes 24 to 50 times the memory of its text, so 64 bodies of 1 MiB at the same time would take 3 GiB.
+Parsing one body at a time takes no longer, because parsing holds Python's global interpreter lock anyway.
 """
 
 import contextlib
@@ -19,17 +19,17 @@ _Result = TypeVar("_Result")
 
 
 def limit_heap() -> None:
-    """Let the C library keep little of the memory that Python frees. Call it before threads start.
+    """Make the C library return freed memory to the operating system. Call this function before threads start.
 
-    By default, glibc keeps a heap for each of many threads, and after the first large body is freed, it takes the
-    bodies that follow from these heaps, where they leave holes: the process grows to three times the size of the bodies
-    and never shrinks. One heap is enough, because Python's global lock lets one thread allocate at a time. With a fixed
-    threshold, each large body is a memory mapping of its own, which is removed when the body is freed.
+    By default, glibc has several heaps, for different threads. After the first large body is freed, glibc allocates the
+    next bodies in these heaps, which fragments them: the process grows to three times the size of the bodies and never
+    shrinks. One heap is sufficient, because Python's global interpreter lock lets one thread allocate at a time. If the
+    threshold is fixed, each large body has its own memory mapping, which is removed when the body is freed.
 
-    Other C libraries have no such settings; there, nothing happens.
+    Other C libraries have no such settings. For them, this function does nothing.
     """
     with contextlib.suppress(ImportError, OSError, AttributeError):
-        import ctypes  # noqa: PLC0415 - a Python may be built without it
+        import ctypes  # noqa: PLC0415 - Python can be built without ctypes
 
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_ARENA_MAX, 1)
@@ -37,10 +37,10 @@ def limit_heap() -> None:
 
 
 def one_at_a_time(function: Callable[..., _Result], *arguments: object) -> _Result:
-    """Call a function that handles a document, while no other request does, and return its result.
+    """Call the function under a lock and return its result. Use it to parse, validate or serialize a body.
 
-    A Problem that the function raises leaves without its traceback and context: their frames would keep the document
-    after the lock is released.
+    A Problem of the function is raised without its traceback and context: their frames would keep the parsed body in
+    memory after the lock is released.
     """
     with _LOCK:
         try:

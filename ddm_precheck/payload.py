@@ -1,4 +1,4 @@
-"""A caller's bytes and base64 to a JSON value, or the problem ``invalid-event``."""
+"""Parses bytes or base64 in a request to a JSON value."""
 
 import base64
 import binascii
@@ -9,9 +9,9 @@ from ddm_precheck.problem import Problem, ProblemCode, Violation, invalid_event
 
 
 def parse_json(data: bytes, where: str) -> Any:
-    """Parse JSON; ``where`` names its place in the request, for the message of the problem.
+    """Parse JSON. ``where`` names the part of the request that contains it, for the message of the problem.
 
-    Raises Problem ``invalid-event`` where the data is empty or not strict JSON.
+    Raises Problem ``invalid-event`` if the data is empty or not strict JSON.
     """
     if not data:
         raise Problem(ProblemCode.INVALID_EVENT, f"{where} is empty; send the event as a JSON object")
@@ -22,9 +22,9 @@ def parse_json(data: bytes, where: str) -> Any:
 
 
 def parse_base64_json(text: Any, pointer: str) -> Any:
-    """Decode base64 and parse the JSON in it; ``pointer`` is the place of the text.
+    """Decode base64 and parse the JSON in it. ``pointer`` is the RFC 6901 pointer of the base64.
 
-    Raises Problem ``invalid-event`` where the text is not base64 of strict JSON.
+    Raises Problem ``invalid-event`` if the text is not the base64 of strict JSON.
     """
     try:
         data = base64.b64decode(text, validate=True) if isinstance(text, str) else b""

@@ -1,4 +1,4 @@
-"""Problems: every outcome without a verdict, as one exception with a code from one table (RFC 9457)."""
+"""Problems (RFC 9457): one exception for every outcome without a summary, with a code from one table."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -10,7 +10,7 @@ _RETRY_SECONDS: Final = 10
 class ProblemCode(Enum):
     """The kinds of problems. The value is the ``code`` of the response.
 
-    ``status`` is the HTTP status, ``title`` the title of RFC 9457, and ``retryable`` says whether the same request can
+    ``status`` is the HTTP status, ``title`` the title of RFC 9457. ``retryable`` is true if the same request can
     succeed later.
     """
 
@@ -19,7 +19,7 @@ class ProblemCode(Enum):
     retryable: bool
 
     def __new__(cls, code: str, status: int, title: str, retryable: bool = False) -> Self:  # noqa: FBT001, FBT002
-        """Make a member from a row of the table."""
+        """Create a member of the enum from a row of the table."""
         member = object.__new__(cls)
         member._value_ = code
         member.status, member.title, member.retryable = status, title, retryable
@@ -43,9 +43,9 @@ class ProblemCode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One place that breaks a rule: an RFC 6901 pointer, and what the rule asks for.
+    """One violation of a rule: the RFC 6901 pointer of the value, and the rule as ``detail``.
 
-    Neither quotes a value, because any value may be the token.
+    No value is quoted, because any value may be the token.
     """
 
     pointer: str
@@ -54,9 +54,9 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamInfo:
-    """What is known of one question to DDM, however it ended.
+    """Information about one request to DDM and its retries, with or without a response.
 
-    ``status`` is None where DDM sent no response; ``elapsed_ms`` covers all attempts.
+    ``status`` is None if DDM sent no response. ``elapsed_ms`` is the time of all attempts.
     """
 
     status: int | None
@@ -67,11 +67,12 @@ class UpstreamInfo:
     error_msg: str | None = None
 
 
-class Problem(Exception):  # noqa: N818 - RFC 9457's word; `pending` is a problem and no error
+class Problem(Exception):  # noqa: N818 - RFC 9457's term; `pending` is a problem but not an error
     """An outcome without a verdict that the caller can act on.
 
-    ``detail`` is one line for a person that never quotes the event. ``log_detail`` goes to the log only.
-    ``retry_after`` is in seconds, None where a retry cannot help.
+    ``detail`` is one line for a person and never quotes the event. ``errors`` are the violations of a JSON Schema.
+    ``upstream`` is the request to DDM, or None if no request was sent. ``retry_after`` is in seconds, or None if a
+    retry cannot change the outcome. ``log_detail`` is written to the log instead of ``detail``.
     """
 
     def __init__(  # noqa: PLR0913 - one argument for each part of a problem
@@ -84,6 +85,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's word; `pending` is a proble
         retry_after: int = _RETRY_SECONDS,
         log_detail: str | None = None,
     ) -> None:
+        super().__init__(detail)
         self.code = code
         self.detail = detail
         self.errors = errors
@@ -93,7 +95,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's word; `pending` is a proble
 
 
 def invalid_event(*violations: Violation) -> Problem:
-    """Return the problem `ProblemCode.INVALID_EVENT`; its detail words the first of the violations."""
+    """Return the problem `ProblemCode.INVALID_EVENT`. Its detail describes the first violation."""
     first = violations[0]
     more = f" (and {len(violations) - 1} more, see errors)" if len(violations) > 1 else ""
     return Problem(ProblemCode.INVALID_EVENT, f"{first.pointer or 'the event'} {first.detail}{more}", errors=violations)

@@ -17,7 +17,7 @@ def is_push(value: Any) -> bool:
 def parse_push(body: dict[str, Any]) -> Any:
     """Return the JSON value in ``message.data`` of a push body.
 
-    Raises Problem ``invalid-event`` where the message has no base64 of strict JSON.
+    Raises Problem ``invalid-event`` if ``message.data`` is not the base64 of strict JSON.
     """
     message = body["message"]
     if not isinstance(message, dict):
@@ -26,6 +26,6 @@ def parse_push(body: dict[str, Any]) -> Any:
 
 
 def message_id(body: dict[str, Any]) -> str | None:
-    """Return the ID of the message in a push body that `parse_push` has accepted, None where it has no string."""
+    """Return the message's ID in a push body that `parse_push` has accepted, or None if it is empty or no string."""
     value = body["message"].get("messageId")
     return value if isinstance(value, str) and value else None

@@ -1,7 +1,7 @@
-"""Keeps the token out of everything that DDM or a caller sends back through the function.
+"""Redacts the token in texts from DDM and from callers.
 
-Texts from outside are redacted as they come in, so that no later step can pass the token on. Texts of the function's
-own are never redacted: a token that happens to read ``PASS`` cannot damage a response.
+Such texts are redacted when they are parsed, so that no later step can output the token. The function's own texts are
+never redacted: otherwise a token such as ``PASS`` would change the words of a response.
 """
 
 from typing import Final
@@ -9,7 +9,7 @@ from typing import Final
 _REDACTED: Final = "***"
 
 _MIN_TOKEN_LENGTH: Final = 8
-"""Shorter tokens are not redacted: IAM's have thousands of characters, and to redact ``e`` would damage every text."""
+"""Shorter tokens are not redacted: IAM's tokens are longer, and redacting a token ``e`` would damage every text."""
 
 
 def contains_token(text: str, token: str) -> bool:
@@ -27,5 +27,5 @@ def redact(text: str, token: str) -> str:
     if not contains_token(text, token):
         return text
     text = text.replace(token, _REDACTED)
-    # Where the token itself contains asterisks, a replacement can complete another occurrence.
+    # If the token itself contains asterisks, a replacement can complete another occurrence.
     return _REDACTED if contains_token(text, token) else text

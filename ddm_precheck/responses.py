@@ -1,4 +1,4 @@
-"""Summary and Problem to the HTTP response of the function."""
+"""Builds the HTTP response of the function from a Summary or a Problem."""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ _ALLOWED_METHODS: Final = "POST, OPTIONS"
 
 
 def summary_response(decision: Decision, summary: bytes, envelope: Envelope) -> Response:
-    """Return 200 with the summary's JSON: as a CloudEvent in the mode of the event's own, else as it is."""
+    """Return 200 with the summary's JSON. If a CloudEvent was received, return a CloudEvent in the same mode."""
     if envelope.mode is Mode.STRUCTURED:
         attributes = cloudevents.encode_attributes(envelope.id, envelope.traceparent, decision)
         body = cloudevents.encode_structured(attributes, summary)
@@ -28,9 +28,9 @@ def summary_response(decision: Decision, summary: bytes, envelope: Envelope) -> 
 
 
 def problem_response(problem: Problem, request: Request) -> Response:
-    """Return the problem with its status.
+    """Return the problem's JSON with its HTTP status.
 
-    The type is ``application/problem+json`` only where ``Accept`` names it: low-code engines do not parse that type.
+    The content type is ``application/problem+json`` only if ``Accept`` names it: low-code engines do not parse it.
     """
     accepted = {value.partition(";")[0].strip().lower() for value, quality in request.accept_mimetypes if quality > 0}
     content_type = _PROBLEM_JSON if _PROBLEM_JSON in accepted else _JSON
@@ -47,7 +47,7 @@ def options_response() -> Response:
 
 
 def accepted_response() -> Response:
-    """Return 202: the sink has the summary."""
+    """Return 202: the sink has accepted the summary."""
     return _empty_response(202)
 
 

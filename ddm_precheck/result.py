@@ -1,4 +1,4 @@
-"""DDM's response to a validated, normalised and redacted list of checks."""
+"""Parses DDM's response to a validated, normalised and redacted list of checks."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypedDict
@@ -14,7 +14,7 @@ _SCHEMA: Final = Schema("precheck-result")
 
 
 class Check(TypedDict):
-    """One of DDM's checks, in the form of the summary: a plain dict, because it is serialized as it is."""
+    """One of DDM's checks, with the fields of the summary. A plain dict is serialized without conversion."""
 
     name: str
     status: str
@@ -26,7 +26,7 @@ class Check(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class PrecheckResult:
-    """DDM's checks, in DDM's order, and what is known of the exchange."""
+    """DDM's checks, in DDM's order, and information about the exchange."""
 
     checks: list[Check]
     upstream: UpstreamInfo
@@ -35,8 +35,8 @@ class PrecheckResult:
 def parse(response: DDMResponse, event: Event) -> PrecheckResult:
     """Return the result in DDM's response to the event.
 
-    Raises Problem for an error response, and ``upstream-contract`` for everything else that is not a valid result of
-    the precheck that was asked for.
+    Raises Problem with the matching code for an error response, and ``upstream-contract`` for any other response that
+    is not a valid result of the event's precheck.
     """
     status, token = response.http.status, event.token
     if 400 <= status <= 599:
@@ -64,14 +64,15 @@ def _untrusted(detail: str, upstream: UpstreamInfo, errors: tuple[Violation, ...
 def _violations(value: Any, event: Event) -> tuple[Violation, ...]:
     violations = _SCHEMA.violations(value)
     if not violations and value["job_id"] != event.job_id:
-        return (Violation("/job_id", "is not the job that was asked for"),)
+        return (Violation("/job_id", "is not the job_id of the event"),)
     return violations
 
 
 def _checks(items: list[dict[str, Any]], body: bytes, token: str) -> list[Check]:
-    """Return the checks in the form of the summary, redacted where it is necessary.
+    """Return the checks with the fields of the summary, redacted if necessary.
 
-    It is only necessary where the body contains the token, or an escape that can spell it or a lone surrogate.
+    Redaction is necessary only if the body contains the token, or an escape sequence, which can encode the token or a
+    lone surrogate.
     """
     checks = [_check(item) for item in items]
     if b"\\" in body or token.encode() in body:
@@ -92,7 +93,7 @@ def _check(item: dict[str, Any]) -> Check:
 
 
 def _text(text: str | None) -> str | None:
-    """Return DDM's text as it is, None where it is missing, empty or white space."""
+    """Return DDM's text unchanged, or None if the text is missing, empty or white space."""
     return text if text and not text.isspace() else None
 
 

@@ -1,4 +1,4 @@
-"""The JSON Schemas in ``schemas/``, compiled once at the start; a value's violations as data."""
+"""Compiles the JSON Schemas in ``schemas/`` at the start, and returns a value's violations as data."""
 
 import itertools
 import json
@@ -19,12 +19,12 @@ MAX_VIOLATIONS: Final = 20
 _FOLDER: Final = Path(__file__).parent.parent / "schemas"
 _Path = tuple[str | int, ...]
 _Error = tuple[_Path, ValidationError]
-# Only a name that looks like one may appear in a violation: anything else may be a token in the wrong place.
+# A violation contains the name of an unknown field only if it matches this pattern: any other name may be a token.
 _PRINTABLE_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,16}")
 _DETAILS: Final[dict[str, Callable[[Any], str]]] = {
     "type": lambda types: "must be of type " + (types if isinstance(types, str) else " or ".join(types)),
     "enum": lambda values: f"must be one of {_listed(values)}",
-    "pattern": lambda pattern: f"must match {pattern}, with no space or line break around it",
+    "pattern": lambda pattern: f"must match {pattern}",
     "minLength": lambda minimum: f"must have at least {minimum} characters",
     "maxLength": lambda maximum: f"must have at most {maximum} characters",
     "minimum": lambda minimum: f"must be at least {minimum}",
@@ -41,19 +41,19 @@ class Schema:
     def __init__(self, name: str) -> None:
         """Load and compile ``schemas/<name>.schema.json``.
 
-        Raises jsonschema's SchemaError where the file is not a JSON Schema, which stops the start.
+        Raises jsonschema's SchemaError if the file is not a JSON Schema. Then the function does not start.
         """
-        document = json.loads((_FOLDER / f"{name}.schema.json").read_text("utf-8"))
-        Draft202012Validator.check_schema(document)
-        self._root = _Node(document)
+        schema = json.loads((_FOLDER / f"{name}.schema.json").read_text("utf-8"))
+        Draft202012Validator.check_schema(schema)
+        self._root = _Node(schema)
 
     def violations(self, value: object) -> tuple[Violation, ...]:
-        """Return the first violations of the JSON Schema, at most `MAX_VIOLATIONS`; none where the value is valid."""
+        """Return the first violations of the JSON Schema, at most `MAX_VIOLATIONS`; none if the value is valid."""
         try:
             errors = list(itertools.islice(self._root.errors(value, ()), MAX_VIOLATIONS))
-        except RecursionError:  # jsonschema quotes the wrong value, which may be nested too deeply for that
+        except RecursionError:  # jsonschema's message quotes the value, which may be nested too deeply
             return (Violation("", "is nested too deeply"),)
-        # One violation for each place: where a value is too short, it is not said that it does not match the pattern.
+        # One violation for each pointer: if a value is too short, that it does not match the pattern is left out.
         violations: dict[str, Violation] = {}
         for violation in itertools.chain.from_iterable(_to_violations(path, error) for path, error in errors):
             violations.setdefault(violation.pointer, violation)
@@ -61,10 +61,10 @@ class Schema:
 
 
 class _Node:
-    """A schema and the schemas of its properties and items.
+    """A JSON Schema, and the nodes of its properties and items.
 
-    jsonschema decides about each value, but it sees only the values that the predicate does not accept: an invalid
-    result with 1,000 checks then costs little more than a valid one.
+    jsonschema validates only the values for which the predicate returns False. So an invalid result with 1,000 checks
+    takes little more time than a valid result.
     """
 
     def __init__(self, schema: Any) -> None:
@@ -93,10 +93,10 @@ class _Node:
                         yield from node.errors(value[name], (*path, name))
 
     def _own_errors(self, value: Any, path: _Path) -> Iterator[_Error]:
-        """Yield the errors of the value and its items, cheap keywords first: one that fails ends it.
+        """Yield the errors of the value and its items. The keywords are checked in three groups, up to the first error.
 
-        The number of items comes before the items, and both before ``uniqueItems``, for which jsonschema compares
-        every pair of items.
+        The order is that of the costs: the value's own keywords such as ``maxItems``, then the items, then
+        ``uniqueItems``, for which jsonschema compares every pair of items.
         """
         errors: Iterator[_Error] = ((path, error) for error in self._validator.iter_errors(value))
         if isinstance(value, list) and self._items:
@@ -107,11 +107,11 @@ class _Node:
 
     def _item_errors(self, items: list[Any], path: _Path) -> Iterator[_Error]:
         for index, item in enumerate(items):
-            yield from self._items.errors(item, (*path, index))  # type: ignore[union-attr] # the caller has tested it
+            yield from self._items.errors(item, (*path, index))  # type: ignore[union-attr] # the caller tests _items
 
 
 def _first_with_any(*iterators: Iterator[_Error]) -> Iterator[_Error]:
-    """Return the first of the iterators that is not empty; those after it are not started."""
+    """Return the first iterator that is not empty. The iterators after it are not started."""
     for errors in iterators:
         for first in errors:
             return itertools.chain([first], errors)
@@ -119,7 +119,7 @@ def _first_with_any(*iterators: Iterator[_Error]) -> Iterator[_Error]:
 
 
 def _pattern(validator: Any, pattern: str, instance: Any, _schema: object) -> Iterator[ValidationError]:
-    """Validate the keyword ``pattern`` as ECMA-262 defines it; jsonschema accepts a trailing line break."""
+    """Validate the keyword ``pattern`` as ECMA-262 defines it. jsonschema accepts a trailing line break."""
     if validator.is_type(instance, "string") and not compile_pattern(pattern).search(instance):
         yield ValidationError(f"does not match {pattern!r}")
 
@@ -128,7 +128,7 @@ _Validator: Final[Any] = extend(Draft202012Validator, {"pattern": _pattern})
 
 
 def _to_violations(path: _Path, error: Any) -> Iterator[Violation]:
-    """Build violations from the rule that was broken: jsonschema's own message quotes the value."""
+    """Build violations from the broken rule. jsonschema's own message is not used, because it quotes the value."""
     keyword, argument = str(error.validator), error.validator_value
     if keyword == "required":
         missing = (name for name in argument if name not in error.instance)
@@ -136,16 +136,17 @@ def _to_violations(path: _Path, error: Any) -> Iterator[Violation]:
     elif keyword == "additionalProperties":
         known = error.schema["properties"]
         for name in (name for name in error.instance if name not in known):
+            fields = f"the known fields are {', '.join(known)}"
             if _PRINTABLE_NAME.fullmatch(name):
-                yield Violation(_pointer((*path, name)), f"is not a known field; known are {', '.join(known)}")
+                yield Violation(_pointer((*path, name)), f"is not a known field; {fields}")
             else:
-                yield Violation(_pointer(path), f"has an unknown field; known are {', '.join(known)}")
+                yield Violation(_pointer(path), f"has an unknown field; {fields}")
     else:
-        yield Violation(_pointer(path), _DETAILS[keyword](argument))
+        yield Violation(_pointer(path), _DETAILS.get(keyword, lambda _: f"breaks the rule {keyword}")(argument))
 
 
 def _pointer(path: _Path) -> str:
-    """Return the RFC 6901 pointer; no name in it needs escaping."""
+    """Return the RFC 6901 pointer. The names in the path contain no character that needs escaping."""
     return "".join(f"/{name}" for name in path)
 
 

@@ -1,11 +1,11 @@
-"""Summary and Problem to JSON, as ``schemas/summary.schema.json`` and ``schemas/problem.schema.json`` describe them."""
+"""Serializes Summary and Problem to JSON, as defined in ``schemas/summary.schema.json`` and ``problem.schema.json``."""
 
 import json
 from typing import Any, Final
 
-from ddm_precheck.problem import Problem, ProblemCode
+from ddm_precheck.problem import Problem
 from ddm_precheck.report import build_report
-from ddm_precheck.verdict import Summary, Verdict
+from ddm_precheck.verdict import Summary, problem_verdict
 
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
 
@@ -59,11 +59,6 @@ def problem_json(problem: Problem) -> bytes:
             "request_id": upstream.request_id,
         }
     return _encode(fields)
-
-
-def problem_verdict(code: ProblemCode) -> Verdict:
-    """Return the verdict of a problem: PENDING where the precheck has not finished, else ERROR."""
-    return Verdict.PENDING if code is ProblemCode.PENDING else Verdict.ERROR
 
 
 def _encode(fields: dict[str, Any]) -> bytes:

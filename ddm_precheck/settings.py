@@ -1,6 +1,5 @@
-"""The function's environment variables, read and checked once at the start."""
+"""Parses and validates the function's environment variables, once at the start."""
 
-import ipaddress
 import math
 import os
 import re
@@ -9,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult
+
+from ddm_precheck.urls import is_loopback, split_http_url
 
 AGENCY: Final = "agency"
 """The value of DDM_TOKEN_SOURCE for the token of a FunctionGraph agency; any other value is the path of a file."""
@@ -34,15 +35,15 @@ class Settings:
     """The function's settings.
 
     - ``endpoint``: DDM's base URL without a trailing slash; ``{region}`` in it is replaced by the region.
-    - ``region``: the region of events that name none.
-    - ``timeout``: seconds for one request to DDM, with its retries.
-    - ``expected_checks``: the number of checks of events that name none.
-    - ``max_wait``: seconds that one invocation may wait for a verdict, whatever the event asks.
-    - ``token_source``: `AGENCY`, the absolute path of a file, or None where the platform has no token.
-    - ``allowed_instances``: what the platform's token may be used for, as ``project_id/instance_id`` or
+    - ``region``: the default for events without a region.
+    - ``timeout``: seconds for one request to DDM, including its retries.
+    - ``expected_checks``: the default for events without ``expected_checks``.
+    - ``max_wait``: the upper limit for the ``wait_seconds`` of an event.
+    - ``token_source``: `AGENCY`, the absolute path of a file, or None if the platform provides no token.
+    - ``allowed_instances``: the instances for which the platform's token may be used, as ``project_id/instance_id`` or
       ``project_id/*``.
     - ``sink``: the URL that receives the summaries of event deliveries.
-    - ``ca_bundle``: file or folder of the certificate authorities to trust; None for those of ``certifi``.
+    - ``ca_bundle``: file or folder with the trusted CA certificates; None for the certificates of ``certifi``.
     - ``threads``: how many requests the server handles at the same time.
     """
 
@@ -63,16 +64,16 @@ class Settings:
         return _REGION_PLACEHOLDER in self.endpoint
 
     def endpoint_in(self, region: str | None) -> str:
-        """Return DDM's base URL in the region. The region may be None only where `needs_region` is false."""
+        """Return DDM's base URL in the region. The region may be None only if `needs_region` is false."""
         return self.endpoint.replace(_REGION_PLACEHOLDER, region) if region else self.endpoint
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
     """Read the settings from environment variables.
 
-    An empty variable counts as unset, except THREADS, which the server reads as well.
+    An empty variable counts as unset, except THREADS, because the server reads this variable as well.
 
-    Raises SettingsError for the first value that is wrong.
+    Raises SettingsError for the first invalid value.
     """
     _check_proxies(environment)
     token_source, allowed_instances = _platform_token(environment)
@@ -90,19 +91,11 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     )
 
 
-def is_loopback(host: str) -> bool:
-    """Return whether the host is a loopback address or ``localhost``."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _endpoint(value: str) -> str:
     url = _url("DDM_ENDPOINT", value)
     if url.scheme != "https" and not is_loopback(url.hostname or ""):
         raise SettingsError("DDM_ENDPOINT must start with https:// (http:// is for loopback addresses only)")
-    # An event's region must not choose the last label of the host, or it could name a host of the caller's.
+    # The last label of the host must not depend on an event's region: otherwise a caller could choose any host.
     last_label = (url.hostname or "").rstrip(".").rpartition(".")[2]
     if _REGION_PLACEHOLDER in last_label or set("{}") & set(value.replace(_REGION_PLACEHOLDER, "")):
         raise SettingsError(
@@ -119,35 +112,23 @@ def _sink(value: str | None) -> str | None:
 
 
 def _url(variable: str, value: str) -> SplitResult:
-    """Split a URL to which requests can be sent without changing it."""
-    error = f"{variable} must be an http or https URL with a host, without user, query or fragment"
-    try:
-        url = urlsplit(value)
-        usable = url.port != 0 and url.scheme in {"http", "https"} and bool(url.hostname)
-    except ValueError:  # an invalid port or IPv6 address
-        raise SettingsError(error) from None
-    if not usable or not re.fullmatch(r"[!-~]+", value) or set(value) & set("@?#\\"):
-        raise SettingsError(error)
+    """Return the parts of a URL without user, query and fragment. Raises SettingsError for any other URL."""
+    url = split_http_url(value)
+    if url is None or set(value) & set("@?#\\"):
+        raise SettingsError(f"{variable} must be an http or https URL with a host, without user, query or fragment")
     return url
 
 
 def _check_proxies(environment: Mapping[str, str]) -> None:
-    """Check the variables that requests reads, so that a typo stops the start and not every request."""
+    """Validate the variables that requests reads, so that a typo makes the start fail and not each request."""
     for variable in _PROXY_VARIABLES:
         value = environment.get(variable)
-        if not value:
-            continue
-        try:
-            url = urlsplit(value if "://" in value else f"http://{value}")
-            usable = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
-        except ValueError:
-            usable = False
-        if not usable or not re.fullmatch(r"[!-~]+", value):
+        if value and split_http_url(value if "://" in value else f"http://{value}") is None:
             raise SettingsError(f"{variable} must be the http or https URL of a proxy, such as http://proxy:3128")
 
 
 def _ca_bundle(environment: Mapping[str, str]) -> str | None:
-    """Return the CA bundle in the variables that requests knows, in the order in which requests reads them."""
+    """Return the CA bundle of the first set variable, in the order in which requests reads the variables."""
     for variable in _CA_VARIABLES:
         if value := environment.get(variable):
             path = Path(value)
@@ -184,7 +165,7 @@ def _max_wait(value: str) -> float:
 
 
 def _seconds(value: str) -> float:
-    """Parse a decimal number; NaN, which is in no range, for anything else."""
+    """Parse a decimal number. For any other text, return NaN, which is outside every range."""
     try:
         return float(value) if re.fullmatch(r"[0-9.eE+-]+", value) else math.nan
     except ValueError:
@@ -200,14 +181,14 @@ def _expected_checks(value: str | None) -> int | None:
 
 
 def _platform_token(environment: Mapping[str, str]) -> tuple[str | None, frozenset[str]]:
-    """Return where the platform's token comes from, and the instances for which it may be used."""
+    """Return the source of the platform's token, and the instances for which the token may be used."""
     source, allowed = environment.get("DDM_TOKEN_SOURCE"), environment.get("DDM_ALLOWED_INSTANCES")
     if not source and not allowed:
         return None, frozenset()
     if not allowed:
-        raise SettingsError("DDM_TOKEN_SOURCE needs DDM_ALLOWED_INSTANCES, the instances that its token is for")
+        raise SettingsError("DDM_TOKEN_SOURCE requires DDM_ALLOWED_INSTANCES, the instances for the token")
     if not source:
-        raise SettingsError("DDM_ALLOWED_INSTANCES needs DDM_TOKEN_SOURCE, the source of the token")
+        raise SettingsError("DDM_ALLOWED_INSTANCES requires DDM_TOKEN_SOURCE, the source of the token")
     if source != AGENCY and (not source.startswith("/") or "\0" in source):
         raise SettingsError(f"DDM_TOKEN_SOURCE must be {AGENCY} or the absolute path of a file")
     instances = allowed.split(",")
@@ -220,7 +201,7 @@ def _platform_token(environment: Mapping[str, str]) -> tuple[str | None, frozens
 
 
 def _threads(value: str | None) -> int:
-    """Return the server's number of threads; without THREADS it is functions-framework's default."""
+    """Return the server's number of threads. If THREADS is not set, return functions-framework's default."""
     if value is None:
         return (os.cpu_count() or 1) * 4
     if not re.fullmatch(r"[1-9][0-9]{0,3}", value):

@@ -1,4 +1,4 @@
-"""The summary of an event delivery, sent to ``K_SINK`` as a CloudEvent (the Knative convention)."""
+"""Sends the summary of an event delivery to ``K_SINK`` as a CloudEvent (the Knative convention)."""
 
 from typing import Final
 
@@ -15,8 +15,8 @@ _MAX_BYTES: Final = 64 * 1024
 def send_to_sink(decision: Decision, summary: bytes, envelope: Envelope, url: str, transport: Transport) -> None:
     """POST the summary's JSON to the sink in binary mode, and return once the sink has accepted it (2xx).
 
-    Raises Problem ``sink-unavailable`` for every other outcome, a redirect and a timeout included. There is no retry
-    here: the broker delivers the event again.
+    Raises Problem ``sink-unavailable`` for every other outcome, including a redirect and a timeout. The function does
+    not retry: the broker retries.
     """
     attributes = cloudevents.encode_attributes(envelope.id, envelope.traceparent, decision)
     headers = cloudevents.encode_headers(attributes) | {
@@ -29,7 +29,7 @@ def send_to_sink(decision: Decision, summary: bytes, envelope: Envelope, url: st
     except TransportError as error:
         raise _sink_unavailable(str(error), decision.upstream) from None
     if not 200 <= response.status <= 299:
-        raise _sink_unavailable(f"it responded {response.status}", decision.upstream)
+        raise _sink_unavailable(f"its HTTP status is {response.status}", decision.upstream)
 
 
 def _sink_unavailable(reason: str, upstream: UpstreamInfo) -> Problem:

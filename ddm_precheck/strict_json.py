@@ -1,25 +1,25 @@
-"""Bytes to a JSON value, without the leniency of `json.loads`."""
+"""Parses bytes to a JSON value, and refuses invalid JSON that `json.loads` accepts."""
 
 import json
 from typing import Any, Final, NoReturn
 
 
 class InvalidJSONError(ValueError):
-    """The bytes are not one strict JSON document. The message says where or why, and quotes nothing."""
+    """The bytes are not one strict JSON text. The message gives the position or the reason, and quotes no bytes."""
 
 
 def loads(data: bytes) -> Any:
-    """Parse one JSON document in UTF-8. A leading byte order mark is ignored (RFC 8259, section 8.1).
+    """Parse one JSON text in UTF-8. A leading byte order mark is ignored (RFC 8259, section 8.1).
 
-    Raises InvalidJSONError for anything else, and for what `json.loads` lets through or does not handle: NaN and
-    Infinity, an object with a duplicate name, nesting beyond the recursion limit, a number beyond the digit limit.
+    Raises InvalidJSONError for any other bytes. In contrast to `json.loads`, this includes NaN and Infinity, an object
+    with a duplicate name, nesting beyond the recursion limit and a number beyond the digit limit.
     """
     try:
         return _DECODER.decode(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         message = f"it is not UTF-8 at byte {error.start}"
     except json.JSONDecodeError as error:
-        # Not error.msg: some of those quote the document.
+        # Not error.msg: some of these messages quote the JSON text.
         message = f"it is not valid JSON at line {error.lineno}, column {error.colno}"
     except RecursionError:
         message = "it is nested too deeply"

@@ -1,13 +1,15 @@
-"""Texts from outside, made safe to show to a person on one line."""
+"""Converts external texts to one line that is safe to show to a person."""
 
 import re
 from typing import Final
 
 # Control characters, line and paragraph separators, and characters that are invisible or change the direction of the
-# text: any of them could make one line look like two, or like another text.
+# text: each of them could make one line look like two lines, or like another text. The variation selectors that choose
+# between the two forms of an emoji are not included.
 _UNSAFE: Final = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\U000e0000-\U000e007f]"
+    "[\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\U00013430-\U0001343f\U0001bca0-\U0001bca3"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 
 
@@ -17,13 +19,16 @@ def one_line(text: str) -> str:
 
 
 def truncate(text: str, max_length: int) -> str:
-    """Return the text, cut after `max_length` characters and marked with an ellipsis where it is longer."""
+    """Return the text. If it is longer than `max_length` characters, truncate it and append an ellipsis."""
     return text if len(text) <= max_length else f"{text[:max_length]}…"
 
 
 def truncate_bytes(text: str, max_bytes: int) -> str:
-    """Return the text in at most `max_bytes` bytes of UTF-8, the ellipsis of a cut text included."""
+    """Return the text in at most `max_bytes` bytes of UTF-8, including the ellipsis after a truncated text.
+
+    If `max_bytes` is smaller than the ellipsis, return only the ellipsis.
+    """
     data = text.encode()
-    if len(data) <= max_bytes:
+    if len(data) <= max(max_bytes, 0):
         return text
-    return data[: max_bytes - len("…".encode())].decode(errors="ignore").rstrip() + "…"
+    return data[: max(max_bytes - len("…".encode()), 0)].decode(errors="ignore").rstrip() + "…"

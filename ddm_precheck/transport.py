@@ -1,8 +1,8 @@
-"""One HTTP exchange: bounded in time and bytes, never redirected, over connections that are kept.
+"""One HTTP exchange: limited in time and bytes, without redirects, over pooled connections.
 
-requests' timeout applies to each read, so a slow peer can block a request indefinitely. Here one deadline covers the
-whole exchange: connecting, TLS, a proxy's response, head and body. It does not cover the resolver: to look up a host
-name takes as long as the system's resolver is configured to try.
+requests' timeout applies to each read, so a slow server can block a request indefinitely. Here one deadline covers the
+whole exchange: connecting, TLS, a proxy's response, head and body. The deadline does not cover the lookup of the host
+name: the configuration of the system's resolver limits its time.
 
 The exchange is sent through an HTTPAdapter without a Session: a Session would follow redirects to another host with the
 token, keep cookies and read ``.netrc``.
@@ -23,43 +23,43 @@ from requests.structures import CaseInsensitiveDict
 from requests.utils import get_environ_proxies
 
 from ddm_precheck.connection import MAX_HEAD_BYTES, DeadlineAdapter, ResponseTooLargeError
-from ddm_precheck.settings import is_loopback
+from ddm_precheck.urls import is_loopback
 
 _MAX_POOLS: Final = 32
-"""Connection pools that are kept, one for each host: Huawei Cloud has about as many regions."""
+"""The maximum number of connection pools, one for each host. Huawei Cloud has about as many regions."""
 
 _CHUNK_SIZE: Final = 64 * 1024
-_GZIP_ONLY: Final = 31  # zlib's number for the gzip format
-_IS_GZIP: Final = {"": False, "identity": False, "gzip": True, "x-gzip": True}
+_GZIP: Final = 31  # zlib's number for the gzip format and no other
+_WBITS: Final = {"": None, "identity": None, "gzip": _GZIP, "x-gzip": _GZIP}
 _UNRESOLVED: Final = "the host name {host} could not be resolved; check the region"
 _REASONS: Final = (
     (urllib3.exceptions.NameResolutionError, _UNRESOLVED),
     (urllib3.exceptions.LocationParseError, _UNRESOLVED),
-    (urllib3.exceptions.ProxyError, "the proxy in front of {host} did not connect"),
+    (urllib3.exceptions.ProxyError, "the proxy did not connect to {host}"),
     (urllib3.exceptions.SSLError, "no TLS connection to {host}, or its certificate is not trusted"),
     (ConnectionRefusedError, "{host} refused the connection"),
 )
 
-# urllib3 warns of headers that it cannot parse, and quotes them. With LOG_EXECUTION_ID its warnings reach the log, and
-# a header can contain the token.
+# urllib3's warnings quote headers that it cannot parse, and a header can contain the token. If LOG_EXECUTION_ID is set,
+# the root logger writes such warnings to the log.
 logging.getLogger("urllib3").propagate = False
 
 
 class TransportError(Exception):
-    """There is no complete response. The message says why and quotes nothing of the exchange."""
+    """There is no complete response. The message gives the reason and quotes no part of the exchange."""
 
 
 class DeadlineExceededError(TransportError):
-    """The deadline was over before the response was complete."""
+    """The deadline expired before the response was complete."""
 
 
 class OversizedResponseError(TransportError):
-    """The response is over the bounds of every response, so that not even its status counts."""
+    """The response is over the limits that apply to every response. Its status is not used."""
 
 
 @dataclass(frozen=True, slots=True)
 class HTTPResponse:
-    """A complete response. ``body`` is decoded; it is None where it is over the limit or cannot be decoded."""
+    """A complete response. ``body`` is decoded. If the body is over the limit or cannot be decoded, it is None."""
 
     status: int
     headers: Mapping[str, str]
@@ -70,7 +70,7 @@ class Transport:
     """Sends requests over pooled connections. Proxies come from the environment variables that requests reads."""
 
     def __init__(self, connections: int, ca_bundle: str | None) -> None:
-        """Keep up to ``connections`` connections for each host; trust ``ca_bundle``, or certifi's where it is None."""
+        """Keep up to ``connections`` connections for each host. If ``ca_bundle`` is None, use certifi's CA bundle."""
         self._adapter = DeadlineAdapter(pool_connections=_MAX_POOLS, pool_maxsize=connections)
         self._verify = ca_bundle or True
         self._proxies = lru_cache(maxsize=_MAX_POOLS)(_proxies)
@@ -113,19 +113,20 @@ class Transport:
 def _proxies(origin: str) -> dict[str, str]:
     url = urlsplit(origin)
     if url.scheme == "http" and is_loopback(url.hostname or ""):
-        return {}  # unencrypted, the token may only be sent to this machine
+        return {}  # without TLS, a proxy would receive the token as plain text
     return get_environ_proxies(origin, no_proxy=None)
 
 
 def _read_body(raw: urllib3.HTTPResponse, max_bytes: int) -> bytes | None:
-    """Read the body in pieces and decode gzip here.
+    """Read the body in chunks and decode gzip.
 
-    urllib3's decoder takes a truncated stream for a complete one, and minutes for a stream of many empty members.
+    urllib3's decoder accepts a truncated stream, and it takes minutes for a stream of many empty members (RFC 1952).
     """
     coding = raw.headers.get("Content-Encoding", "").strip().lower()
-    if coding not in _IS_GZIP:
+    if coding not in _WBITS:
         return None
-    decoder = zlib.decompressobj(wbits=_GZIP_ONLY) if _IS_GZIP[coding] else None
+    wbits = _WBITS[coding]
+    decoder = zlib.decompressobj(wbits) if wbits else None
     body = bytearray()
     try:
         while chunk := raw.read(_CHUNK_SIZE, decode_content=False):
@@ -138,16 +139,16 @@ def _read_body(raw: urllib3.HTTPResponse, max_bytes: int) -> bytes | None:
 
 
 def _to_transport_error(error: Exception, host: str | None) -> TransportError:
-    """Name the reason by the types of the error and its causes; their texts may quote the request or the response."""
+    """Return an error whose reason is found by the types of the causes: their messages may quote the exchange."""
     causes = list(_causes(error))
     for cause in causes:
-        # urllib3 keeps its exceptions in variables of their own frames: a cycle that would keep the whole stack.
+        # urllib3 stores an exception in a variable of its own frame: this cycle would keep the whole stack in memory.
         cause.__traceback__ = None
-    # No TimeoutError is among the causes where connecting left no time for reading.
+    # If connecting takes all the time, the causes include ReadTimeoutError and no TimeoutError.
     if any(isinstance(cause, TimeoutError | urllib3.exceptions.ReadTimeoutError) for cause in causes):
         return DeadlineExceededError(f"{host} did not respond in time")
     if any(isinstance(cause, ResponseTooLargeError) for cause in causes):
-        return OversizedResponseError(f"the response is over its bounds (head: {MAX_HEAD_BYTES // 1024} KiB)")
+        return OversizedResponseError(f"the response is over the size limits (head: {MAX_HEAD_BYTES // 1024} KiB)")
     for kind, reason in _REASONS:
         if any(isinstance(cause, kind) for cause in causes):
             return TransportError(reason.format(host=host))

@@ -1,4 +1,4 @@
-"""The list of checks to one verdict. Pure: no I/O, no clock, no HTTP."""
+"""Judges the list of checks: one verdict. Pure: no I/O, no clock, no HTTP."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -7,15 +7,17 @@ from enum import StrEnum
 from typing import Final
 
 from ddm_precheck.event import Event
-from ddm_precheck.problem import UpstreamInfo
+from ddm_precheck.problem import ProblemCode, UpstreamInfo
 from ddm_precheck.result import Check, PrecheckResult
 from ddm_precheck.text import one_line, truncate
 
 PENDING_RETRY_SECONDS: Final = 10
+INCOMPLETE_NOTE: Final = "; the list may be incomplete, because expected_checks is not set"
+"""The end of the message if the number of checks in the complete list is unknown."""
+
 _MAX_NAMES: Final = 5
 _MAX_NAME_LENGTH: Final = 100
 _COUNTED_AS: Final = {"SUCCESS": "success", "WARN": "warn", "FAILED": "failed"}
-_MAY_BE_INCOMPLETE: Final = "the list may be incomplete, because expected_checks is not set"
 
 
 class Verdict(StrEnum):
@@ -30,9 +32,9 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The outcome of one precheck, without the checks themselves, which can be large.
+    """The outcome of one precheck, without the checks, which can take much memory.
 
-    ``accepted`` are the names of the warnings that the event accepts; ``checked_at`` is UTC as RFC 3339.
+    ``accepted`` are the distinct names of the accepted warnings; ``checked_at`` is the time in UTC (RFC 3339).
     """
 
     event: Event
@@ -46,7 +48,7 @@ class Decision:
 
     @property
     def retry_after(self) -> int | None:
-        """Seconds after which a retry can change the verdict, None where it cannot."""
+        """Seconds after which a retry can change the verdict, or None if a retry cannot change it."""
         return PENDING_RETRY_SECONDS if self.verdict is Verdict.PENDING else None
 
 
@@ -62,7 +64,7 @@ class Summary:
 def judge(event: Event, result: PrecheckResult, checked_at: str) -> Summary:
     """Return the summary of DDM's result.
 
-    Raises KeyError for a status that is not one of the three known ones: it has no verdict.
+    Raises KeyError for a status other than SUCCESS, WARN and FAILED.
     """
     checks = result.checks
     counts = {"total": len(checks), "success": 0, "warn": 0, "failed": 0}
@@ -70,7 +72,7 @@ def judge(event: Event, result: PrecheckResult, checked_at: str) -> Summary:
         counts[_COUNTED_AS[status]] = number
     failed = [check for check in checks if check["status"] == "FAILED"]
     warned = [check for check in checks if check["status"] == "WARN"]
-    accepted = tuple(check["name"] for check in warned if check["name"] in event.accepted_warnings)
+    accepted = [check["name"] for check in warned if check["name"] in event.accepted_warnings]
     counts["accepted"] = len(accepted)
     listed = len({check["name"] for check in checks})
     verdict = _verdict(counts, listed, event.expected_checks or 1)
@@ -81,15 +83,20 @@ def judge(event: Event, result: PrecheckResult, checked_at: str) -> Summary:
         can_proceed=verdict is Verdict.PASS or (verdict is Verdict.WARN and may_warn),
         message=_message(verdict, counts, failed + warned, listed, event.expected_checks),
         counts=counts,
-        accepted=accepted,
+        accepted=tuple(dict.fromkeys(accepted)),
         checked_at=checked_at,
         upstream=result.upstream,
     )
     return Summary(decision, failed + warned, checks)
 
 
+def problem_verdict(code: ProblemCode) -> Verdict:
+    """Return the verdict of a problem: PENDING if the precheck has not finished, else ERROR."""
+    return Verdict.PENDING if code is ProblemCode.PENDING else Verdict.ERROR
+
+
 def _verdict(counts: dict[str, int], listed: int, expected: int) -> Verdict:
-    """Decide. A failed check is final, even in an incomplete list; every other verdict needs the complete list."""
+    """Return the verdict. FAIL is final even if the list is incomplete; WARN and PASS require the complete list."""
     if counts["failed"]:
         return Verdict.FAIL
     if listed < expected:
@@ -103,7 +110,7 @@ def _message(verdict: Verdict, counts: dict[str, int], issues: list[Check], list
         return f"{_progress(listed, expected)}; try again later"
     if verdict is Verdict.FAIL:
         return f"{counts['failed']} of {total} checks failed, {warned} warned: {_names(issues)}"
-    note = "" if expected else f"; {_MAY_BE_INCOMPLETE}"
+    note = "" if expected else INCOMPLETE_NOTE
     if verdict is Verdict.PASS:
         return f"{total} of {total} checks passed{note}"
     accepted = f" ({counts['accepted']} accepted)" if counts["accepted"] else ""

@@ -10,9 +10,9 @@ _STEP_SECONDS: Final = 0.25
 
 
 def polls(max_seconds: float) -> Iterator[None]:
-    """Yield once for each time that DDM is to be asked: at once, then every 5 seconds within ``max_seconds``.
+    """Yield once for each request to DDM: immediately, then every 5 seconds within ``max_seconds``.
 
-    The wait ends early where less than a pause is left, or where the server has been told to stop.
+    The wait ends early if the remaining time is less than 5 seconds, or if the server is stopping.
     """
     deadline = monotonic() + max_seconds
     yield
@@ -33,8 +33,8 @@ def _pause() -> bool:
 def _is_stopping() -> bool:
     """Return whether gunicorn's worker has received SIGTERM.
 
-    functions-framework offers no hook for the end of a worker. gunicorn's signal handler is a method of the worker,
-    whose ``alive`` becomes false.
+    functions-framework has no hook for the end of a worker. gunicorn's signal handler is a method of the worker object
+    and sets the attribute ``alive`` of the worker to false.
     """
     worker = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
     return getattr(worker, "alive", True) is False

@@ -1,9 +1,11 @@
-"""The programs behind ``deploy.sh``; the standard library is all they need.
+"""The programs that ``deploy.sh`` runs. They need only Python's standard library and the function's settings.
 
-Each has one idea::
-
-    source          what runs: the files that are uploaded, and whether they can be read
-    package         builds the package for FunctionGraph, reproducibly
-    functiongraph   creates or updates the function through FunctionGraph's API
-    bootstrap       starts the function on FunctionGraph; a shell script, packed as it is
+- ``source``: the files of the function, and whether they can be parsed
+- ``variables``: the function's environment variables, from the options of ``deploy.sh``
+- ``package``: builds the package for FunctionGraph; ``bytecode`` compiles its modules
+- ``functiongraph``: creates or updates the function; ``functiongraph_api`` sends the requests
+- ``local``: runs the function on this machine; ``processes`` manages child processes, ``samples`` has the sample events
+- ``fake_ddm``: a server that replaces DDM; ``fake_behaviours`` has its responses
+- ``bootstrap``: the shell script in the package that starts the function on FunctionGraph
+- ``common.sh``: shell functions of ``deploy.sh`` and ``tests/run``
 """

@@ -1,199 +1,132 @@
 """Creates or updates the function through version 2 of FunctionGraph's API.
 
-The IAM token comes from the variable HUAWEICLOUD_TOKEN and goes into one request header, nowhere else: redirects are
-not followed, and it is masked in whatever the API says.
+The IAM token comes from the variable HUAWEICLOUD_TOKEN. It is redacted in all output.
 """
 
 import argparse
 import base64
-import http.client
 import json
 import os
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Final, Protocol
-from urllib.parse import urlsplit
+from typing import Any, Final
 
-from deploy import package
+from ddm_precheck import settings
+from deploy import package, variables
+from deploy.functiongraph_api import Api, ApiError, ApiResponse, DryRunApi, FunctionGraphApi
 
-_TIMEOUT_SECONDS: Final = 120
-_LONGEST_LINE: Final = 500
 _NOT_FOUND: Final = "FSS.1051"
 _RUNTIME: Final = "http"
-# 512 MB bring 0.4 of a core, without which a cold start takes long.
-_MEMORY_MEGABYTES: Final = 512
-# DDM_TIMEOUT_SECONDS (10), the sink (5) and as much again for a cold start.
-_FUNCTION_SECONDS: Final = 30
+# With 512 MB, FunctionGraph provides 0.4 CPU cores. With less memory, a cold start takes too long.
+_MIN_MEMORY_MEGABYTES: Final = 512
+# The number of requests at the same time is the number of threads in deploy/bootstrap.
+_MIN_CONCURRENT_REQUESTS: Final = 64
+_UNLIMITED: Final = -1
+_MAX_VARIABLES_BYTES: Final = 4096
+# Fields of the config that the request body of a create does not have.
+_UPDATE_ONLY: Final = ("strategy_config", "enable_auth_in_header")
+_MAX_LINE_LENGTH: Final = 500
 
 
 class DeployError(Exception):
-    """The function cannot be deployed; the message says why, in words that may be the API's."""
+    """The function cannot be deployed. The message gives the reason and may contain texts of the API."""
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """The function as it shall be."""
+    """The function to deploy. If ``agency`` is None, an existing function keeps its agency."""
 
     project_id: str
     region: str
     name: str
-    environment: Mapping[str, str]
+    agency: str | None
+    variables: Mapping[str, str]
     code: bytes = field(repr=False)
 
     @property
     def urn(self) -> str:
-        """The name under which the API knows the function."""
+        """The function's name in the API."""
         return f"urn:fss:{self.region}:{self.project_id}:function:default:{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the API answered, a success or not."""
-
-    status: int
-    body: Mapping[str, Any]
-
-    @property
-    def code(self) -> str | None:
-        """The API's own name for what is wrong, where it gives one."""
-        code = self.body.get("error_code")
-        return None if code is None else str(code)
-
-
-class Api(Protocol):
-    """Who makes the calls."""
-
-    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:
-        """Make one call and return its answer; raise DeployError where there is none."""
-
-
-class FunctionGraph:
-    """The API itself."""
-
-    def __init__(self, endpoint: str, token: str) -> None:
-        """Remember where the API is and who calls it."""
-        self._endpoint = endpoint
-        self._token = token
-        handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
-        if urlsplit(endpoint).scheme == "http":
-            # Plain HTTP is for loopback addresses: a proxy must not see the token.
-            handlers.append(urllib.request.ProxyHandler({}))
-        self._opener = urllib.request.build_opener(*handlers)
-
-    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:
-        """Make one call and return its answer, whatever its status."""
-        sys.stderr.write(f"+ {method} {self._endpoint}{path}\n")
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"X-Auth-Token": self._token, "Content-Type": "application/json"}
-        request = urllib.request.Request(self._endpoint + path, data, headers, method=method)  # noqa: S310 - checked by deploy.sh
-        try:
-            with self._open(request) as response:
-                # Read without a limit: given one, a body that was cut short would count as whole.
-                return Answer(response.status, _read(response.read()))
-        except (OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "reason", error)
-            raise DeployError(f"{method} {path} was not answered: {reason!r}") from None
-
-    def _open(self, request: urllib.request.Request) -> Any:
-        try:
-            return self._opener.open(request, timeout=_TIMEOUT_SECONDS)
-        except urllib.error.HTTPError as refusal:
-            return refusal
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Makes a redirect an answer: following it would carry the token elsewhere."""
-
-    def redirect_request(self, *_: object) -> None:
-        """Follow nothing."""
-
-
-class Rehearsal:
-    """Prints the calls of a dry run instead of making them; what the function's config would be is given."""
-
-    def __init__(self, endpoint: str, config: Answer) -> None:
-        """Remember what to answer."""
-        self._endpoint = endpoint
-        self._config = config
-
-    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:
-        """Print the call with its body, the code shortened."""
-        sys.stdout.write(f"+ {method} {self._endpoint}{path}\n")
-        if body is not None:
-            code = body.get("func_code")
-            size = f"<base64 of {package.TARGET.name}>"
-            sys.stdout.write(f"  {json.dumps({**body, 'func_code': {'file': size}} if code else body)}\n")
-        return self._config if method == "GET" else Answer(HTTPStatus.OK, {})
-
-
 def main(arguments: list[str]) -> int:
-    """Deploy the package, or with ``--dry-run`` print how; ``deploy.sh`` has checked the values."""
-    options = _options(arguments)
+    """Deploy the package, or with ``--dry-run`` print the requests. ``deploy.sh`` has checked the options."""
+    options = _parse_options(arguments)
     function = Function(
-        options.project_id, options.region, options.name, dict(options.set or []), package.TARGET.read_bytes()
+        project_id=options.project_id,
+        region=options.region,
+        name=options.name,
+        agency=options.agency,
+        variables=variables.from_options(options),
+        code=package.TARGET.read_bytes(),
     )
-    endpoint, token = options.endpoint.rstrip("/"), os.environ.get("HUAWEICLOUD_TOKEN", "")
+    endpoint = options.endpoint.replace("{region}", options.region).rstrip("/")
+    token = os.environ.get("HUAWEICLOUD_TOKEN", "")
     try:
         if options.dry_run:
-            _rehearse(endpoint, function)
+            _print_requests(endpoint, function)
         else:
-            deploy(FunctionGraph(endpoint, token), function)
+            deploy(FunctionGraphApi(endpoint, token), function)
             sys.stdout.write(f"deployed: {function.urn}\n")
-    except DeployError as error:
-        sys.stderr.write(f"deploy.sh: {_masked(str(error), token)}\n")
+    except (ApiError, DeployError) as error:
+        sys.stderr.write(f"deploy.sh: {_redact(str(error), token)}\n")
         return 1
     return 0
 
 
-def _options(arguments: list[str]) -> argparse.Namespace:
+def _parse_options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="deploy.functiongraph", allow_abbrev=False)
     for name in ("--endpoint", "--project-id", "--region", "--name"):
         parser.add_argument(name, required=True)
-    parser.add_argument("--set", nargs=2, action="append", metavar=("VARIABLE", "VALUE"))
     parser.add_argument("--dry-run", action="store_true")
+    variables.add_arguments(parser)
     return parser.parse_args(arguments)
 
 
-def _rehearse(endpoint: str, function: Function) -> None:
-    """Print both ways that a deployment can go."""
-    ways = {
-        "when there is no such function yet": Answer(HTTPStatus.NOT_FOUND, {"error_code": _NOT_FOUND}),
-        "when there is one, its other variables kept": Answer(HTTPStatus.OK, {"runtime": _RUNTIME}),
+def _print_requests(endpoint: str, function: Function) -> None:
+    """Print the requests that create and those that update: whether the function exists is not known offline."""
+    cases = {
+        "If the function does not exist:": ApiResponse(HTTPStatus.NOT_FOUND, {"error_code": _NOT_FOUND}),
+        "If the function exists (its other variables and larger limits are kept):": ApiResponse(
+            HTTPStatus.OK, {"runtime": _RUNTIME}
+        ),
     }
-    for way, config in ways.items():
-        sys.stdout.write(f"{way}:\n")
-        deploy(Rehearsal(endpoint, config), function)
+    for title, config in cases.items():
+        sys.stdout.write(f"{title}\n")
+        deploy(DryRunApi(endpoint, config, f"<base64 of {package.TARGET.name}>"), function)
 
 
 def deploy(api: Api, function: Function) -> None:
-    """Create the function, or update it where it exists.
+    """Create the function, or update it if it exists.
 
-    Raises DeployError where the API refuses, or where what exists under the name is no HTTP function.
+    Raises ApiError if the API refuses a request, and DeployError if the existing function is not an HTTP function or
+    its config cannot be kept.
     """
     functions = f"/v2/{function.project_id}/fgs/functions"
-    config = api.call("GET", f"{functions}/{function.urn}/config")
-    if config.status == HTTPStatus.NOT_FOUND and config.code in {None, _NOT_FOUND}:
-        _demand(api, "POST", functions, _creation(function))
-        return
-    _expect_success("GET the function's config", config)
-    if not config.body:
-        raise DeployError("the function's config cannot be read, so what others have set cannot be kept")
-    # Both bodies are made first, so that a config that cannot be kept stops the update before it begins.
-    update = _config(function, config.body)
-    _demand(api, "PUT", f"{functions}/{function.urn}/code", _code(function))
-    _demand(api, "PUT", f"{functions}/{function.urn}/config", update)
+    config = api.send("GET", f"{functions}/{function.urn}/config")
+    if config.status == HTTPStatus.NOT_FOUND and config.error_code in {None, _NOT_FOUND}:
+        created = _call_or_raise(api, "POST", functions, _create_body(function))
+        # The request that creates a function does not accept all fields of the config. Its response has their defaults.
+        update = _config_body(function, {"strategy_config": created.body.get("strategy_config")})
+    else:
+        _raise_for_status("GET the function's config", config)
+        if not config.body:
+            raise DeployError("the function's config cannot be read, so its current values cannot be kept")
+        # Built before the first PUT: if the config cannot be kept, the update fails before it changes anything.
+        update = _config_body(function, config.body)
+        _call_or_raise(api, "PUT", f"{functions}/{function.urn}/code", _code_body(function))
+    _call_or_raise(api, "PUT", f"{functions}/{function.urn}/config", update)
 
 
-def _creation(function: Function) -> dict[str, Any]:
-    # HTTP functions exist in FunctionGraph v2 only, and not every region makes that the default.
-    return {**_config(function, {}), **_code(function), "package": "default", "type": "v2"}
+def _create_body(function: Function) -> dict[str, Any]:
+    config = {name: value for name, value in _config_body(function, {}).items() if name not in _UPDATE_ONLY}
+    # HTTP functions exist in FunctionGraph v2 only, and v1 is the default in some regions.
+    return {**config, **_code_body(function), "package": "default", "type": "v2"}
 
 
-def _code(function: Function) -> dict[str, Any]:
+def _code_body(function: Function) -> dict[str, Any]:
     return {
         "code_type": "zip",
         "code_filename": package.TARGET.name,
@@ -201,61 +134,90 @@ def _code(function: Function) -> dict[str, Any]:
     }
 
 
-def _config(function: Function, current: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the config must say; variables and larger limits that somebody else has set stay."""
+def _config_body(function: Function, current: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the function's config. Values of `current` that no option sets are kept; other fields are not sent."""
     if current.get("runtime", _RUNTIME) != _RUNTIME:
-        raise DeployError(f"{function.urn} is no HTTP function: choose another --name")
+        raise DeployError(f"{function.urn} is not an HTTP function: choose another --name")
+    function_variables = {**_current_variables(current), **function.variables}
     return {
         "func_name": function.name,
         "runtime": _RUNTIME,
         "handler": "bootstrap",
-        "memory_size": max(_MEMORY_MEGABYTES, _limit(current, "memory_size")),
-        "timeout": max(_FUNCTION_SECONDS, _limit(current, "timeout")),
-        "user_data": json.dumps({**_user_data(current), **function.environment}),
+        "memory_size": max(_MIN_MEMORY_MEGABYTES, _limit(current, "memory_size")),
+        "timeout": max(_timeout_seconds(function_variables), _limit(current, "timeout")),
+        "user_data": _user_data(function_variables),
+        "strategy_config": _strategy_config(current),
+        **_agency(function, current),
     }
 
 
-def _limit(current: Mapping[str, Any], name: str) -> int:
-    limit = current.get(name) or 0
+def _timeout_seconds(function_variables: Mapping[str, Any]) -> int:
+    known = {name: str(value) for name, value in function_variables.items() if name in variables.NAMES}
+    try:
+        return variables.timeout_seconds(known)
+    except settings.SettingsError as error:
+        raise DeployError(f"the function would not start with its variables ({error}): set them with --env") from None
+
+
+def _user_data(function_variables: Mapping[str, Any]) -> str:
+    user_data = json.dumps(function_variables)
+    if len(user_data) > _MAX_VARIABLES_BYTES:
+        raise DeployError(f"the function's variables are longer than {_MAX_VARIABLES_BYTES:,} bytes")
+    return user_data
+
+
+def _strategy_config(current: Mapping[str, Any]) -> dict[str, Any]:
+    strategy = current.get("strategy_config") or {}
+    if not isinstance(strategy, dict):
+        raise DeployError("the function's strategy_config cannot be read, so it cannot be kept")
+    concurrent = _limit(strategy, "concurrent_num")
+    if concurrent != _UNLIMITED:
+        concurrent = max(_MIN_CONCURRENT_REQUESTS, concurrent)
+    return {**strategy, "concurrent_num": concurrent}
+
+
+def _agency(function: Function, current: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the agency, and the flag that makes FunctionGraph add the agency's token to each request."""
+    if function.agency:
+        return {"xrole": function.agency, "enable_auth_in_header": True}
+    return {name: current[name] for name in ("xrole", "enable_auth_in_header") if current.get(name)}
+
+
+def _limit(values: Mapping[str, Any], name: str) -> int:
+    limit = values.get(name) or 0
     if not isinstance(limit, int):
         raise DeployError(f"the function's {name} cannot be read, so it cannot be kept")
     return limit
 
 
-def _user_data(current: Mapping[str, Any]) -> dict[str, Any]:
+def _current_variables(current: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        variables = json.loads(current.get("user_data") or "{}")
+        values = json.loads(current.get("user_data") or "{}")
     except (TypeError, ValueError):
-        variables = None
-    if not isinstance(variables, dict):
+        values = None
+    if not isinstance(values, dict):
         raise DeployError("the function's variables (user_data) cannot be read, so they cannot be kept")
-    return variables
+    return values
 
 
-def _demand(api: Api, method: str, path: str, body: Mapping[str, Any]) -> None:
-    _expect_success(f"{method} {path}", api.call(method, path, body))
+def _call_or_raise(api: Api, method: str, path: str, body: Mapping[str, Any]) -> ApiResponse:
+    response = api.send(method, path, body)
+    _raise_for_status(f"{method} {path}", response)
+    return response
 
 
-def _expect_success(call: str, answer: Answer) -> None:
-    """Raise DeployError with the API's own code and message where the answer is no success."""
-    if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
-        code, message = answer.code or "no error_code", answer.body.get("error_msg") or "no error_msg"
-        raise DeployError(f"FunctionGraph refused {call}: {answer.status} {code}: {message}")
+def _raise_for_status(call: str, response: ApiResponse) -> None:
+    """Raise ApiError with the API's error code and message unless the status is 2xx."""
+    if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
+        code = response.error_code or "no error_code"
+        message = response.body.get("error_msg") or "no error_msg"
+        raise ApiError(f"FunctionGraph refused {call}: {response.status} {code}: {message}")
 
 
-def _read(content: bytes) -> Mapping[str, Any]:
-    """Return the object in a body; what is none, such as a gateway's HTML page, counts as empty."""
-    try:
-        body = json.loads(content)
-    except (ValueError, RecursionError):
-        body = None
-    return body if isinstance(body, dict) else {}
-
-
-def _masked(text: str, token: str) -> str:
-    """Return the text on one line of bounded length, without the token."""
+def _redact(text: str, token: str) -> str:
+    """Return the text on one line of limited length, with the token replaced."""
     line = "".join(char for char in " ".join(text.split()) if char.isprintable())
-    return (line.replace(token, "***") if token else line)[:_LONGEST_LINE]
+    return (line.replace(token, "***") if token else line)[:_MAX_LINE_LENGTH]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Builds ``dist/ddm-precheck.zip``, the package for FunctionGraph.
 
-The same source and the same locked requirements give the same bytes, whatever machine, path or Python builds them: the
-wheels are unpacked as they were published instead of installed, and every entry has a fixed order, time and mode.
+The same source, the same locked requirements and the same CPython 3.12 give the same bytes on every machine and in
+every folder: the wheels are unpacked, not installed, and every entry has a fixed position, time and mode.
 """
 
 import hashlib
@@ -14,97 +14,117 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from deploy import source
+from deploy import bytecode, source
 
 TARGET: Final = source.ROOT / "dist" / "ddm-precheck.zip"
-# FunctionGraph runs Linux x86-64 and its CPython 3.12; the oldest usable glibc runs on every newer one.
+
+# FunctionGraph runs Linux x86-64 and CPython 3.12. A wheel for an old glibc also runs with a newer one.
 _PLATFORM: Final = ("--python-version=3.12", "--implementation=cp", "--platform=manylinux2014_x86_64")
 _LIBRARY: Final = "lib"
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _UNIX: Final = 3
-_FILE: Final = 0o100644
-_PROGRAM: Final = 0o100755
-# FunctionGraph takes 50 MB of code in an API call.
-_MOST_BYTES: Final = 50_000_000
+_FILE_MODE: Final = 0o100644
+_PROGRAM_MODE: Final = 0o100755
+# FunctionGraph's limit for code in a request to its API.
+_MAX_BYTES: Final = 50_000_000
+_NO_BYTECODE: Final = (
+    "no CPython 3.12 found (PATH, pyenv, uv), so the package has no bytecode:"
+    " each cold start compiles all modules, which takes about three times the CPU time"
+)
 
 
 class PackageError(Exception):
-    """The package cannot be built; the message says why, on one line."""
+    """The package cannot be built. The message gives the reason, on one line."""
 
 
 def main() -> int:
     """Build the package, as ``python -m deploy.package``."""
     try:
-        build(source.ROOT, TARGET)
-    except (PackageError, source.SourceError) as error:
+        has_bytecode = build(source.ROOT, TARGET)
+    except (PackageError, bytecode.BytecodeError, source.SourceError) as error:
         sys.stderr.write(f"deploy.sh: {error}\n")
         return 1
-    code = TARGET.read_bytes()
-    digest = hashlib.sha256(code).hexdigest()
-    sys.stdout.write(f"{TARGET.relative_to(source.ROOT)}: {len(code):,} bytes, sha256 {digest}\n")
+    if not has_bytecode:
+        sys.stderr.write(f"deploy.sh: {_NO_BYTECODE}\n")
+    content = TARGET.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    sys.stdout.write(f"{TARGET.relative_to(source.ROOT)}: {len(content):,} bytes, sha256 {digest}\n")
     return 0
 
 
-def build(root: Path, target: Path) -> None:
-    """Write the package to the target, whole or not at all."""
-    with tempfile.TemporaryDirectory() as folder:
-        contents = _function(root)
-        for wheel in _download(root, Path(folder)):
-            for name, content in _unpacked(wheel):
-                if contents.setdefault(name, content) != content:
-                    raise PackageError(f"two packages bring {name}")
+def build(root: Path, target: Path) -> bool:
+    """Build the package, replace `target` with it and return whether it has bytecode.
+
+    Raises PackageError, BytecodeError or SourceError. In this case, `target` is not changed.
+    """
+    contents = _function_files(root) | _requirement_files(root)
+    python = bytecode.find_python()
+    if python:
+        modules = {name: content for name, content in contents.items() if name.endswith(".py")}
+        contents |= bytecode.compile_modules(python, modules)
     target.parent.mkdir(exist_ok=True)
     unfinished = target.with_suffix(f".{os.getpid()}.tmp")
     try:
-        _write(unfinished, contents)
-        if unfinished.stat().st_size > _MOST_BYTES:
-            raise PackageError(f"the package is larger than {_MOST_BYTES:,} bytes, which FunctionGraph refuses")
+        _write_zip(unfinished, contents)
+        if unfinished.stat().st_size > _MAX_BYTES:
+            raise PackageError(f"the package is larger than {_MAX_BYTES:,} bytes, the limit of FunctionGraph")
         unfinished.replace(target)
     finally:
         unfinished.unlink(missing_ok=True)
+    return python is not None
 
 
-def _function(root: Path) -> dict[str, bytes]:
+def _function_files(root: Path) -> dict[str, bytes]:
     contents = {path.relative_to(root).as_posix(): path.read_bytes() for path in source.files(root)}
     return contents | {"bootstrap": (root / "deploy" / "bootstrap").read_bytes()}
 
 
-def _download(root: Path, folder: Path) -> list[Path]:
-    """Fetch the wheels for FunctionGraph with pip.
+def _requirement_files(root: Path) -> dict[str, bytes]:
+    contents: dict[str, bytes] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for wheel in _download(root, Path(folder)):
+            for name, content in _unpack(wheel):
+                if contents.setdefault(name, content) != content:
+                    raise PackageError(f"two requirements contain different files with the name {name}")
+    return contents
 
-    Both files together name every package, so pip need not resolve anything: it would evaluate markers such as
-    ``python_version < "3.13"`` for the Python that runs here instead of the one over there.
+
+def _download(root: Path, folder: Path) -> list[Path]:
+    """Download the wheels for FunctionGraph with pip.
+
+    The two files contain every requirement, so pip does not resolve dependencies (``--no-deps``). Otherwise pip would
+    evaluate markers such as ``python_version < "3.13"`` for the Python of this machine.
     """
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     command += ["--only-binary=:all:", *_PLATFORM, f"--dest={folder}"]
     command += ["--requirement=requirements.txt", "--requirement=constraints.txt"]
-    # pip may be told on this machine to work in virtual environments only; downloading is no installing.
+    # pip may be configured to run only in a virtual environment; a download does not install anything.
     environment = os.environ | {"PIP_REQUIRE_VIRTUALENV": "0"}
-    result = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - our own words
+    result = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - fixed arguments
     if result.returncode:
         lines = [line.strip() for line in result.stderr.splitlines() if line.strip()]
-        errors = [line for line in lines if line.startswith("ERROR:")] or lines or ["no reason given"]
+        errors = [line for line in lines if line.startswith("ERROR:")] or lines or ["pip gave no reason"]
         raise PackageError(f"pip could not download the requirements: {errors[-1]}")
     return sorted(folder.iterdir())
 
 
-def _unpacked(wheel: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the files of a wheel under the names they have in the package."""
+def _unpack(wheel: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the files of a wheel with their names in the package."""
     with zipfile.ZipFile(wheel) as archive:
         for entry in archive.infolist():
             folder = entry.filename.partition("/")[0]
             if folder.endswith(".data"):
-                raise PackageError(f"{wheel.name} has a {folder} folder, which this program cannot place")
+                raise PackageError(f"{wheel.name} has a folder {folder}, which only an installation can place")
             if not entry.is_dir():
                 yield f"{_LIBRARY}/{entry.filename}", archive.read(entry)
 
 
-def _write(target: Path, contents: dict[str, bytes]) -> None:
+def _write_zip(target: Path, contents: dict[str, bytes]) -> None:
     with zipfile.ZipFile(target, "w") as archive:
         for name, content in sorted(contents.items()):
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.create_system = _UNIX
-            entry.external_attr = (_PROGRAM if name == "bootstrap" else _FILE) << 16
+            entry.external_attr = (_PROGRAM_MODE if name == "bootstrap" else _FILE_MODE) << 16
             archive.writestr(entry, content, zipfile.ZIP_DEFLATED, 9)
 
 

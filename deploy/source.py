@@ -1,4 +1,4 @@
-"""What runs: the files of the function itself, and whether they can be read."""
+"""The files of the function itself, and whether they can be deployed."""
 
 import ast
 import json
@@ -12,29 +12,21 @@ _REQUIREMENTS: Final = ("requirements.txt", "constraints.txt")
 
 
 class SourceError(Exception):
-    """The source cannot be deployed; the message says which file and why, on one line."""
+    """The source cannot be deployed. The message names the file and the reason, on one line."""
 
 
-def main(endpoints: list[str]) -> int:
-    """Check the source, and that the function takes the endpoints, as ``python -m deploy.source [DDM_ENDPOINT]``."""
+def main() -> int:
+    """Check the source, as ``python -m deploy.source``."""
     try:
         check(ROOT)
     except SourceError as error:
         sys.stderr.write(f"deploy.sh: {error}\n")
         return 1
-    from ddm_precheck import settings  # noqa: PLC0415 - only now it is known that it can be read
-
-    try:
-        for endpoint in endpoints:
-            settings.from_environment({"DDM_ENDPOINT": endpoint})
-    except settings.SettingsError as error:
-        sys.stderr.write(f"deploy.sh: invalid value: --ddm-endpoint ({error})\n")
-        return 2
     return 0
 
 
 def check(root: Path) -> None:
-    """Raise SourceError where a file is missing or cannot be parsed."""
+    """Raise SourceError if a file is missing or cannot be parsed."""
     for name in _REQUIREMENTS:
         if not (root / name).is_file():
             raise SourceError(f"{name} is missing")
@@ -48,7 +40,10 @@ def check(root: Path) -> None:
 
 
 def files(root: Path) -> list[Path]:
-    """List the files of the function, in an order that does not depend on the file system."""
+    """Return the files of the function, in an order that does not depend on the file system.
+
+    Raises SourceError if no file matches one of the patterns.
+    """
     found = [sorted(root.glob(pattern)) for pattern in _PATTERNS]
     for pattern, paths in zip(_PATTERNS, found, strict=True):
         if not paths:
@@ -57,4 +52,4 @@ def files(root: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

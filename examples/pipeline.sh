@@ -1,79 +1,114 @@
 #!/usr/bin/env bash
-# Ask the DDM precheck function and let a shell pipeline branch on the exit status.
+# Requests the result of a DDM precheck and ends with an exit status on which a shell pipeline can branch.
 #
 #   DDM_PRECHECK_URL=https://… DDM_TOKEN=… ./pipeline.sh < event.json && ./shard.sh
 #
-# The event (project_id, instance_id, db_name, job_id, …) comes on stdin. The answer goes to stdout as it came, the
-# message and the issues to stderr.
+# stdin is the event; event.json beside this file is a sample. Two of its fields matter here:
+#   expected_checks   how many different checks DDM makes. Without it, an incomplete list can pass. To learn the number,
+#                     send the event of a precheck that has finished, and count the different names:
+#                     ./pipeline.sh < finished.json | jq '[.checks[].name] | unique | length'
+#   wait_seconds      how long one request may wait for the verdict. With 40, most prechecks need no second request.
+#
+# stdout is the response as the function sent it. stderr is the report, for a person.
 #
 # exit status   meaning
 #   0           go: can_proceed is true
-#   1           stop: the checks found what must be solved first
-#   2           error: there is no verdict (wrong event, expired token, no answer, not a usable answer, a tool missing)
-#   3           still no final answer after MAX_POLLS
+#   1           stop: a check failed. Nobody can approve that: repair it and start a new precheck
+#   2           error: there is no verdict (invalid event, expired token, no usable response, a missing tool)
+#   3           still pending after MAX_POLLS requests
+#   4           approval needed: no check failed, but at least one warned. stderr ends with the variable to set
 #
-# environment        default   meaning
-#   DDM_PRECHECK_URL           where the function answers
-#   DDM_TOKEN                  IAM token; keep it among the pipeline's secrets
-#   MAX_POLLS        30        how often to ask at most
-#   MAX_WAIT_SECONDS 300       the longest wait between two questions, whatever the answer asks for
+# environment          default   meaning
+#   DDM_PRECHECK_URL             URL of the function, without a redirect
+#   DDM_TOKEN                    IAM token; keep it among the secrets of the pipeline
+#   ACCEPTED_WARNINGS            after an approval: JSON list of exactly the names that a person has approved. The
+#                                function lets a WARN proceed only if every check that warned is in the list
+#   MAX_POLLS          30        max number of requests
+#   MAX_WAIT_SECONDS   300       max time between two requests, whatever the response asks for
 set -uo pipefail
 
-readonly GO=0 STOP=1 ERROR=2 STILL_PENDING=3
+readonly GO=0 STOP=1 ERROR=2 STILL_PENDING=3 APPROVAL_NEEDED=4
 
 fail() {
   printf 'error: %s\n' "$1" >&2
   exit "$ERROR"
 }
 
-# printf is part of the shell, so the token shows in no process list; no redirect is followed, so it stays with this host.
-ask() {
-  curl --disable --silent --show-error --max-time 60 \
-    --header @<(printf 'X-Auth-Token: %s\n' "$DDM_TOKEN") \
-    --header 'Content-Type: application/json' \
-    --data-binary "$1" "$DDM_PRECHECK_URL"
+# Adds the approved names. The text is edited instead of parsed: jq would drop a repeated field, and the function would
+# no longer see and refuse it. An event that is not an object stays invalid.
+accept_warnings() {
+  local names
+  names=$(jq --compact-output --null-input 'env.ACCEPTED_WARNINGS | fromjson
+    | if type == "array" and length > 0 and all(type == "string") then . else error("not a list of names") end' \
+    2>/dev/null) || fail 'ACCEPTED_WARNINGS is not a JSON list of names'
+  event="${event%%\{*}{\"accepted_warnings\": $names, ${event#*\{}"
 }
 
-# Prints one word. Only the JSON value true means go; whatever is not understood is an error.
-branch() {
+# Other users of the machine can read the arguments of a process, so the token and the event go through pipes; printf is
+# part of the shell. curl follows no redirect here, so the token stays with this host.
+send_event() {
+  printf '%s' "$event" | curl --disable --silent --show-error --max-time 60 \
+    --header @<(printf 'X-Auth-Token: %s\n' "$DDM_TOKEN") \
+    --header 'Content-Type: application/json' \
+    --data-binary @- "$DDM_PRECHECK_URL"
+}
+
+# Prints one word. Only the JSON value true means go. Any response that fits no rule is an error.
+choose_branch() {
   jq --raw-output --slurp '
     if length != 1 or (.[0] | type) != "object" then "error"
     else .[0]
       | if .can_proceed == true then "go"
         elif .retryable == true then "wait"
-        elif .can_proceed == false and (.verdict == "FAIL" or .verdict == "WARN") then "stop"
+        elif .can_proceed != false then "error"
+        elif .verdict == "FAIL" then "stop"
+        elif .verdict == "WARN" and (.issues | type) == "array" then "approval"
         else "error" end
     end' <<<"$1" 2>/dev/null || echo error
 }
 
-# The message and the issues, for a person; nothing where the answer has none.
-explain() {
-  jq --raw-output '.message, (.issues[]? | "- \(.status) \(.name): \(.error // .note // .suggestion // "")")' \
-    <<<"$1" 2>/dev/null >&3
+# Prints the report, or the message of a response that has no report.
+print_report() {
+  jq --raw-output '.report // .message' <<<"$1" 2>/dev/null >&3
+}
+
+# Prints the assignment that approves the warnings, quoted for a shell.
+print_approval() {
+  jq --raw-output '[.issues[] | select(.status == "WARN").name] | unique | tojson
+    | "To approve exactly these warnings, run again with ACCEPTED_WARNINGS=\(@sh)"' <<<"$1" 2>/dev/null >&3
+}
+
+print_pause() {
+  jq --argjson max "$max_wait" '[.retry_after_seconds // 10, $max] | min' <<<"$1"
 }
 
 [[ -n ${DDM_PRECHECK_URL:-} ]] || fail 'DDM_PRECHECK_URL is not set'
 [[ -n ${DDM_TOKEN:-} ]] || fail 'DDM_TOKEN is not set'
 max_polls=${MAX_POLLS:-30} max_wait=${MAX_WAIT_SECONDS:-300}
-[[ $max_polls =~ ^[1-9][0-9]*$ && $max_wait =~ ^[0-9]+$ ]] || fail 'MAX_POLLS and MAX_WAIT_SECONDS are whole numbers, MAX_POLLS at least 1'
+[[ $max_polls =~ ^[1-9][0-9]*$ && $max_wait =~ ^[0-9]+$ ]] || fail 'MAX_POLLS and MAX_WAIT_SECONDS must be whole numbers, MAX_POLLS at least 1'
 for tool in curl jq; do
   command -v "$tool" >/dev/null || fail "$tool is not installed"
 done
 event=$(cat)
+[[ -z ${ACCEPTED_WARNINGS:-} ]] || accept_warnings
 
 exec 3>&2
 for ((poll = 1; poll <= max_polls; poll++)); do
-  answer=$(ask "$event") || fail "no answer from $DDM_PRECHECK_URL"
-  next=$(branch "$answer")
-  explain "$answer"
-  [[ $next == wait ]] || break
-  ((poll == max_polls)) || sleep "$(jq --argjson longest "$max_wait" '[.retry_after_seconds // 10, $longest] | min' <<<"$answer")"
+  response=$(send_event) || fail "no response from $DDM_PRECHECK_URL"
+  branch=$(choose_branch "$response")
+  print_report "$response"
+  [[ $branch == wait ]] || break
+  ((poll == max_polls)) || sleep "$(print_pause "$response")"
 done
 
-printf '%s\n' "$answer"
-case $next in
+printf '%s\n' "$response"
+case $branch in
   go) exit "$GO" ;;
   stop) exit "$STOP" ;;
   wait) exit "$STILL_PENDING" ;;
+  approval)
+    print_approval "$response"
+    exit "$APPROVAL_NEEDED"
+    ;;
   *) fail 'there is no verdict' ;;
 esac

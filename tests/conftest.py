@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 from helpers.certificates import Authority
-from helpers.function import Function, InProcessFunction, ServedFunction, clean_environment, serve_function
+from helpers.function import TOKEN, Function, InProcessFunction, ServedFunction, clean_environment, serve_function
+from helpers.platform_token import AGENCY_VARIABLES, TokenFile
 
 from deploy.fake_ddm import FakeDDM
+
+pytest_plugins = ["helpers.deployment"]
 
 SLOW_MODULES = (
     *("test_arbitrary_input", "test_connection_faults", "test_connections", "test_deploy", "test_example_flows"),
@@ -81,3 +84,51 @@ def function(request: pytest.FixtureRequest, fake_ddm: FakeDDM) -> Function:
 def authority(tmp_path: Path) -> Authority:
     """A certificate authority for one test."""
     return Authority(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def token_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The path of the token's file, one for the whole run: a served function keeps its path."""
+    return tmp_path_factory.mktemp("secret-volume") / "ddm-token"
+
+
+@pytest.fixture
+def token_file(token_path: Path) -> TokenFile:
+    """A file with the platform's token and a newline."""
+    file = TokenFile(token_path)
+    file.write(f"{TOKEN}\n".encode())
+    return file
+
+
+@pytest.fixture(scope="session")
+def served_with_file(
+    fake_ddm_server: FakeDDM, token_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServedFunction]:
+    """One served function for the whole run that reads the platform's token from a file."""
+    variables = {"DDM_ENDPOINT": fake_ddm_server.url} | TokenFile(token_path).variables
+    with serve_function(variables, tmp_path_factory.mktemp("served-file")) as function:
+        yield function
+
+
+@pytest.fixture(scope="session")
+def served_with_agency(fake_ddm_server: FakeDDM, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedFunction]:
+    """One served function for the whole run that uses the token of an agency."""
+    variables = {"DDM_ENDPOINT": fake_ddm_server.url} | AGENCY_VARIABLES
+    with serve_function(variables, tmp_path_factory.mktemp("served-agency")) as function:
+        yield function
+
+
+@pytest.fixture(params=["in-process", "served"])
+def with_file(request: pytest.FixtureRequest, fake_ddm: FakeDDM, token_file: TokenFile) -> Function:
+    """The function that reads the platform's token from a file, started in both ways."""
+    if request.param == "served":
+        return request.getfixturevalue("served_with_file")
+    return request.getfixturevalue("start")(**token_file.variables)
+
+
+@pytest.fixture(params=["in-process", "served"])
+def with_agency(request: pytest.FixtureRequest, fake_ddm: FakeDDM) -> Function:
+    """The function that uses the token of an agency, started in both ways."""
+    if request.param == "served":
+        return request.getfixturevalue("served_with_agency")
+    return request.getfixturevalue("start")(**AGENCY_VARIABLES)

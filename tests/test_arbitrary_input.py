@@ -15,7 +15,8 @@ from helpers.function import EVENT, TOKEN, Function, FunctionResponse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deploy.fake_ddm import PRIMARY_KEYS, FakeDDM, FakeResponse
+from deploy.fake_behaviours import PRIMARY_KEYS, FakeResponse
+from deploy.fake_ddm import FakeDDM
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "100"))
 many_examples = settings(
@@ -77,7 +78,7 @@ def wrap(event) -> list:
 @pytest.fixture
 def function(start, fake_ddm: FakeDDM, monkeypatch) -> Function:
     """The function in this process, without pauses between attempts."""
-    monkeypatch.setattr("ddm_precheck.ddm._FIRST_PAUSE_SECONDS", 0)
+    monkeypatch.setattr("ddm_precheck.ddm._MAX_FIRST_PAUSE_SECONDS", 0)
     return start(DDM_TIMEOUT_SECONDS="5")
 
 
@@ -250,7 +251,7 @@ http_responses = st.builds(
 @given(data=http_responses | damaged(http_responses) | st.binary(max_size=100))
 def test_arbitrary_bytes_on_the_connection(start, monkeypatch, data):
     """Arbitrary bytes in place of an HTTP response are a problem of DDM, never `internal`."""
-    monkeypatch.setattr("ddm_precheck.ddm._FIRST_PAUSE_SECONDS", 0)
+    monkeypatch.setattr("ddm_precheck.ddm._MAX_FIRST_PAUSE_SECONDS", 0)
     with FaultServer([[send(data)]]) as server:
         response = assert_no_bug(start(DDM_ENDPOINT=server.url, DDM_TIMEOUT_SECONDS="5").send_event())
     assert response.status >= 400

@@ -55,6 +55,7 @@ def test_plot():
     text = plot.svg(FIGURES.cpu)
     widths = [float(bar.get("width")) for bar in ET.fromstring(text).iter("{http://www.w3.org/2000/svg}rect")]
     assert [widths[number] / widths[number + 1] for number in (0, 2, 4)] == [2, 4, 2]
+    assert f"2 checks: peer 2.00 ms, {FUNCTION} 1.00 ms." in text
     assert "prefers-color-scheme: dark" in text
 
 

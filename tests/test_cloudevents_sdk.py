@@ -51,5 +51,6 @@ def test_sdk_sends_the_event_and_parses_the_response(
         "type": "ddm.precheck.verdict.v1",
         "subject": EVENT["job_id"],
         "verdict": verdict,
+        "canproceed": "true" if verdict == "PASS" else "false",
         "traceparent": TRACEPARENT,
     }

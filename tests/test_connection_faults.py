@@ -144,7 +144,7 @@ def send_event_measured(function: Function) -> tuple[FunctionResponse, float, in
 )
 def test_fault(start, monkeypatch, script, timeout, code, status, attempts):
     """A fault ends as its problem after the right number of attempts, within bounds, and leaves nothing open."""
-    monkeypatch.setattr("ddm_precheck.ddm._FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("ddm_precheck.ddm._MAX_FIRST_PAUSE_SECONDS", 0.01)
     files, threads = count_open_files(), threading.active_count()
     with FaultServer([script]) as server:
         function = start(DDM_ENDPOINT=server.url, DDM_TIMEOUT_SECONDS=str(timeout))

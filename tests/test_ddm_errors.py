@@ -6,7 +6,8 @@ from email.utils import format_datetime, formatdate
 import pytest
 from helpers.function import TOKEN, Function
 
-from deploy.fake_ddm import FakeDDM, FakeResponse, error
+from deploy.fake_behaviours import FakeResponse, error
+from deploy.fake_ddm import FakeDDM
 
 NOT_FOUND_CODES = ["DBS.300400", "DBS.300129", "DBS.300379"]
 UNAVAILABLE_CODES = ["DBS.300002", "DBS.300005", "DBS.200412", "DBS.300120", "DBS.300345", "DBS.300346"]
@@ -34,7 +35,7 @@ MESSAGES = {
     "throttled": "Send fewer requests: DDM responded 429 APIGW.0308 The throttling threshold has been reached.",
     "busy": "DDM is not available: DDM responded 400 DBS.300002 The instance is busy.",
     "broken": "DDM is not available: DDM responded 500 DBS.200001 Internal server error.",
-    "another_job": "DDM's response is not as documented: /job_id is not the job that was asked for",
+    "another_job": "DDM's response is not as documented: /job_id is not the job_id of the event",
 }
 
 
@@ -59,7 +60,7 @@ def test_error_becomes_a_problem(function: Function, fake_ddm: FakeDDM, status, 
 
 @pytest.mark.parametrize(("db_name", "message"), MESSAGES.items(), ids=MESSAGES)
 def test_message(function: Function, db_name, message):
-    """The message has DDM's error and, if the caller can correct something, what."""
+    """The message has DDM's error and advice for the caller."""
     assert function.send_event(db_name).body["message"] == message
 
 
@@ -141,7 +142,7 @@ def test_error_body(function: Function, fake_ddm: FakeDDM, body, code, message):
     ],
 )
 def test_request_id(function: Function, fake_ddm: FakeDDM, header, field, request_id):
-    """The request ID is the valid one of the header, or else of the body, or else null."""
+    """The request ID comes from the header if it is valid there, or else from the body; otherwise it is null."""
     body = {"error_code": "x"} | ({"request_id": field} if field else {})
     fake_ddm.behaviours["request_id"] = lambda _: FakeResponse(403, body, {"X-Request-Id": header or ""})
     assert function.send_event("request_id").body["upstream"]["request_id"] == request_id

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from helpers.function import EVENT, Function
 
-from deploy.fake_ddm import PRIMARY_KEYS, FakeDDM, FakeResponse, check
+from deploy.fake_behaviours import PRIMARY_KEYS, FakeResponse, check
+from deploy.fake_ddm import FakeDDM
 
 MAX_BYTES = 1024 * 1024
 JOB_ID = EVENT["job_id"]

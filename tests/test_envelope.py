@@ -132,6 +132,7 @@ def test_response_in_structured_mode(function: Function):
         "time": data["checked_at"],
         "datacontenttype": "application/json",
         "verdict": "FAIL",
+        "canproceed": "false",
         "traceparent": TRACEPARENT,
     }
 
@@ -148,6 +149,7 @@ def test_response_in_binary_mode(function: Function):
         "ce-subject": EVENT["job_id"],
         "ce-time": response.body["checked_at"],
         "ce-verdict": "WARN",
+        "ce-canproceed": "false",
         "ce-traceparent": TRACEPARENT,
     }
 

@@ -117,7 +117,7 @@ def test_unknown_field(function: Function, fake_ddm: FakeDDM, fields, pointers):
     """An unknown field is `invalid-event`; the problem quotes its name only if that is a short identifier."""
     response = function.send(EVENT | fields)
     assert (response.problem_code, response.pointers) == ("invalid-event", pointers)
-    assert "known are project_id" in response.body["errors"][0]["detail"]
+    assert "the known fields are project_id" in response.body["errors"][0]["detail"]
     assert fake_ddm.requests == []
 
 
@@ -229,7 +229,7 @@ def test_invalid_token_in_header(function: Function, fake_ddm: FakeDDM, header):
 def test_empty_token_header(function: Function):
     """An empty header `X-Auth-Token` is ignored; the message says where the token may be."""
     response = function.send(EVENT_WITHOUT_TOKEN, headers={"X-Auth-Token": ""})
-    assert response.body["message"] == "/token is required, here or as the header X-Auth-Token"
+    assert response.body["message"] == "/token is required, in the event or in the header X-Auth-Token"
 
 
 def test_values_of_max_length(function: Function, fake_ddm: FakeDDM):
@@ -248,7 +248,7 @@ def test_region_is_required(start, fake_ddm: FakeDDM):
     function = start(DDM_ENDPOINT="https://ddm.{region}.example.invalid", DDM_REGION=None)
     response = function.send_event()
     assert (response.problem_code, response.pointers) == ("invalid-event", ["/region"])
-    assert response.body["message"] == "/region is required, since the function has no DDM_REGION"
+    assert response.body["message"] == "/region is required, because DDM_REGION is not set"
 
 
 def test_region_is_optional(start):
@@ -311,7 +311,7 @@ def test_body_one_byte_short(start, fake_ddm: FakeDDM):
     announced = {"CONTENT_LENGTH": str(len(body) + 1)}
     response = start().client.post("/", data=body, environ_overrides=announced)
     assert (response.status_code, response.json["code"]) == (400, "invalid-event")
-    assert response.json["message"] == "the event ended before it was whole; send it again"
+    assert response.json["message"] == "the event is incomplete: the body ended too early; send it again"
     assert fake_ddm.requests == []
 
 

@@ -1,28 +1,20 @@
-"""The examples for Knative and Google: they are valid, agree with the function, and use valid gcloud commands."""
+"""The example manifests for Knative and Kubernetes: they are valid and agree with the function."""
 
-import json
-import os
-import shlex
-import shutil
-import subprocess
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 import yaml
-from helpers.function import EVENT, ROOT, Function, clean_environment
+from helpers import tool_cache
+from helpers.function import EVENT, ROOT, Function
+from helpers.models import model_errors
 
-KNATIVE = {path.stem: list(yaml.safe_load_all(path.read_text())) for path in (ROOT / "examples/knative").glob("*.yaml")}
-SCRIPTS = sorted((ROOT / "examples" / "google").glob("*.sh"))
-EVENTARC_SUBSCRIPTION = "projects/my-project/subscriptions/eventarc-europe-west1-ddm-precheck-sub-123"
-# Records the arguments of each call, and prints what the scripts read.
-FAKE_GCLOUD = f"""#!/usr/bin/env bash
-printf '%s\\n' "${{*@Q}}" >>"$RECORD"
-case "$*" in
-*projectNumber*) echo 1234567890 ;;
-*status.url*) echo https://precheck.example ;;
-*transport.pubsub.subscription*) echo {EVENTARC_SUBSCRIPTION} ;;
-esac
-"""
+EXAMPLES: Final = ROOT / "examples"
+KUBERNETES_CLIENT: Final = "37.0.2"
+KNATIVE: Final = {
+    path.stem: list(yaml.safe_load_all(path.read_text())) for path in (EXAMPLES / "knative").glob("*.yaml")
+}
+RENEWAL: Final = list(yaml.safe_load_all((EXAMPLES / "token-renewal" / "cronjob.yaml").read_text()))
 
 
 @pytest.mark.parametrize(
@@ -30,11 +22,11 @@ esac
     [
         ("service", ["serving.knative.dev/v1 Service"]),
         ("sinkbinding", ["sources.knative.dev/v1 SinkBinding"]),
-        ("trigger", ["eventing.knative.dev/v1 Trigger"] * 2),
+        ("trigger", ["eventing.knative.dev/v1 Trigger"] * 4),
         ("sequence", ["flows.knative.dev/v1 Sequence"]),
     ],
 )
-def test_manifest(name, kinds):
+def test_manifest(name: str, kinds: list[str]):
     """Each manifest has these resources, each with a name and a specification."""
     assert [f"{each['apiVersion']} {each['kind']}" for each in KNATIVE[name]] == kinds
     assert all(each["metadata"]["name"] and each["spec"] for each in KNATIVE[name])
@@ -51,15 +43,49 @@ def test_service():
     assert KNATIVE["sequence"][0]["spec"]["steps"][0]["ref"]["name"] == name
 
 
-def test_filter_of_the_trigger(function: Function):
-    """The filter of the second trigger matches the CloudEvent of a PASS, and no other response."""
-    event_filter, pass_filter = (each["spec"]["filter"]["attributes"] for each in KNATIVE["trigger"])
-    attributes = {"specversion": "1.0", "id": "1", "source": "s", "type": event_filter["type"]}
-    matches = {
-        name: pass_filter.items() <= function.send(attributes | {"data": EVENT | {"db_name": name}}).body.items()
-        for name in ("pass", "warn", "fail", "pending", "broken")
-    }
-    assert matches == {"pass": True, "warn": False, "fail": False, "pending": False, "broken": False}
+def test_secret_of_the_service(start: Any, tmp_path: Path):
+    """The function starts with the variables of the service, and reads the file that the renewal writes."""
+    (service,) = KNATIVE["service"]
+    spec = service["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    variables = {each["name"]: each["value"] for each in container["env"]}
+    (mount,), (volume,) = container["volumeMounts"], spec["volumes"]
+    assert variables["DDM_TOKEN_SOURCE"] == f"{mount['mountPath']}/token"
+    assert "subPath" not in mount
+    assert (mount["name"], volume["secret"]["secretName"]) == (volume["name"], "ddm-token")
+    token_file = tmp_path / "token"
+    token_file.write_text(EVENT["token"])
+    allowed = variables["DDM_ALLOWED_INSTANCES"]
+    project_id, instance_id = allowed.split("/")
+    function = start(**variables | {"DDM_TOKEN_SOURCE": str(token_file)})
+    event = {"project_id": project_id, "instance_id": instance_id, "db_name": "pass", "job_id": "1"}
+    assert function.send(event).summary["verdict"] == "PENDING"  # with fewer checks than DDM_EXPECTED_CHECKS
+    event |= {"expected_checks": 2}
+    assert function.send(event).summary["verdict"] == "PASS"
+    assert function.send(event | {"instance_id": "another"}).problem_code == "forbidden"
+
+
+@pytest.mark.parametrize(
+    ("db_name", "fields", "trigger"),
+    [
+        ("pass", {}, "ddm-precheck-go"),
+        ("warn", {"accepted_warnings": ["DB instance time zone"]}, "ddm-precheck-go"),
+        ("warn", {"proceed_on_warn": True}, "ddm-precheck-go"),
+        ("warn", {}, "ddm-precheck-approval"),
+        ("warn", {"accepted_warnings": ["Primary keys"]}, "ddm-precheck-approval"),
+        ("fail", {"accepted_warnings": ["Primary keys", "DB instance time zone"]}, "ddm-precheck-stop"),
+        ("pending", {}, None),
+        ("broken", {}, None),
+    ],
+    ids=["pass", "accepted", "proceed-on-warn", "warn", "not-accepted", "fail", "pending", "broken"],
+)
+def test_filters_of_the_triggers(function: Function, db_name: str, fields: dict[str, Any], trigger: str | None):
+    """Each verdict matches the filter of one Trigger; a response that is no verdict matches none."""
+    filters = {each["metadata"]["name"]: each["spec"]["filter"]["attributes"] for each in KNATIVE["trigger"]}
+    attributes = {"specversion": "1.0", "id": "1", "source": "s", "type": filters.pop("ddm-precheck-wanted")["type"]}
+    response = function.send(attributes | {"data": EVENT | {"db_name": db_name} | fields}).body
+    matching = [name for name, wanted in filters.items() if wanted.items() <= response.items()]
+    assert matching == ([trigger] if trigger else [])
 
 
 def test_delivery_of_the_sequence():
@@ -68,92 +94,48 @@ def test_delivery_of_the_sequence():
     assert sequence["spec"]["steps"][0]["delivery"] == KNATIVE["trigger"][0]["spec"]["delivery"]
 
 
-@pytest.fixture
-def run_script(tmp_path: Path):
-    """A function that runs a script with a fake gcloud and returns the arguments of each call of gcloud."""
-
-    def run(script: Path) -> list[list[str]]:
-        gcloud = tmp_path / "gcloud"
-        gcloud.write_text(FAKE_GCLOUD)
-        gcloud.chmod(0o755)
-        record = tmp_path / "record"
-        variables = {"PROJECT": "my-project", "REGION": "europe-west1", "GCLOUD": str(gcloud), "RECORD": str(record)}
-        subprocess.run([script], env=clean_environment() | variables, check=True, capture_output=True, timeout=30)
-        return [shlex.split(line) for line in record.read_text().splitlines()]
-
-    return run
+# Token renewal
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
-def test_gcloud_commands_are_valid(run_script, tmp_path, script):
-    """Each command passes gcloud's own linter, which needs no network."""
-    if not shutil.which("gcloud"):
-        pytest.skip("gcloud is missing")
-    commands = [{"command_string": shlex.join(["gcloud", *words])} for words in run_script(script)]
-    (tmp_path / "commands").write_text(json.dumps(commands))
-    lint = ["gcloud", "meta", "lint-gcloud-commands", f"--commands-file={tmp_path / 'commands'}"]
-    environment = clean_environment() | {"CLOUDSDK_CONFIG": str(tmp_path / "config")}
-    done = subprocess.run(lint, env=environment, capture_output=True, text=True, timeout=120, check=True)
-    outcomes = [(result["success"], result["error_message"]) for result in json.loads(done.stdout)]
-    assert outcomes == [(True, None)] * len(commands)
+def test_fields_are_those_of_kubernetes():
+    """The renewal's resources, and the pod of the Knative Service, have no field that Kubernetes does not know."""
+    packages = tool_cache.packages(f"kubernetes-{KUBERNETES_CLIENT}", f"kubernetes=={KUBERNETES_CLIENT}")
+    (service,) = KNATIVE["service"]
+    spec = service["spec"]["template"]["spec"]
+    # Knative adds two fields to a pod and sets the container's name itself.
+    pod = {name: value for name, value in spec.items() if name not in {"containerConcurrency", "timeoutSeconds"}}
+    pod["containers"] = [container | {"name": "user-container"} for container in pod["containers"]]
+    manifests = [{"model": f"V1{each['kind']}", "value": each} for each in RENEWAL]
+    manifests.append({"model": "V1PodSpec", "value": pod})
+    assert model_errors(packages, "kubernetes.client.models", manifests) == []
 
 
-@pytest.mark.parametrize(
-    ("script", "verb", "subscription", "account"),
-    [
-        (SCRIPTS[0], "update", EVENTARC_SUBSCRIPTION, "precheck-eventarc"),
-        (SCRIPTS[1], "create", "precheck-wanted", "precheck-push"),
-    ],
-    ids=["eventarc", "pubsub"],
-)
-def test_settings_of_the_subscription(run_script, script, verb, subscription, account):
-    """Both scripts set backoff, dead-letter topic, the roles for these, and a service account for the push requests."""
-    calls = run_script(script)
-
-    def options(*words: str) -> dict[str, str]:
-        (call,) = (call for call in calls if call[: len(words)] == list(words))
-        names, values = call[len(words) :: 2], call[len(words) + 1 :: 2]
-        return dict(zip(names, values, strict=True))
-
-    caller = f"{account}@my-project.iam.gserviceaccount.com"
-    invoker = {"--member": f"serviceAccount:{caller}", "--role": "roles/run.invoker", "--region": "europe-west1"}
-    assert invoker.items() <= options("run", "services", "add-iam-policy-binding", "ddm-precheck").items()
-    delivery = {
-        "--ack-deadline": "60",
-        "--min-retry-delay": "10s",
-        "--max-retry-delay": "60s",
-        "--dead-letter-topic": "precheck-dead-letters",
-        "--max-delivery-attempts": "100",
-        "--message-retention-duration": "6h",
-    }
-    subscription_options = options("pubsub", "subscriptions", verb, subscription)
-    assert delivery.items() <= subscription_options.items()
-    is_eventarc = verb == "update"
-    caller_options = options("eventarc", "triggers", "create", "ddm-precheck") if is_eventarc else subscription_options
-    assert caller in {caller_options.get("--service-account"), caller_options.get("--push-auth-service-account")}
-    agent = "serviceAccount:service-1234567890@gcp-sa-pubsub.iam.gserviceaccount.com"
-    publisher = options("pubsub", "topics", "add-iam-policy-binding", "precheck-dead-letters")
-    assert publisher == {"--project": "my-project", "--member": agent, "--role": "roles/pubsub.publisher"}
-    subscriber = options("pubsub", "subscriptions", "add-iam-policy-binding", subscription)
-    assert subscriber == {"--project": "my-project", "--member": agent, "--role": "roles/pubsub.subscriber"}
-    assert options("pubsub", "subscriptions", "create", "precheck-dead-letters")["--topic"] == "precheck-dead-letters"
+def test_the_renewal_has_one_right():
+    """The job's service account may change the token's secret, and nothing else."""
+    resources = {each["kind"]: each for each in RENEWAL}
+    assert list(resources) == ["Secret", "ServiceAccount", "Role", "RoleBinding", "CronJob"]
+    assert resources["Role"]["rules"] == [
+        {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["ddm-token"], "verbs": ["patch"]}
+    ]
+    account = resources["ServiceAccount"]["metadata"]["name"]
+    assert resources["RoleBinding"]["subjects"] == [{"kind": "ServiceAccount", "name": account}]
+    assert resources["RoleBinding"]["roleRef"]["name"] == resources["Role"]["metadata"]["name"]
+    pod = resources["CronJob"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    assert pod["serviceAccountName"] == account
+    assert resources["Secret"].keys() == {"apiVersion", "kind", "metadata"}
+    assert resources["Secret"]["metadata"]["name"] == "ddm-token"
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
-@pytest.mark.parametrize("missing", ["PROJECT", "REGION"])
-def test_missing_value(script, missing):
-    """If a variable is missing, the script names it and runs no command."""
-    variables = {"PROJECT": "my-project", "REGION": "europe-west1", "GCLOUD": "/bin/false"}
-    del variables[missing]
-    environment = {"PATH": os.environ["PATH"]} | variables
-    done = subprocess.run([script], env=environment, capture_output=True, text=True, timeout=30, check=False)
-    assert done.returncode != 0
-    assert f"{missing} is not set" in done.stderr
-
-
-def test_readme_shows_the_subscription():
-    """The README has the same command as the script."""
-    shown = (
-        (ROOT / "README.md").read_text().split("gcloud pubsub subscriptions create precheck-wanted")[1].split("```")[0]
-    )
-    assert f'"$gcloud" pubsub subscriptions create precheck-wanted{shown}' in SCRIPTS[1].read_text()
+def test_the_renewal_runs_the_program_every_12_hours():
+    """The pod runs the mounted program with all variables that it needs, and the password only as a mounted file."""
+    (cronjob,) = (each for each in RENEWAL if each["kind"] == "CronJob")
+    assert cronjob["spec"]["schedule"] == "0 */12 * * *"
+    pod = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert container["command"][-1] == f"{mounts['program']}/renew_token.py"
+    variables = {each["name"]: each["value"] for each in container["env"]}
+    program = (EXAMPLES / "token-renewal" / "renew_token.py").read_text()
+    required = {name for name in variables if f'"{name}"' in program}
+    assert required == variables.keys()
+    assert variables["HUAWEICLOUD_PASSWORD_FILE"] == f"{mounts['huaweicloud-user']}/password"

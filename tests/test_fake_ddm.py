@@ -1,4 +1,6 @@
-"""The stand-in speaks DDM's language: the vendor's own client reads it into the right objects."""
+"""The fake DDM follows DDM's API: the vendor's own SDK reads its responses."""
+
+import json
 
 import pytest
 from helpers.function import EVENT
@@ -7,33 +9,42 @@ from huaweicloudsdkcore.exceptions.exceptions import ServiceResponseException
 from huaweicloudsdkcore.http.http_config import HttpConfig
 from huaweicloudsdkddm.v1 import CheckPreliminaryResultsRequest, DdmClient
 
-from deploy.fake_ddm import PRIMARY_KEYS_FAIL, FakeDDM
+from deploy.fake_behaviours import BEHAVIOURS, PRIMARY_KEYS_FAIL, ReceivedRequest
+from deploy.fake_ddm import FakeDDM
+
+PROJECT_ID, INSTANCE_ID, JOB_ID = EVENT["project_id"], EVENT["instance_id"], EVENT["job_id"]
 
 
 @pytest.fixture
-def ask(fake_ddm: FakeDDM):
-    """Ask the stand-in with the vendor's SDK."""
-    credentials = BasicCredentials("ak", "sk", EVENT["project_id"])
+def fetch(fake_ddm: FakeDDM):
+    """Fetch the precheck result of a database schema with the vendor's SDK."""
+    credentials = BasicCredentials("ak", "sk", PROJECT_ID)
     builder = DdmClient.new_builder().with_credentials(credentials).with_endpoint(fake_ddm.url)
     client = builder.with_http_config(HttpConfig(retry_times=0)).build()
-    ids = {"instance_id": EVENT["instance_id"], "job_id": EVENT["job_id"]}
+    ids = {"instance_id": INSTANCE_ID, "job_id": JOB_ID}
     return lambda db_name: client.check_preliminary_results(CheckPreliminaryResultsRequest(db_name=db_name, **ids))
 
 
-def test_sdk_reads_the_checks(ask, fake_ddm: FakeDDM):
-    """The checks arrive as the SDK's objects, with every text."""
-    response = ask("fail")
-    assert response.job_id == EVENT["job_id"]
+def test_sdk_reads_the_checks(fetch, fake_ddm: FakeDDM):
+    """The SDK returns each check with all its texts, and the fake DDM records the request."""
+    response = fetch("fail")
+    assert response.job_id == JOB_ID
     first, *others = response.pre_check_results
     assert first.to_dict() == PRIMARY_KEYS_FAIL
     assert [check.status for check in others] == ["WARN", "SUCCESS"]
-    (call,) = fake_ddm.requests
-    assert (call.project_id, call.instance_id) == (EVENT["project_id"], EVENT["instance_id"])
+    (request,) = fake_ddm.requests
+    assert (request.project_id, request.instance_id) == (PROJECT_ID, INSTANCE_ID)
 
 
-def test_sdk_reads_an_empty_list(ask):
-    """A precheck that has not begun is an empty list."""
-    assert ask("pending").pre_check_results == []
+def test_sdk_reads_an_empty_list(fetch):
+    """A precheck that has not started is an empty list."""
+    assert fetch("pending").pre_check_results == []
+
+
+def test_a_growing_list_ends_at_eight_checks(fetch):
+    """Each request for the job sees two more checks with different names, until there are eight."""
+    counts = [len({check.name for check in fetch("growing").pre_check_results}) for _ in range(5)]
+    assert counts == [2, 4, 6, 8, 8]
 
 
 @pytest.mark.parametrize(
@@ -43,11 +54,22 @@ def test_sdk_reads_an_empty_list(ask):
         ("unauthorized", 401, "APIGW.0307"),
         ("not_found", 400, "DBS.300400"),
         ("broken", 500, "DBS.200001"),
-        ("schema_that_is_not_there", 400, "DBS.300129"),
+        ("an_unknown_schema", 400, "DBS.300129"),
     ],
 )
-def test_sdk_reads_the_errors(ask, db_name, status, code):
-    """The refusals arrive as the SDK's exceptions, with DDM's code (but 429, which it does not read)."""
+def test_sdk_reads_the_errors(fetch, db_name, status, code):
+    """The SDK raises its exception with DDM's error code. Status 429 is left out because the SDK cannot read it."""
     with pytest.raises(ServiceResponseException) as caught:
-        ask(db_name)
+        fetch(db_name)
     assert (caught.value.status_code, caught.value.error_code) == (status, code)
+
+
+@pytest.mark.parametrize("db_name", BEHAVIOURS)
+def test_every_result_names_a_job(db_name):
+    """Every response with a result has the ID of the job; only `another_job` has an ID that was not requested."""
+    response = BEHAVIOURS[db_name](ReceivedRequest(PROJECT_ID, INSTANCE_ID, db_name, JOB_ID, "token", 1))
+    body = json.loads(json.dumps(response.body))
+    assert ("job_id" in body, body.get("job_id") == JOB_ID) == (
+        response.status == 200,
+        response.status == 200 and db_name != "another_job",
+    )

@@ -8,7 +8,8 @@ import pytest
 from helpers.function import EVENT, Function
 
 from ddm_precheck.log import LogEntry
-from deploy.fake_ddm import FakeDDM, check, results
+from deploy.fake_behaviours import check, results
+from deploy.fake_ddm import FakeDDM
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -86,7 +87,7 @@ def test_entry_of_an_invalid_event(function: Function):
     ],
 )
 def test_trace(function: Function, headers, trace):
-    """The trace is the valid one of `traceparent`, or else of `X-Cloud-Trace-Context`."""
+    """The trace comes from `traceparent` if it is valid there, or else from `X-Cloud-Trace-Context`."""
     assert function.send_event(headers=headers).log_entry["trace"] == trace
 
 

@@ -1,4 +1,4 @@
-"""Messages: the exact texts. Each one names the fault and says what to do about it."""
+"""Messages: the exact texts. Each message names the fault and the correction."""
 
 import base64
 
@@ -7,7 +7,8 @@ from helpers.envelopes import ATTRIBUTES, STRUCTURED_HEADERS, binary_headers, pu
 from helpers.function import EVENT, EVENT_WITHOUT_TOKEN
 
 from ddm_precheck.settings import SettingsError, from_environment
-from deploy.fake_ddm import FakeDDM, FakeResponse, check
+from deploy.fake_behaviours import FakeResponse, check
+from deploy.fake_ddm import FakeDDM
 
 KNOWN = (
     "project_id, instance_id, db_name, job_id, token, region, "
@@ -20,7 +21,7 @@ SHORT_TOKEN = "p" * 8
 
 EVENTS = {
     "empty": (b"", "the request's body is empty; send the event as a JSON object"),
-    "too large": (b" " * 300_000, "The body has over 262144 bytes; an event is far smaller"),
+    "too large": (b" " * 300_000, "The body is over 262144 bytes, the limit for an event"),
     "invalid UTF-8": (b"\xff", f"{NOT_JSON}it is not UTF-8 at byte 0"),
     "invalid JSON": (b"{\n1", f"{NOT_JSON}it is not valid JSON at line 2, column 1"),
     "nested too deeply": (b"[" * 100_000, f"{NOT_JSON}it is nested too deeply"),
@@ -28,21 +29,21 @@ EVENTS = {
     "duplicate name": (b'{"a": 1, "a": 1}', f"{NOT_JSON}an object has two fields of the same name"),
     "NaN": (b"NaN", f"{NOT_JSON}NaN is not JSON"),
     "-Infinity": (b"-Infinity", f"{NOT_JSON}-Infinity is not JSON"),
-    "no token": (EVENT_WITHOUT_TOKEN, "/token is required, here or in the header X-Auth-Token"),
+    "no token": (EVENT_WITHOUT_TOKEN, "/token is required, in the event or in the header X-Auth-Token"),
     "wrong type": (EVENT | {"job_id": None}, "/job_id must be of type string"),
     "four errors": ({"token": "t"}, "/project_id is required (and 3 more, see errors)"),
-    "unknown field": (EVENT | {"dbName": "a"}, f"/dbName is not a known field; known are {KNOWN}"),
+    "unknown field": (EVENT | {"dbName": "a"}, f"/dbName is not a known field; the known fields are {KNOWN}"),
     "unknown field, 17 characters": (
         EVENT | {"a_name_of_17_char": 1},
-        f"the event has an unknown field; known are {KNOWN}",
+        f"the event has an unknown field; the known fields are {KNOWN}",
     ),
     "unknown field, 16 characters": (
         EVENT | {"a_name_of_16_chr": 1},
-        f"/a_name_of_16_chr is not a known field; known are {KNOWN}",
+        f"/a_name_of_16_chr is not a known field; the known fields are {KNOWN}",
     ),
     "unknown field named like the token": (
         EVENT | {"token": SHORT_TOKEN, SHORT_TOKEN: 1},
-        "the event has a field with the token in its name",
+        "the event has a field whose name contains the token",
     ),
     "token in an ID": (
         EVENT | {"token": SHORT_TOKEN, "job_id": SHORT_TOKEN},
@@ -57,9 +58,9 @@ ENVELOPES = {
     ),
     "structured: list": ([], STRUCTURED_HEADERS, "the event must be a CloudEvent, a JSON object"),
     "structured: no attributes": (EVENT, STRUCTURED_HEADERS, "/specversion must be 1.0"),
-    "id: empty": (ATTRIBUTES | {"id": ""}, {}, "/id is required in a CloudEvent, a string that is not empty"),
+    "id: empty": (ATTRIBUTES | {"id": ""}, {}, "/id is required in a CloudEvent and must be a non-empty string"),
     "id: too long": (ATTRIBUTES | {"id": "x" * 1025}, {}, "/id must have at most 1024 bytes"),
-    "no data": (ATTRIBUTES, {}, "/data is required: the event, or its base64 in data_base64, not both"),
+    "no data": (ATTRIBUTES, {}, "/data or data_base64 is required, and not both: the event or its base64"),
     "data_base64: not base64": (ATTRIBUTES | {"data_base64": "?"}, {}, "/data_base64 must be the base64 of the event"),
     "data_base64: not JSON": (
         ATTRIBUTES | {"data_base64": base64.b64encode(b"{").decode()},
@@ -72,7 +73,7 @@ ENVELOPES = {
     "unknown field named like the token in the header": (
         EVENT | {SHORT_TOKEN: 1},
         {"X-Auth-Token": SHORT_TOKEN},
-        "the event has a field with the token in its name",
+        "the event has a field whose name contains the token",
     ),
 }
 DDM_RESPONSES = {

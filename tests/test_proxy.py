@@ -19,7 +19,7 @@ from helpers.function import TOKEN, free_port
 PASS = [send(complete_response()), wait_for_close]
 SLOW_TLS_RECORD = send_slowly(b"\x16\x03\x03\x40\x00" + bytes(900))
 LOST = "DDM is not available: the connection to ddm.example.com was lost"
-REFUSED = "DDM is not available: the proxy in front of ddm.example.com did not connect"
+REFUSED = "DDM is not available: the proxy did not connect to ddm.example.com"
 TIMEOUT = "DDM took too long: ddm.example.com did not respond in time"
 
 
@@ -80,7 +80,7 @@ def test_proxy_over_tls(start, authority: Authority):
 )
 def test_faults_of_the_proxy(start, monkeypatch, script, messages, attempts):
     """A fault of the proxy ends in time, as `upstream-timeout` or `upstream-unavailable`."""
-    monkeypatch.setattr("ddm_precheck.ddm._FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("ddm_precheck.ddm._MAX_FIRST_PAUSE_SECONDS", 0.01)
     with FaultServer([script], before_request=True) as proxy:
         function = start(
             DDM_ENDPOINT="https://ddm.example.com",

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 import requests
-from helpers.function import EVENT, ServedFunction, free_port
+from helpers.function import EVENT, EVENT_WITHOUT_TOKEN, TOKEN, ServedFunction, free_port, serve_function
+from helpers.sink import serve_sink
 
 from deploy.fake_ddm import FakeDDM
 
@@ -90,3 +91,33 @@ def test_broker_retries_while_pending(emulator, served_function: ServedFunction,
         (None, 200, "PASS"),
     ]
     assert [request.number for request in fake_ddm.requests] == [1, 2, 3]
+
+
+def test_a_sink_receives_a_fail_of_an_event_without_a_token(emulator: str, fake_ddm: FakeDDM, tmp_path: Path):
+    """As the scripts deploy it: the token is in a file, and the FAIL, whose delivery succeeds, arrives at the sink."""
+    (tmp_path / "token").write_text(f"{TOKEN}\n")
+    variables = {
+        "DDM_ENDPOINT": fake_ddm.url,
+        "DDM_REGION": "cn-north-4",
+        "DDM_EXPECTED_CHECKS": "3",
+        "DDM_TOKEN_SOURCE": str(tmp_path / "token"),
+        "DDM_ALLOWED_INSTANCES": f"{EVENT['project_id']}/{EVENT['instance_id']}",
+    }
+    with serve_sink() as sink, serve_function(variables | {"K_SINK": sink.url}, tmp_path) as function:
+        _put(f"{emulator}/{PROJECT}/topics/wanted-with-sink", {})
+        subscription = {
+            "topic": "projects/ddm-precheck/topics/wanted-with-sink",
+            "pushConfig": {"pushEndpoint": function.url},
+            "ackDeadlineSeconds": 10,
+        }
+        _put(f"{emulator}/{PROJECT}/subscriptions/push-with-sink", subscription)
+        data = base64.b64encode(json.dumps(EVENT_WITHOUT_TOKEN | {"db_name": "fail"}).encode()).decode()
+        requests.post(
+            f"{emulator}/{PROJECT}/topics/wanted-with-sink:publish", json={"messages": [{"data": data}]}, timeout=30
+        ).raise_for_status()
+        (line,) = function.wait_for_log_lines(1, seconds=60)
+    entry = json.loads(line)
+    assert (entry["http_status"], entry["verdict"], entry["token_from"]) == (202, "FAIL", "file")
+    ((headers, summary),) = sink.received
+    assert (headers["ce-verdict"], headers["ce-canproceed"]) == ("FAIL", "false")
+    assert "- FAILED Primary keys" in summary["report"]

@@ -15,7 +15,8 @@ import requests
 from helpers.fault_server import FaultServer, wait_for_close
 from helpers.function import EVENT, ServedFunction, serve_function
 
-from deploy.fake_ddm import FakeDDM, FakeResponse, ReceivedRequest
+from deploy.fake_behaviours import FakeResponse, ReceivedRequest
+from deploy.fake_ddm import FakeDDM
 
 BODY = json.dumps(EVENT).encode()
 HEAD = b"POST / HTTP/1.1\r\nHost: function\r\n"
@@ -86,7 +87,7 @@ def test_more_requests_than_threads(two_threads: ServedFunction, fake_ddm: FakeD
 
 
 def test_timeout_frees_the_thread(tmp_path):
-    """If DDM does not respond, each request ends at the timeout and the next one gets the thread."""
+    """If DDM does not respond, each request ends at the timeout, and its thread handles the next request."""
     with FaultServer([[wait_for_close]]) as ddm:
         environment = {"DDM_ENDPOINT": ddm.url, "DDM_TIMEOUT_SECONDS": "0.5", "THREADS": "2"}
         with serve_function(environment, tmp_path) as function:

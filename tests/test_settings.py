@@ -26,6 +26,7 @@ INVALID_VALUES = {
         "https://ddm.example.com\\@evil.example",
         "https://ddm.example.com:99999",
         "https://ddm.example.com:0",
+        "https://ddm.example.com,other",
         "https://ddm example.com",
         "https://[::1",
         "https://ddm.example.com\n",

@@ -1,6 +1,5 @@
 """The sink: with `K_SINK` set, the summary of an event delivery goes there as a CloudEvent."""
 
-import threading
 import time
 from collections.abc import Iterator
 from uuid import UUID
@@ -8,17 +7,14 @@ from uuid import UUID
 import pytest
 from helpers.envelopes import ATTRIBUTES, TRACEPARENT, binary_headers, push_body, send_structured
 from helpers.function import EVENT, TOKEN
-from helpers.sink import Sink
+from helpers.sink import Sink, serve_sink
 
 
 @pytest.fixture
 def sink() -> Iterator[Sink]:
     """A sink for one test."""
-    with Sink() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serve_sink() as server:
         yield server
-        server.closing.set()
-        server.shutdown()
 
 
 @pytest.mark.parametrize(
@@ -68,7 +64,7 @@ def test_sink_rejects_the_summary(start, sink: Sink, status):
     sink.status = status
     response = send_structured(start(K_SINK=sink.url), data=EVENT)
     assert (response.status, response.problem_code, response.headers["Retry-After"]) == (502, "sink-unavailable", "10")
-    assert response.body["message"] == f"The sink did not accept the event: it responded {status}"
+    assert response.body["message"] == f"The sink did not accept the event: its HTTP status is {status}"
     assert (response.body["upstream"]["status"], response.log_entry["upstream"]["attempts"]) == (200, 1)
     assert len(sink.received) == 1
 

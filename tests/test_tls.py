@@ -59,7 +59,7 @@ def test_untrusted_certificate(start, authority: Authority, host, options, has_b
 )
 def test_faults_of_the_handshake(start, monkeypatch, script, code, attempts):
     """A TLS handshake that fails ends in time, before the token is sent."""
-    monkeypatch.setattr("ddm_precheck.ddm._FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("ddm_precheck.ddm._MAX_FIRST_PAUSE_SECONDS", 0.01)
     with FaultServer([script], before_request=True) as server:
         function = start(DDM_ENDPOINT=f"https://localhost:{server.port}", DDM_TIMEOUT_SECONDS="0.5")
         response = function.send_event()

@@ -1,45 +1,46 @@
 #!/usr/bin/env bash
-# Lets Eventarc deliver the messages of a Pub/Sub topic to the function on Cloud Run, as CloudEvents.
+# Deploys the function, and lets Eventarc deliver the messages of a Pub/Sub topic to it as CloudEvents. The events need no
+# token, and each verdict goes to a chat.
 #
-# Usage: PROJECT=my-project REGION=europe-west1 ./eventarc.sh
+# Usage: PROJECT=my-project REGION=europe-west1 DDM_REGION=cn-north-4 ALLOW=PROJECT_ID/INSTANCE_ID EXPECTED_CHECKS=8 \
+#          ./eventarc.sh
 #
-# An alternative to pubsub.sh: with both, each message would be delivered twice. Needs the same as it does.
-# GCLOUD may name another program to run the commands.
+# An alternative to pubsub.sh, with the same requirements: with both, each message would be delivered twice.
 set -euo pipefail
 
-: "${PROJECT:?PROJECT is not set: the Google Cloud project}"
-: "${REGION:?REGION is not set: the region of the Cloud Run service}"
-gcloud=${GCLOUD:-gcloud}
+# shellcheck source-path=SCRIPTDIR source=function.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/function.sh"
+deploy_function
 
-number=$("$gcloud" projects describe "$PROJECT" --format 'value(projectNumber)')
+number=$(gcloud projects describe "$PROJECT" --format 'value(projectNumber)')
 caller=precheck-eventarc@$PROJECT.iam.gserviceaccount.com
-# Pub/Sub's own identity moves dead letters: it publishes there and acknowledges here.
+# The identity of Pub/Sub moves dead letters: it publishes to their topic and acknowledges them in the subscription.
 agent=serviceAccount:service-$number@gcp-sa-pubsub.iam.gserviceaccount.com
 
-"$gcloud" pubsub topics create precheck-wanted --project "$PROJECT"
-"$gcloud" pubsub topics create precheck-dead-letters --project "$PROJECT"
-# Dead letters that nobody subscribes to are lost.
-"$gcloud" pubsub subscriptions create precheck-dead-letters --project "$PROJECT" \
+gcloud pubsub topics create precheck-wanted --project "$PROJECT"
+gcloud pubsub topics create precheck-dead-letters --project "$PROJECT"
+# Without a subscription, dead letters are lost.
+gcloud pubsub subscriptions create precheck-dead-letters --project "$PROJECT" \
     --topic precheck-dead-letters --message-retention-duration 1d
 
-"$gcloud" iam service-accounts create precheck-eventarc --project "$PROJECT"
-"$gcloud" run services add-iam-policy-binding ddm-precheck --project "$PROJECT" --region "$REGION" \
+gcloud iam service-accounts create precheck-eventarc --project "$PROJECT"
+gcloud run services add-iam-policy-binding ddm-precheck --project "$PROJECT" --region "$REGION" \
     --member "serviceAccount:$caller" --role roles/run.invoker
 
-"$gcloud" eventarc triggers create ddm-precheck --project "$PROJECT" --location "$REGION" \
+gcloud eventarc triggers create ddm-precheck --project "$PROJECT" --location "$REGION" \
     --destination-run-service ddm-precheck --destination-run-region "$REGION" \
     --event-filters type=google.cloud.pubsub.topic.v1.messagePublished \
     --transport-topic "projects/$PROJECT/topics/precheck-wanted" --service-account "$caller"
 
-# The push subscription that Eventarc has made would try for a day, at last every ten minutes, and then drop the event.
-subscription=$("$gcloud" eventarc triggers describe ddm-precheck --project "$PROJECT" --location "$REGION" \
+# Eventarc creates a push subscription that retries for a day, in the end every ten minutes, and then drops the event.
+subscription=$(gcloud eventarc triggers describe ddm-precheck --project "$PROJECT" --location "$REGION" \
     --format 'value(transport.pubsub.subscription)')
-"$gcloud" pubsub subscriptions update "$subscription" --project "$PROJECT" \
+gcloud pubsub subscriptions update "$subscription" --project "$PROJECT" \
     --ack-deadline 60 --min-retry-delay 10s --max-retry-delay 60s \
     --dead-letter-topic precheck-dead-letters --max-delivery-attempts 100 \
     --message-retention-duration 6h
 
-"$gcloud" pubsub topics add-iam-policy-binding precheck-dead-letters --project "$PROJECT" \
+gcloud pubsub topics add-iam-policy-binding precheck-dead-letters --project "$PROJECT" \
     --member "$agent" --role roles/pubsub.publisher
-"$gcloud" pubsub subscriptions add-iam-policy-binding "$subscription" --project "$PROJECT" \
+gcloud pubsub subscriptions add-iam-policy-binding "$subscription" --project "$PROJECT" \
     --member "$agent" --role roles/pubsub.subscriber

@@ -1,40 +1,44 @@
 #!/usr/bin/env bash
-# Lets Pub/Sub push events to the function on Cloud Run: with an identity, a backoff, and an end to redelivery.
+# Deploys the function, and lets Pub/Sub push events to it: with an identity, a backoff and a bounded number of attempts.
+# The events need no token, and each verdict goes to a chat.
 #
-# Usage: PROJECT=my-project REGION=europe-west1 ./pubsub.sh
+# Usage: PROJECT=my-project REGION=europe-west1 DDM_REGION=cn-north-4 ALLOW=PROJECT_ID/INSTANCE_ID EXPECTED_CHECKS=8 \
+#          ./pubsub.sh
 #
-# Needs the function deployed as the Cloud Run service ddm-precheck (./deploy.sh cloud-run), and the right to create
-# topics, subscriptions and service accounts. GCLOUD may name another program to run the commands.
+# Run ../token-renewal/google.sh (the secret ddm-token) and chat-sink.sh (the secret precheck-sink) before. To learn the
+# number of checks, send the event of a precheck that has finished, and count the different names in the list `checks`.
+# An event is {"project_id": …, "instance_id": …, "db_name": …, "job_id": …}, the data of a message to precheck-wanted.
 set -euo pipefail
 
-: "${PROJECT:?PROJECT is not set: the Google Cloud project}"
-: "${REGION:?REGION is not set: the region of the Cloud Run service}"
-gcloud=${GCLOUD:-gcloud}
+# shellcheck source-path=SCRIPTDIR source=function.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/function.sh"
+deploy_function
 
-url=$("$gcloud" run services describe ddm-precheck --project "$PROJECT" --region "$REGION" --format 'value(status.url)')
-number=$("$gcloud" projects describe "$PROJECT" --format 'value(projectNumber)')
+url=$(gcloud run services describe ddm-precheck --project "$PROJECT" --region "$REGION" --format 'value(status.url)')
+number=$(gcloud projects describe "$PROJECT" --format 'value(projectNumber)')
 caller=precheck-push@$PROJECT.iam.gserviceaccount.com
-# Pub/Sub's own identity moves dead letters: it publishes there and acknowledges here.
+# The identity of Pub/Sub moves dead letters: it publishes to their topic and acknowledges them in the subscription.
 agent=serviceAccount:service-$number@gcp-sa-pubsub.iam.gserviceaccount.com
 
-"$gcloud" pubsub topics create precheck-wanted --project "$PROJECT"
-"$gcloud" pubsub topics create precheck-dead-letters --project "$PROJECT"
-# Dead letters that nobody subscribes to are lost.
-"$gcloud" pubsub subscriptions create precheck-dead-letters --project "$PROJECT" \
+gcloud pubsub topics create precheck-wanted --project "$PROJECT"
+gcloud pubsub topics create precheck-dead-letters --project "$PROJECT"
+# Without a subscription, dead letters are lost.
+gcloud pubsub subscriptions create precheck-dead-letters --project "$PROJECT" \
     --topic precheck-dead-letters --message-retention-duration 1d
 
-"$gcloud" iam service-accounts create precheck-push --project "$PROJECT"
-"$gcloud" run services add-iam-policy-binding ddm-precheck --project "$PROJECT" --region "$REGION" \
+gcloud iam service-accounts create precheck-push --project "$PROJECT"
+gcloud run services add-iam-policy-binding ddm-precheck --project "$PROJECT" --region "$REGION" \
     --member "serviceAccount:$caller" --role roles/run.invoker
 
-# 100 deliveries, 10 to 60 seconds apart, are over an hour of waiting for a precheck that has not finished.
-"$gcloud" pubsub subscriptions create precheck-wanted --project "$PROJECT" --topic precheck-wanted \
+# While the precheck has not finished, the function responds 503 and Pub/Sub retries: 100 attempts, 10 to 60 seconds
+# apart, are over an hour.
+gcloud pubsub subscriptions create precheck-wanted --project "$PROJECT" --topic precheck-wanted \
     --push-endpoint "$url" --push-auth-service-account "$caller" --push-auth-token-audience "$url" \
     --ack-deadline 60 --min-retry-delay 10s --max-retry-delay 60s \
     --dead-letter-topic precheck-dead-letters --max-delivery-attempts 100 \
     --message-retention-duration 6h --expiration-period never
 
-"$gcloud" pubsub topics add-iam-policy-binding precheck-dead-letters --project "$PROJECT" \
+gcloud pubsub topics add-iam-policy-binding precheck-dead-letters --project "$PROJECT" \
     --member "$agent" --role roles/pubsub.publisher
-"$gcloud" pubsub subscriptions add-iam-policy-binding precheck-wanted --project "$PROJECT" \
+gcloud pubsub subscriptions add-iam-policy-binding precheck-wanted --project "$PROJECT" \
     --member "$agent" --role roles/pubsub.subscriber

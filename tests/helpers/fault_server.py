@@ -4,7 +4,7 @@ A script starts after the request's head has been read, unless the server is mad
 """
 
 import contextlib
-import select
+import selectors
 import socket
 import ssl
 import struct
@@ -135,13 +135,15 @@ def tunnel(connection: Connection) -> None:
     name, _, port = connection.read_request().split()[1].decode().rpartition(":")
     with socket.create_connection((name, int(port)), timeout=10) as target:
         connection.sock.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        destinations = {connection.sock: target, target: connection.sock}
-        while True:
-            for source in select.select(list(destinations), [], [], 10)[0]:
-                data = source.recv(65536)
-                if not data:
-                    return
-                destinations[source].sendall(data)
+        with selectors.DefaultSelector() as selector:  # select.select() accepts only the first 1024 descriptors
+            selector.register(connection.sock, selectors.EVENT_READ, target)
+            selector.register(target, selectors.EVENT_READ, connection.sock)
+            while True:
+                for key, _ in selector.select(10):
+                    data = key.fileobj.recv(65536)  # type: ignore[union-attr] # a socket
+                    if not data:
+                        return
+                    key.data.sendall(data)
 
 
 @dataclass

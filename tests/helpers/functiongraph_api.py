@@ -1,7 +1,7 @@
-"""A stand-in for the part of FunctionGraph's API that deploying needs: a real HTTP server on loopback.
+"""A fake FunctionGraph API: an HTTP server on a loopback port with one function.
 
-It keeps one function, demands the members that the documentation calls mandatory, and looks for the caller's token in
-the arguments of every process on the machine while it answers.
+The fake API requires the fields that the documentation calls mandatory, refuses undocumented fields, and searches for
+the caller's token in the arguments of every process on the machine.
 """
 
 import base64
@@ -13,27 +13,28 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final, Self
 
-_CONFIG_MEMBERS: Final = ("func_name", "runtime", "timeout", "handler", "memory_size")
-_CODE_MEMBERS: Final = ("code_type", "code_filename", "func_code")
-_MANDATORY: Final = {
-    "POST functions": ("package", *_CONFIG_MEMBERS, *_CODE_MEMBERS),
-    "PUT code": _CODE_MEMBERS,
-    "PUT config": _CONFIG_MEMBERS,
+_CONFIG_FIELDS: Final = ("func_name", "runtime", "timeout", "handler", "memory_size")
+_CODE_FIELDS: Final = ("code_type", "code_filename", "func_code")
+_MANDATORY_FIELDS: Final = {
+    "POST functions": ("package", *_CONFIG_FIELDS, *_CODE_FIELDS),
+    "PUT code": _CODE_FIELDS,
+    "PUT config": _CONFIG_FIELDS,
 }
+_UNKNOWN_FIELDS: Final = {"POST functions": ("strategy_config", "enable_auth_in_header")}
 
 
 @dataclass(frozen=True)
-class Reply:
-    """One answer; text is sent as it is."""
+class ApiResponse:
+    """A response. A body of text is sent unchanged, any other body as JSON."""
 
     status: int
     body: Any
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass
-class Call:
-    """One call as it came in: the method, the last part of its path, the whole path, two headers and the body."""
+@dataclass(frozen=True)
+class ApiRequest:
+    """A request. Its name is the method and the last part of the path."""
 
     name: str
     path: str
@@ -42,21 +43,22 @@ class Call:
     body: Any
 
 
-class FunctionGraphApi:
-    """The API, and what it has seen."""
+class FakeFunctionGraph:
+    """The API with at most one function. `responses` replaces responses of the API, by the name of the request."""
 
-    def __init__(self, replies: Mapping[str, Reply] | None = None, function: dict[str, Any] | None = None) -> None:
-        """Start with a function or none; replies are given instead of the API's own, by the call's name."""
-        self.replies = dict(replies or {})
+    def __init__(
+        self, responses: Mapping[str, ApiResponse] | None = None, function: dict[str, Any] | None = None
+    ) -> None:
+        self.responses = dict(responses or {})
         self.function = function
-        self.calls: list[Call] = []
+        self.requests: list[ApiRequest] = []
         self.tokens_in_arguments: list[str] = []
         handler = type("Handler", (_Handler,), {"api": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> Self:
-        """Serve."""
+        """Start serving."""
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 
@@ -67,34 +69,36 @@ class FunctionGraphApi:
 
     @property
     def names(self) -> list[str]:
-        """The calls in their order."""
-        return [call.name for call in self.calls]
+        """The names of the requests in their order."""
+        return [request.name for request in self.requests]
 
-    def answer(self, call: Call) -> Reply:
-        """Remember the call and do what the API would do."""
-        self.calls.append(call)
-        self.tokens_in_arguments += _arguments_with(call.token)
-        if call.name in self.replies:
-            return self.replies[call.name]
-        missing = [name for name in _MANDATORY.get(call.name, ()) if not call.body.get(name)]
-        if missing:
-            return Reply(400, {"error_code": "FSS.0400", "error_msg": f"{missing} missing"})
-        if call.name == "GET config":
-            not_found = Reply(404, {"error_code": "FSS.1051", "error_msg": "Not found the function"})
-            return not_found if self.function is None else Reply(200, self.function)
-        kept = {name: value for name, value in call.body.items() if name != "func_code"}
-        self.function = (self.function or {}) | kept
-        return Reply(200, self.function)
+    def respond(self, request: ApiRequest) -> ApiResponse:
+        """Record the request, change the function and return the response."""
+        self.requests.append(request)
+        self.tokens_in_arguments += _processes_with_argument(request.token)
+        if request.name in self.responses:
+            return self.responses[request.name]
+        wrong = [name for name in _MANDATORY_FIELDS.get(request.name, ()) if not request.body.get(name)]
+        wrong += [name for name in _UNKNOWN_FIELDS.get(request.name, ()) if name in request.body]
+        if wrong:
+            return ApiResponse(400, {"error_code": "FSS.0400", "error_msg": f"missing or unknown: {wrong}"})
+        if request.name != "GET config":
+            # If no concurrency is set, a new function has no limit of instances (-1).
+            current = self.function or {"strategy_config": {"concurrency": -1, "concurrent_num": 1}}
+            self.function = current | {name: value for name, value in request.body.items() if name != "func_code"}
+        elif self.function is None:
+            return ApiResponse(404, {"error_code": "FSS.1051", "error_msg": "Not found the function"})
+        return ApiResponse(200, self.function)
 
 
-def _arguments_with(token: str | None) -> list[str]:
+def _processes_with_argument(token: str | None) -> list[str]:
     if not token:
         return []
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             arguments = path.read_bytes()
-        except OSError:  # the process has ended meanwhile
+        except OSError:  # the process has ended
             continue
         if token.encode() in arguments:
             found.append(path.parent.name)
@@ -102,28 +106,28 @@ def _arguments_with(token: str | None) -> list[str]:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    api: FunctionGraphApi
+    api: FakeFunctionGraph
 
     def do_GET(self) -> None:
-        """Answer."""
+        """Respond to a request of any method."""
         size = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(size)) if size else None
         name = f"{self.command} {self.path.rpartition('/')[2]}"
         token, authorization = self.headers.get("X-Auth-Token"), self.headers.get("Authorization")
-        reply = self.api.answer(Call(name, self.path, token, authorization, body))
-        content = (reply.body if isinstance(reply.body, str) else json.dumps(reply.body)).encode()
-        self.send_response(reply.status)
-        for header, value in {"Content-Length": str(len(content)), **reply.headers}.items():
+        response = self.api.respond(ApiRequest(name, self.path, token, authorization, body))
+        content = (response.body if isinstance(response.body, str) else json.dumps(response.body)).encode()
+        self.send_response(response.status)
+        for header, value in {"Content-Length": str(len(content)), **response.headers}.items():
             self.send_header(header, value)
         self.end_headers()
         self.wfile.write(content)
 
-    do_POST = do_PUT = do_GET  # noqa: N815 - so http.server names them
+    do_POST = do_PUT = do_GET  # noqa: N815 - the names that http.server requires
 
     def log_message(self, *_: object) -> None:
-        """Stay quiet."""
+        """Print nothing."""
 
 
 def code_in(body: Mapping[str, Any]) -> bytes:
-    """Return the package that a call carries."""
+    """Return the package in a request body."""
     return base64.b64decode(body["func_code"]["file"], validate=True)

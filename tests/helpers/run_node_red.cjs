@@ -1,18 +1,25 @@
-// Runs a Node-RED flow file without editor or admin API: triggers the inject node once for each payload.
+// Runs a Node-RED flow file headless, once for each run in stdin, and prints the message that ends each run.
 //
-//   node run_node_red.cjs NODE_RED_MODULE USER_DIR FLOW_FILE < payloads.json
+//   node run_node_red.cjs NODE_RED_MODULE USER_DIR FLOW_FILE < runs.json
 //
-// Prints one JSON list: for each payload, in their order, the messages that debug nodes received, as
-// [{"node": name of the debug node, "msg": message}].
+// A run is {"event": …, "approval": …}. Its event is sent with the inject node "Event" (not sent if null). If the run
+// arrives at the debug node "approval" and has an approval other than "nobody", the inject node "Approval" sends that
+// approval. "asked" is the list in msg.approval, "asked twice" sends that list twice. A run without an event sends its
+// approval at once.
+//
+// Prints one line: for each run, in their order, {"node": name of the last debug node, "msg": what it received}.
+// Nothing listens: there is no editor and no admin API.
 'use strict'
 const fs = require('fs')
 const http = require('http')
 
 const [nodeRedModule, userDir, flowFile] = process.argv.slice(2)
-const payloads = JSON.parse(fs.readFileSync(0, 'utf8'))
+const runs = JSON.parse(fs.readFileSync(0, 'utf8'))
 const RED = require(nodeRedModule)
 
-const outcomes = payloads.map(() => [])
+const ends = new Map()
+const counts = new Map()
+const approved = new Set()
 
 RED.init(http.createServer(), {
   userDir,
@@ -25,25 +32,47 @@ RED.init(http.createServer(), {
   logging: { console: { level: 'off', handler: () => (entry) => process.stderr.write(JSON.stringify(entry) + '\n') } }
 })
 
-RED.hooks.add('onReceive.outcomes', ({ msg, destination }) => {
+RED.hooks.add('onReceive.ends', ({ msg, destination }) => {
   if (destination.node.type !== 'debug') return
-  outcomes[msg.run].push({ node: destination.node.name, msg })
-  if (outcomes.every((messages) => messages.length > 0)) finish()
+  const node = destination.node.name
+  const { approval } = runs[msg.run]
+  if (node === 'approval' && approval !== 'nobody' && !approved.has(msg.run)) {
+    const asked = msg.approval.accepted_warnings
+    const names = { asked, 'asked twice': asked }[approval] ?? approval
+    if (approval === 'asked twice') sendApproval(msg.run, msg.approval.job_id, names)
+    sendApproval(msg.run, msg.approval.job_id, names)
+    return
+  }
+  counts.set(msg.run, (counts.get(msg.run) ?? 0) + 1)
+  if (approval !== 'asked twice' || counts.get(msg.run) === 2) ends.set(msg.run, { node, msg })
+  if (ends.size === runs.length) finish()
 })
 
-function finish() {
-  process.stdout.write(JSON.stringify(outcomes) + '\n', () => process.exit(0))
+function sendApproval (run, jobId, acceptedWarnings) {
+  approved.add(run)
+  inject('Approval', run, { job_id: jobId, accepted_warnings: acceptedWarnings })
+}
+
+function inject (name, run, payload) {
+  let button
+  RED.nodes.eachNode((node) => { if (node.type === 'inject' && node.name === name) button = node.id })
+  RED.nodes.getNode(button).receive({
+    __user_inject_props__: [
+      { p: 'payload', v: JSON.stringify(payload), vt: 'json' },
+      { p: 'run', v: String(run), vt: 'num' }
+    ]
+  })
+}
+
+function finish () {
+  process.stdout.write(JSON.stringify(runs.map((_, run) => ends.get(run))) + '\n', () => process.exit(0))
 }
 
 RED.start().then(() => {
   RED.events.once('flows:started', () => {
-    let injectNode
-    RED.nodes.eachNode((node) => { if (node.type === 'inject') injectNode = node.id })
-    payloads.forEach((payload, run) => RED.nodes.getNode(injectNode).receive({
-      __user_inject_props__: [
-        { p: 'payload', v: JSON.stringify(payload), vt: 'json' },
-        { p: 'run', v: String(run), vt: 'num' }
-      ]
-    }))
+    runs.forEach(({ event, approval }, run) => {
+      if (event) inject('Event', run, event)
+      else sendApproval(run, 'a-job-that-nobody-asked-about', approval)
+    })
   })
 })

@@ -1,15 +1,17 @@
 """A sink for CloudEvents: a real HTTP server on a loopback port."""
 
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event
 from typing import Any
 
 
 class Sink(ThreadingHTTPServer):
-    """Records each CloudEvent and responds with ``status`` and ``body``; sends no response if ``status`` is 0.
+    """Records each CloudEvent and responds with ``status`` and ``body``. If ``status`` is 0, it sends no response.
 
-    ``received`` holds the headers, with names in lower case, and the JSON body of each request.
+    ``received`` has the headers, with names in lower case, and the JSON body of each request.
     """
 
     def __init__(self) -> None:
@@ -17,7 +19,7 @@ class Sink(ThreadingHTTPServer):
         self.status = 202
         self.body = b""
         self.received: list[tuple[dict[str, str], Any]] = []
-        self.closing = Event()
+        self.closing = threading.Event()
 
     @property
     def url(self) -> str:
@@ -43,3 +45,13 @@ class _SinkHandler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Write no log."""
+
+
+@contextmanager
+def serve_sink() -> Iterator[Sink]:
+    """Serve a sink until the context ends."""
+    with Sink() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.closing.set()
+        server.shutdown()

@@ -16,10 +16,10 @@ from tools.benchmark.peers import THREADS
 from tools.instance import ROOT, Instance, serve
 
 _PEERS: Final = {
-    "pooled requests only": "pooled_requests",
+    "floor": "pooled_requests",
     "vendor's SDK": "vendor_sdk",
-    "stock validators": "stock_validators",
-    "tutorial code": "tutorial",
+    "pooled validators": "stock_validators",
+    "tutorials": "tutorial",
 }
 """Name in the report: module in tools/benchmark/peers."""
 

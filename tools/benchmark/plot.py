@@ -32,15 +32,23 @@ def svg(cpu: Mapping[str, Mapping[int, float]]) -> str:
     panel_height = _HEAD + _ROW * len(cpu) + _GAP
     height = panel_height * len(SIZES)
     panels = [line for row, size in enumerate(SIZES) for line in _panel(cpu, size, row * panel_height)]
+    size_and_role = f'viewBox="0 0 {_WIDTH} {height}" role="img" aria-labelledby="title desc"'
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" role="img">',
-            "<title>CPU time of one request, by function and number of checks</title>",
+            f'<svg xmlns="http://www.w3.org/2000/svg" {size_and_role}>',
+            '<title id="title">CPU time of one request, by function and number of checks</title>',
+            f'<desc id="desc">{escape(_describe(cpu))}</desc>',
             f"<style>{_STYLE}</style>",
             *panels,
             "</svg>\n",
         ]
     )
+
+
+def _describe(cpu: Mapping[str, Mapping[int, float]]) -> str:
+    """Return the figures as text, for a screen reader."""
+    panels = {size: ", ".join(f"{name} {times[size]:.2f} ms" for name, times in cpu.items()) for size in SIZES}
+    return " ".join(f"{size:,} checks: {panel}." for size, panel in panels.items())
 
 
 def _panel(cpu: Mapping[str, Mapping[int, float]], size: int, top: int) -> Iterator[str]:

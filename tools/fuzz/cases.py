@@ -57,22 +57,19 @@ def _direct(body: bytes, source: random.Random) -> tuple[bytes, dict[str, str]]:
 
 
 def _structured(body: bytes, source: random.Random) -> tuple[bytes, dict[str, str]]:
-    envelope: dict[str, Any] = _attributes(source)
-    try:
-        data = json.loads(body)
-    except ValueError:
-        data = None
-    if data is None or source.random() < 0.3:
+    envelope = _attributes(source)
+    fields: list[bytes] = []
+    if source.random() < 0.3:
         envelope["data_base64"] = base64.b64encode(body).decode()
     else:
-        envelope["data"] = data
+        fields.append(b'"data":' + body)
     if source.random() < 0.05:
         envelope["data_base64"] = source.choice(["", "%%%%", "e30", None, 1])
+    fields.append(json.dumps(envelope)[1:-1].encode())
     types = ["application/cloudevents+json", "application/cloudevents+json; charset=utf-8", "application/json"]
     if source.random() < 0.02:
         types = ["application/cloudevents-batch+json"]
-    # A body with NaN is still what json.dumps writes, so that it reaches the function's parser.
-    return json.dumps(envelope).encode(), {"Content-Type": source.choice(types)}
+    return b"{" + b",".join(fields) + b"}", {"Content-Type": source.choice(types)}
 
 
 def _binary(body: bytes, source: random.Random) -> tuple[bytes, dict[str, str]]:
@@ -96,7 +93,7 @@ def _eventarc(body: bytes, source: random.Random) -> tuple[bytes, dict[str, str]
 def _attributes(source: random.Random) -> dict[str, Any]:
     attributes: dict[str, Any] = {"specversion": "1.0", "id": source.choice(["1", "a b%ü", "x" * 1000])}
     attributes |= {"source": "/fuzz", "type": "precheck.wanted"}
-    if source.random() < 0.15:
+    if source.random() < 0.1:
         for name in source.sample(list(attributes), source.choice([1, 1, 2])):
             attributes[name] = source.choice(["", None, 1, "0.3", "2"])
     if source.random() < 0.2:

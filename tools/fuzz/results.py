@@ -1,4 +1,4 @@
-"""Random responses of DDM: results that are valid, results that break a rule, and errors of each documented shape."""
+"""Random responses of DDM: valid results, results that break a rule, and errors in each documented format."""
 
 import json
 import random
@@ -11,8 +11,9 @@ _TEXT_FIELDS: Final = ("note", "handling_suggestion", "error_message", "error_de
 _TEXTS: Final = (None, "", " \t\n", "Text.", "Two\nlines", "表", f"The token is {TOKEN}.", "x" * 5000, "\u2028", "→ …")
 _STATUSES: Final = (200, 200, 200, 400, 401, 403, 404, 409, 418, 422, 429, 500, 505, 201, 202, 206, 302, 307)
 _SLOW_STATUSES: Final = (502, 503, 504)
-"""The function retries these, which takes half a second."""
+"""The statuses that the function retries, which takes half a second."""
 
+_STATUS_MIXES: Final = (("SUCCESS",), ("SUCCESS", "WARN"), ("WARN",), ("SUCCESS", "WARN", "FAILED"))
 _CODES: Final = (
     *("DBS.280001", "DBS.300400", "DBS.300129", "DBS.300379", "DBS.300002", "DBS.300005"),
     *("DBS.200412", "DBS.300120", "DBS.300345", "DBS.300346", "APIGW.0301"),
@@ -57,7 +58,9 @@ def _not_json() -> list[bytes]:
 
 def _random_result(job_id: Any, source: random.Random) -> Any:
     count = source.choice([0, 1, 2, 3, 4, 6, 1000])
-    result: dict[str, Any] = {"job_id": job_id, "pre_check_results": [_random_check(source) for _ in range(count)]}
+    statuses = source.choice(_STATUS_MIXES)
+    checks = [_random_check(statuses, source) for _ in range(count)]
+    result: dict[str, Any] = {"job_id": job_id, "pre_check_results": checks}
     if source.random() < 0.1:
         result |= {"unknown": [1, {"a": None}], "error_code": source.choice([None, ""])}
     if source.random() < 0.25:
@@ -65,9 +68,8 @@ def _random_result(job_id: Any, source: random.Random) -> Any:
     return result
 
 
-def _random_check(source: random.Random) -> dict[str, Any]:
-    status = source.choice(["SUCCESS", "SUCCESS", "SUCCESS", "WARN", "WARN", "FAILED"])
-    check: dict[str, Any] = {"name": source.choice(NAMES), "status": status}
+def _random_check(statuses: tuple[str, ...], source: random.Random) -> dict[str, Any]:
+    check: dict[str, Any] = {"name": source.choice(NAMES), "status": source.choice(statuses)}
     check |= {name: source.choice(_TEXTS) for name in _TEXT_FIELDS if source.random() < 0.5}
     return check | ({"unknown": 1} if source.random() < 0.1 else {})
 

@@ -15,17 +15,19 @@ from tools.soak.clients import Tally, send_all
 from tools.soak.ddm import faulty_ddm
 from tools.soak.usage import THREADS, Usage, exceeded_limits
 
-_MAX_WARM_UP: Final = 2_000
 _IDLE_SECONDS: Final = 2
 
 
 def main() -> int:
-    """Run the soak, print what it found, and return the exit status."""
+    """Run the soak, print the report and the failures, and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tools.soak", description="Send mixed requests and DDM faults.")
-    parser.add_argument("--requests", type=int, default=20_000, help="how many (default: %(default)s)")
-    parser.add_argument("--clients", type=int, default=THREADS, help="clients at the same time (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the random order (default: %(default)s)")
-    parser.add_argument("--max-minutes", type=float, default=30, help="fail after so long (default: %(default)s)")
+    parser.add_argument("--requests", type=int, default=20_000, help="number of requests (default: %(default)s)")
+    parser.add_argument("--clients", type=int, default=THREADS, help="concurrent clients (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random order (default: %(default)s)")
+    parser.add_argument("--max-minutes", type=float, default=30, help="fail after this time (default: %(default)s)")
+    parser.add_argument(
+        "--max-growth", type=float, default=32, help="MiB by which memory may grow in the second half (default: 32)"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, faulty_ddm() as ddm:
         variables = {
@@ -49,13 +51,13 @@ def main() -> int:
 
 
 def _soak(instance: Instance, arguments: argparse.Namespace) -> Iterator[str]:
-    """Run a warm-up and the rest of the requests; yield a description of each failure."""
+    """Send the requests, measure after each half of them, and yield a description of each failure."""
     cases = schedule(arguments.requests, arguments.seed)
-    warm_up = min(len(cases) // 2, _MAX_WARM_UP)
+    half = len(cases) // 2
     tally = Tally()
     start = time.monotonic()
     usages = []
-    for phase in (cases[:warm_up], cases[warm_up:]):
+    for phase in (cases[:half], cases[half:]):
         remaining = arguments.max_minutes * 60 - (time.monotonic() - start)
         try:
             asyncio.run(asyncio.wait_for(send_all(instance.port, phase, arguments.clients, tally), remaining))
@@ -69,18 +71,19 @@ def _soak(instance: Instance, arguments: argparse.Namespace) -> Iterator[str]:
     peak = instance.peak_memory()
     _print_report(tally, before, after, peak, seconds)
     yield from tally.failures
-    yield from exceeded_limits(before, after, peak)
+    yield from exceeded_limits(before, after, peak, arguments.max_growth)
 
 
 def _print_report(tally: Tally, before: Usage, after: Usage, peak: float, seconds: float) -> None:
     for (group, (status, name)), count in sorted(tally.outcomes.items()):
         print(f"{group:15} {status or '':>4} {name:32} {count:>7,}")
     print(f"{sum(tally.outcomes.values()):,} requests in {seconds:.0f} s")
-    print(f"after the warm-up: {before}\nat the end:        {after}\npeak memory:       {peak:.0f} MiB")
+    print(f"{tally.resent:,} requests were sent again, because the server had closed an idle connection")
+    print(f"after the first half: {before}\nat the end:           {after}\npeak memory:          {peak:.0f} MiB")
 
 
 def _unexpected_lines(log: Path) -> list[str]:
-    """Return the first lines of the instance's output that are no log entries: warnings, stack traces."""
+    """Return the first lines of the instance's output that are not log entries, such as warnings and stack traces."""
     known = ("{", "[")  # a log entry, and gunicorn's own lines
     lines = [line for line in log.read_text(errors="replace").splitlines() if not line.startswith(known)]
     return [f"unexpected output: {line[:200]}" for line in lines[:5]]

@@ -6,6 +6,7 @@ import re
 import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from socket import SO_LINGER, SOL_SOCKET
 from typing import Any, Final
@@ -21,10 +22,11 @@ _MAX_FAILURES: Final = 20
 
 @dataclass(slots=True)
 class Tally:
-    """Counts responses by group and outcome, and describes the first failures."""
+    """Counts responses by group and outcome, describes the first failures, and counts requests that were sent again."""
 
     outcomes: Counter[tuple[str, Outcome]] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
+    resent: int = 0
 
     def add(self, case: Case, outcome: Outcome) -> None:
         """Count a response, as a failure if its outcome is not an expected one."""
@@ -39,7 +41,7 @@ class Tally:
 
 
 async def send_all(port: int, cases: Sequence[Case], clients: int, tally: Tally) -> None:
-    """Send each request once, from so many clients at the same time."""
+    """Send each request once, from ``clients`` concurrent clients."""
     queue = iter(cases)
     await asyncio.gather(*(_Client(port, tally).run(queue) for _ in range(clients)))
 
@@ -51,7 +53,7 @@ class _Client:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def run(self, queue: Iterator[Case]) -> None:
-        """Send requests until the queue is empty, on a new connection now and then."""
+        """Send requests until the queue is empty. After every 20 requests, open a new connection."""
         for number, case in enumerate(queue):
             try:
                 await asyncio.wait_for(self._send(case), _RESPONSE_SECONDS)
@@ -63,7 +65,19 @@ class _Client:
         self._close()
 
     async def _send(self, case: Case) -> None:
-        reader, writer = self._streams = self._streams or await asyncio.open_connection("127.0.0.1", self._port)
+        """Send a request. If the server has closed the idle connection, send the request on a new connection."""
+        if self._streams:
+            try:
+                await self._exchange(case, *self._streams)
+            except (ConnectionError, asyncio.IncompleteReadError):
+                self._tally.resent += 1
+                self._close()
+            else:
+                return
+        self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+        await self._exchange(case, *self._streams)
+
+    async def _exchange(self, case: Case, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         headers = {"Host": "127.0.0.1", "Content-Type": "application/json", "Content-Length": len(case.body)}
         lines = "".join(f"{name}: {value}\r\n" for name, value in (headers | case.headers).items())
         writer.write(f"{case.method} / HTTP/1.1\r\n{lines}\r\n".encode() + case.body[: case.cut])
@@ -80,8 +94,9 @@ class _Client:
     def _close(self) -> None:
         if self._streams:
             writer = self._streams[1]
-            # A reset, so that no closed connection of this side stays behind and uses a port.
-            writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+            # Reset the connection: after a normal close, it would stay in TIME_WAIT and use a port.
+            with suppress(OSError):  # closed already
+                writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
             self._streams = None
 
@@ -107,5 +122,5 @@ def _outcome(status: int, body: dict[str, Any]) -> str:
     if status == 200:
         return str(body["verdict"])
     if body["status"] != status:
-        raise ValueError(f"status {status} differs from that in the body")
+        raise ValueError(f"the HTTP status {status} differs from the status in the body")
     return str(body["code"])

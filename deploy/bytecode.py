@@ -1,0 +1,81 @@
+"""Compiles the package's modules for FunctionGraph's Python, if a Python of this version is installed.
+
+FunctionGraph's code folder is read-only, so Python cannot write bytecode to it: if the package has no bytecode, every
+cold start compiles every module.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+_VERSION: Final = "3.12"
+# Prints nothing for another implementation, and for a prerelease, whose bytecode CPython 3.12 does not read.
+_PROGRAM: Final = (
+    "import importlib.util, sys;"
+    "usable = sys.implementation.cache_tag == 'cpython-312' and importlib.util.MAGIC_NUMBER == b'\\xcb\\r\\r\\n';"
+    "print(sys.executable if usable else '')"
+)
+# Exclude site and user packages, and fix the order of sets: the bytecode must not depend on this machine.
+_ISOLATED: Final = ("-S", "-s", "-P", "-B", "-W", "ignore")
+_ENVIRONMENT: Final = {"PYTHONHASHSEED": "0"}
+
+
+class BytecodeError(Exception):
+    """A module cannot be compiled. The message names the module, on one line."""
+
+
+def find_python() -> str | None:
+    """Return the path of a CPython 3.12 that runs (from PATH, pyenv or uv), or None if there is no such Python."""
+    return next(filter(None, map(_executable, _candidates())), None)
+
+
+def compile_modules(python: str, modules: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return the bytecode files of the modules, by their names in the package.
+
+    The bytecode contains the name of its source in the package, and a hash of the source: if the source is edited in
+    the package, Python compiles the module again. The same modules and the same `python` give the same bytes.
+
+    Raises BytecodeError.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder).resolve()
+        for name, content in modules.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        command = [python, *_ISOLATED, "-m", "compileall", "-q", "-f", "--invalidation-mode", "checked-hash"]
+        command += ["-s", str(root), str(root)]
+        result = subprocess.run(command, env=_ENVIRONMENT, capture_output=True, text=True, check=False)  # noqa: S603 - fixed arguments
+        if result.returncode:
+            lines = (result.stdout + result.stderr).replace(f"{root}/", "").split("\n")
+            raise BytecodeError(f"CPython {_VERSION} could not compile the package: {' '.join(filter(None, lines))}")
+        return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.rglob("*.pyc"))}
+
+
+def _candidates() -> Iterator[str]:
+    name = f"python{_VERSION}"
+    for program in (name, "python3"):
+        if path := shutil.which(program):
+            yield path
+    home = os.environ.get("HOME") or "/"
+    pyenv = os.environ.get("PYENV_ROOT") or f"{home}/.pyenv"
+    data = os.environ.get("XDG_DATA_HOME") or f"{home}/.local/share"
+    uv = os.environ.get("UV_PYTHON_INSTALL_DIR") or f"{data}/uv/python"
+    yield from map(str, sorted(Path(pyenv, "versions").glob(f"{_VERSION}.*/bin/{name}")))
+    yield from map(str, sorted(Path(uv).glob(f"cpython-{_VERSION}.*/bin/{name}")))
+
+
+def _executable(candidate: str) -> str:
+    """Return the path of the interpreter that the candidate starts, or an empty text if it is not usable.
+
+    The candidate may be a program that only selects an interpreter, such as a shim of pyenv.
+    """
+    try:
+        result = subprocess.run([candidate, "-I", "-c", _PROGRAM], capture_output=True, text=True, check=False)  # noqa: S603 - fixed arguments
+    except OSError:
+        return ""
+    return result.stdout.strip()

@@ -1,0 +1,133 @@
+"""The behaviours of the fake DDM: its responses, by the name of the database schema."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+
+@dataclass(frozen=True)
+class ReceivedRequest:
+    """A request: the IDs in its path, its token, and its number among the requests for this job and database schema."""
+
+    project_id: str
+    instance_id: str
+    db_name: str
+    job_id: str
+    token: str
+    number: int
+
+
+@dataclass(frozen=True)
+class FakeResponse:
+    """A response, sent after `delay` seconds. A body of bytes is sent unchanged, any other body as JSON."""
+
+    status: int
+    body: Any
+    headers: dict[str, str] = field(default_factory=dict)
+    delay: float = 0
+
+
+Behaviour: TypeAlias = Callable[[ReceivedRequest], FakeResponse]
+
+
+def check(name: str, status: str = "SUCCESS", **texts: str) -> dict[str, str]:
+    """Return a check with all documented fields. Texts that are not passed are empty."""
+    empty = dict.fromkeys(("note", "handling_suggestion", "error_message", "error_detail_message"), "")
+    return {"name": name, "status": status} | empty | texts
+
+
+PRIMARY_KEYS: Final = check(
+    "Primary keys",
+    note="Every table of the schema needs a primary key.",
+    handling_suggestion="Add a primary key to the tables that have none.",
+)
+TIME_ZONE: Final = check(
+    "DB instance time zone",
+    note="All DB instances of the schema need the same time zone.",
+    handling_suggestion="Set the same time zone on all DB instances.",
+)
+BINLOG: Final = check("Binlog retention")
+TIME_ZONE_WARNS: Final = TIME_ZONE | {"status": "WARN", "error_message": "Two DB instances differ: UTC, UTC+08:00."}
+BINLOG_WARNS: Final = BINLOG | {"status": "WARN", "error_message": "One DB instance keeps the binlog for 6 hours."}
+PRIMARY_KEYS_FAIL: Final = PRIMARY_KEYS | {
+    "status": "FAILED",
+    "error_message": "2 tables have no primary key.",
+    "error_detail_message": "orders.audit, orders.import_log",
+}
+EIGHT_CHECKS: Final = (
+    PRIMARY_KEYS,
+    TIME_ZONE,
+    BINLOG,
+    *map(check, ("Account permissions", "Character set", "Disk space", "Foreign keys", "Triggers")),
+)
+
+
+def results(*checks: dict[str, str]) -> Behaviour:
+    """Return the behaviour that responds with these checks."""
+    return lambda request: FakeResponse(200, {"job_id": request.job_id, "pre_check_results": list(checks)})
+
+
+def error(status: int, code: str, message: str, **headers: str) -> Behaviour:
+    """Return the behaviour that responds with an error of DDM. An underscore in a header's name becomes a hyphen."""
+    body = {"error_code": code, "error_msg": message}
+    return lambda _: FakeResponse(status, body, {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+def after(count: int, early: Behaviour, late: Behaviour) -> Behaviour:
+    """Return the behaviour that is `early` for the first `count` requests for a job, then `late`."""
+    return lambda request: (early if request.number <= count else late)(request)
+
+
+def _growing(request: ReceivedRequest) -> FakeResponse:
+    """Respond with 2 checks, and with 2 more for each further request, up to 8."""
+    return results(*EIGHT_CHECKS[: 2 * request.number])(request)
+
+
+def _slow(request: ReceivedRequest) -> FakeResponse:
+    response = _pass(request)
+    return FakeResponse(response.status, response.body, delay=0.3)
+
+
+def _another_job(_: ReceivedRequest) -> FakeResponse:
+    return FakeResponse(200, {"job_id": str(uuid.uuid4()), "pre_check_results": [PRIMARY_KEYS]})
+
+
+def _error_beside_checks(request: ReceivedRequest) -> FakeResponse:
+    body = {"job_id": request.job_id, "pre_check_results": [PRIMARY_KEYS], "error_code": "DBS.200001"}
+    return FakeResponse(200, body)
+
+
+_pass = results(PRIMARY_KEYS, TIME_ZONE)
+_pending = results()
+_unavailable = error(503, "APIGW.0201", "Backend unavailable.")
+
+BEHAVIOURS: Final[dict[str, Behaviour]] = {
+    "orders": results(PRIMARY_KEYS_FAIL, TIME_ZONE_WARNS, BINLOG),  # the database schema of the README
+    "pass": _pass,
+    "warn": results(PRIMARY_KEYS, TIME_ZONE_WARNS, BINLOG),
+    "two_warnings": results(PRIMARY_KEYS, TIME_ZONE_WARNS, BINLOG_WARNS),
+    "fail": results(PRIMARY_KEYS_FAIL, TIME_ZONE_WARNS, BINLOG),
+    "pending": _pending,
+    "pending_twice": after(2, _pending, _pass),
+    "growing": _growing,
+    "partial": results(PRIMARY_KEYS),
+    "slow": _slow,
+    "many": results(*(check(f"Check {number}") for number in range(1, 1001))),
+    "rejected": error(400, "DBS.280001", "Parameter error."),
+    "unauthorized": error(401, "APIGW.0307", "Incorrect IAM authentication information: token expired."),
+    "forbidden": error(403, "DBS.200011", "You do not have the permission."),
+    "not_found": error(400, "DBS.300400", "The job does not exist."),
+    "throttled": error(429, "APIGW.0308", "The throttling threshold has been reached.", Retry_After="7"),
+    "busy": error(400, "DBS.300002", "The instance is busy."),
+    "broken": error(500, "DBS.200001", "Internal server error."),
+    "down": _unavailable,
+    "down_twice": after(2, _unavailable, _pass),
+    "another_job": _another_job,
+    "error_beside_checks": _error_beside_checks,
+    "running": results(check("Primary keys", "RUNNING")),
+}
+"""The behaviour of the fake DDM, by the name of the database schema."""
+
+UNKNOWN_SCHEMA: Final = error(400, "DBS.300129", "The schema does not exist.")
+"""The behaviour for any other name."""

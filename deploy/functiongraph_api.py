@@ -1,0 +1,108 @@
+"""A client of FunctionGraph's API, and a client for dry runs, which prints the requests instead of sending them.
+
+The IAM token is sent only in the header X-Auth-Token. Redirects are not followed: another host would receive the token.
+"""
+
+import http.client
+import json
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
+
+_TIMEOUT_SECONDS: Final = 120
+
+
+class ApiError(Exception):
+    """The API did not respond, or it refused a request. The message may contain the API's own text."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiResponse:
+    """A response of any status. A body that is not a JSON object counts as empty."""
+
+    status: int
+    body: Mapping[str, Any]
+
+    @property
+    def error_code(self) -> str | None:
+        """The API's error code, if there is one."""
+        code = self.body.get("error_code")
+        return None if code is None else str(code)
+
+
+class Api(Protocol):
+    """The interface of both clients."""
+
+    def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> ApiResponse:
+        """Send a request and return the response. Raise ApiError if there is no response."""
+
+
+class FunctionGraphApi:
+    """The API at an endpoint, used with an IAM token."""
+
+    def __init__(self, endpoint: str, token: str) -> None:
+        self._endpoint = endpoint
+        self._token = token
+        handlers: list[urllib.request.BaseHandler] = [_NoRedirects()]
+        if urlsplit(endpoint).scheme == "http":
+            # Loopback addresses only (http://), without a proxy: a proxy would receive the token.
+            handlers.append(urllib.request.ProxyHandler({}))
+        self._opener = urllib.request.build_opener(*handlers)
+
+    def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> ApiResponse:
+        """Print the request's method and URL, send the request and return the response of any status."""
+        sys.stderr.write(f"+ {method} {self._endpoint}{path}\n")
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"X-Auth-Token": self._token, "Content-Type": "application/json"}
+        request = urllib.request.Request(self._endpoint + path, data, headers, method=method)  # noqa: S310 - the scheme is checked
+        try:
+            with self._open(request) as response:
+                # If the body is truncated, read() without a size raises IncompleteRead; read() with a size does not.
+                return ApiResponse(response.status, _parse_object(response.read()))
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", error)
+            raise ApiError(f"{method} {path}: no response ({reason!r})") from None
+
+    def _open(self, request: urllib.request.Request) -> Any:
+        try:
+            return self._opener.open(request, timeout=_TIMEOUT_SECONDS)
+        except urllib.error.HTTPError as error:
+            return error
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Return a redirect as the response: following it would send the token to another host."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Return None: urllib then returns the redirect as the response."""
+
+
+class DryRunApi:
+    """Prints each request instead of sending it. The response to GET is fixed, and any other response is empty."""
+
+    def __init__(self, endpoint: str, config: ApiResponse, code_label: str) -> None:
+        """Set the endpoint, the response to GET, and the text that is printed instead of the code."""
+        self._endpoint = endpoint
+        self._config = config
+        self._code_label = code_label
+
+    def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> ApiResponse:
+        """Print the request."""
+        sys.stdout.write(f"+ {method} {self._endpoint}{path}\n")
+        if body is not None:
+            printed = {**body, "func_code": {"file": self._code_label}} if "func_code" in body else body
+            sys.stdout.write(f"  {json.dumps(printed)}\n")
+        return self._config if method == "GET" else ApiResponse(HTTPStatus.OK, {})
+
+
+def _parse_object(content: bytes) -> Mapping[str, Any]:
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        body = None
+    return body if isinstance(body, dict) else {}

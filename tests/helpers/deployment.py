@@ -1,0 +1,247 @@
+"""`deploy.sh` in a copy of the repository, and the programs that it finds on PATH.
+
+The fixtures at the end are available in all test modules.
+"""
+
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parent.parent.parent
+TOKEN: Final = "MIIFAKETOKEN+/=0123456789abcdef"
+PROJECT_ID: Final = "0123456789abcdef0123456789abcdef"
+CLOUD_RUN: Final = ("cloud-run", "--project", "demo-project", "--region", "europe-west1")
+FUNCTIONGRAPH: Final = ("functiongraph", "--project-id", PROJECT_ID, "--region", "cn-north-4")
+DRY_RUN_ENDS: Final = "Dry run: nothing was deployed."
+MAX_SECONDS: Final = 180
+_TOOLS: Final = ("awk", "bash", "cat", "cmp", "env", "mkdir", "readlink", "touch")
+_READ_VARIABLES: Final = ("DDM_", "K_SINK", "HUAWEICLOUD_TOKEN", "FUNCTIONGRAPH_ENDPOINT", "PORT")
+_NOT_COPIED: Final = shutil.ignore_patterns(
+    *(".git", ".venv", "dist", "mutants", "node_modules", "__pycache__"),
+    *(".*_cache", ".cache", ".coverage*", ".hypothesis", ".schemathesis"),
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """The exit status and output of a run of deploy.sh."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def commands(self) -> list[str]:
+        """The printed commands and requests."""
+        return [line.removeprefix("+ ") for line in self.stdout.splitlines() if line.startswith("+ ")]
+
+    @property
+    def last_line(self) -> str:
+        """The last line of standard output."""
+        return self.stdout.splitlines()[-1]
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A copy of the repository, and a working directory outside it."""
+
+    root: Path
+    work: Path
+
+    def run(self, *arguments: str, **variables: str) -> Result:
+        """Run deploy.sh in the other working directory, with further environment variables."""
+        return self.execute([str(self.root / "deploy.sh"), *arguments], self.work, **variables)
+
+    def execute(self, command: list[str], folder: Path, **variables: str) -> Result:
+        """Run a command in a folder, with further environment variables."""
+        result = subprocess.run(
+            command,
+            cwd=folder,
+            env=self.environment(**variables),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=MAX_SECONDS,
+            check=False,
+        )
+        return Result(result.returncode, result.stdout, result.stderr)
+
+    def environment(self, **variables: str) -> dict[str, str]:
+        """Return this process's environment without the variables that deploy.sh and the function read."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(_READ_VARIABLES)}
+        return kept | {"CLOUDSDK_CONFIG": str(self.work / "gcloud")} | variables
+
+    @property
+    def package(self) -> Path:
+        """The package for FunctionGraph."""
+        return self.root / "dist" / "ddm-precheck.zip"
+
+    def files(self) -> dict[str, int]:
+        """Return all files and the times of their last changes."""
+        return {str(path): path.lstat().st_mtime_ns for path in self.root.rglob("*")}
+
+    def processes(self) -> list[str]:
+        """Return the command lines of the processes whose working directory is the copy."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if (path / "cwd").readlink() == self.root:
+                    found.append((path / "cmdline").read_text().replace("\0", " "))
+        return found
+
+
+def copy_repository(target: Path) -> Checkout:
+    """Copy the repository to the target folder."""
+    shutil.copytree(ROOT, target, ignore=_NOT_COPIED)
+    work = target.parent / f"{target.name} work"
+    work.mkdir()
+    return Checkout(target, work)
+
+
+def free_port() -> int:
+    """Return a port on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def find_python(version: str) -> str:
+    """Return the path of a Python of the version that runs, or skip the test."""
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    candidates = [
+        shutil.which(f"python{version}") or "",
+        *sorted(pyenv.glob(f"versions/{version}.*/bin/python{version}")),
+    ]
+    for candidate in filter(None, candidates):
+        with suppress(OSError):
+            command = [str(candidate), "-c", "import sys; print(sys.executable)"]
+            result = subprocess.run(command, capture_output=True, text=True, check=False)
+            if result.returncode == 0:
+                return result.stdout.strip()
+    pytest.skip(f"no Python {version} runs on this machine")
+
+
+def make_path(folder: Path, **programs: str) -> str:
+    """Return a PATH with the tools that deploy.sh needs and the given scripts, and nothing else."""
+    folder.mkdir()
+    for name in _TOOLS:
+        (folder / name).symlink_to(shutil.which(name) or pytest.skip(f"{name} is missing"))
+    for name, text in programs.items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    return str(folder)
+
+
+def launcher(program: str) -> str:
+    """Return a shell script that starts the program."""
+    return f'#!/bin/sh\nexec {shlex.quote(program)} "$@"\n'
+
+
+def post(port: int, event: object) -> tuple[int, dict[str, Any]]:
+    """POST an event as soon as the port is open, and return the status and the JSON body of the response."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}", json.dumps(event).encode())
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    for _ in range(300):
+        try:
+            with opener.open(request, timeout=30) as response:
+                return response.status, json.load(response)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.load(error)
+        except OSError:
+            time.sleep(0.1)
+    pytest.fail("nothing listens")
+
+
+@dataclass(frozen=True)
+class GcloudStub:
+    """A fake gcloud that records its arguments and prints the URL of a service. `path` is a PATH with this gcloud."""
+
+    url = "https://ddm-precheck-abc123-ew.a.run.app"
+    path: str
+    log: Path
+
+    @property
+    def calls(self) -> list[list[str]]:
+        """The arguments of each call."""
+        text = self.log.read_text() if self.log.exists() else ""
+        return [call.splitlines() for call in text.split("call\n") if call]
+
+
+@pytest.fixture
+def make_gcloud(tmp_path: Path) -> Callable[..., GcloudStub]:
+    """Return a function that makes a gcloud stub with an exit status."""
+
+    def make(status: int = 0) -> GcloudStub:
+        log = tmp_path / "gcloud calls"
+        script = (
+            f'#!/bin/sh\nprintf "%s\\n" call "$@" >> {shlex.quote(str(log))}\necho {GcloudStub.url}\nexit {status}\n'
+        )
+        path = make_path(tmp_path / "tools", gcloud=script, python3=launcher(sys.executable))
+        return GcloudStub(path, log)
+
+    return make
+
+
+@pytest.fixture
+def gcloud(make_gcloud: Callable[..., GcloudStub]) -> GcloudStub:
+    """A gcloud stub that succeeds."""
+    return make_gcloud()
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A copy of the repository in a path with a space, for the whole run."""
+    return copy_repository(tmp_path_factory.mktemp("deploy") / "a copy")
+
+
+@pytest.fixture
+def fresh_checkout(tmp_path: Path) -> Checkout:
+    """A copy of the repository for one test."""
+    return copy_repository(tmp_path / "a fresh copy")
+
+
+@pytest.fixture(scope="session")
+def registry() -> None:
+    """Skip the test if no package registry can be reached."""
+    command = [sys.executable, "-m", "pip", "index", "versions", "idna"]
+    try:
+        subprocess.run(command, capture_output=True, timeout=MAX_SECONDS, check=True)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+        pytest.skip("no package registry can be reached")
+
+
+@pytest.fixture(scope="session")
+def package(checkout: Checkout, registry: None) -> Path:
+    """The package for FunctionGraph with bytecode, built once for the whole run."""
+    find_python("3.12")
+    result = checkout.run("functiongraph", "--package-only")
+    content = checkout.package.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    assert result == Result(0, f"dist/ddm-precheck.zip: {len(content):,} bytes, sha256 {digest}\n", "")
+    return checkout.package
+
+
+@pytest.fixture(scope="session")
+def installed_checkout(checkout: Checkout, registry: None) -> Checkout:
+    """The copy of the repository after the first run of `deploy.sh local`."""
+    result = checkout.run("local", "--once", PORT=str(free_port()))
+    assert (result.status, result.last_line) == (0, "5 of 5 responses as expected.")
+    assert "Installing the requirements" in result.stderr
+    return checkout

@@ -1,0 +1,83 @@
+"""Another server in the place of the function: it sends invalid responses, or redirects."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Final
+
+INVALID_RESPONSES: Final = {
+    "empty": b"",
+    "html": b"<html>can_proceed true</html>",
+    "incomplete": b'{"can_proceed": true',
+    "null": b"null",
+    "text": b'"true"',
+    "list": b'[{"verdict": "PASS", "can_proceed": true, "message": ""}]',
+    "empty object": b"{}",
+    "one": b'{"verdict": "PASS", "can_proceed": 1, "message": ""}',
+    "true as text": b'{"verdict": "PASS", "can_proceed": "true", "message": ""}',
+    "true in a list": b'{"verdict": "PASS", "can_proceed": [true], "message": ""}',
+    "another case": b'{"verdict": "PASS", "Can_Proceed": true, "message": ""}',
+    "warning without issues": b'{"verdict": "WARN", "can_proceed": false, "retryable": false, "message": ""}',
+}
+"""Bodies that another server may send with the status 200, by the ``db_name`` for which `FakeFunction` sends them."""
+
+
+class FakeFunction(ThreadingHTTPServer):
+    """Responds with one of `INVALID_RESPONSES`, or redirects every request to `location`.
+
+    ``headers`` and ``bodies`` hold those of the requests that it received.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, location: str | None = None) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.location = location
+        self.headers: list[dict[str, str]] = []
+        self.bodies: list[bytes] = []
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def server_close(self) -> None:
+        """Stop the server; the context's end calls this."""
+        self.shutdown()
+        super().server_close()
+
+    @property
+    def url(self) -> str:
+        """The URL to use as that of the function."""
+        return f"http://127.0.0.1:{self.server_address[1]}/"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: FakeFunction
+
+    def do_POST(self) -> None:
+        """Record the request and respond."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
+        self.server.bodies.append(body)
+        if self.server.location:
+            self._send(307, b"", Location=self.server.location)
+        else:
+            self._send(200, self._invalid_body(body))
+
+    def do_GET(self) -> None:
+        """Record the request of a client that has followed a redirect with another method."""
+        self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
+        self._send(200, b"{}")
+
+    def _invalid_body(self, body: bytes) -> bytes:
+        try:
+            return INVALID_RESPONSES[json.loads(body)["db_name"]]
+        except (ValueError, KeyError):
+            return b"{}"
+
+    def _send(self, status: int, body: bytes, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in ({"Content-Type": "application/json", "Content-Length": str(len(body))} | headers).items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Write no log."""

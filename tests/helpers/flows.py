@@ -1,0 +1,192 @@
+"""The example flows, each run by its real engine.
+
+An engine gets all its jobs at once, so that the waits of their polls pass at the same time. Engines are installed on
+first use into a cache outside the project; if an engine cannot be installed, its tests are skipped.
+"""
+
+import hashlib
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from helpers import tool_cache
+from helpers.approver import ASKED, NOBODY, Approver
+from helpers.function import ROOT, TOKEN, clean_environment
+
+NODE_RED: Final = "4.1.15"
+MAX_POLLS: Final = 3
+MAX_WAIT_SECONDS: Final = 1
+HELPERS: Final = Path(__file__).parent
+EXAMPLES: Final = ROOT / "examples"
+_PIPELINE_BRANCHES: Final = {0: "go", 1: "stop", 2: "error", 3: "error", 4: "approval"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a flow is started with.
+
+    ``approval`` is the list of names that the approver sends back: `ASKED` sends the names in the request for
+    approval, `NOBODY` sends nothing, any other value is sent as it is.
+    """
+
+    event: Any
+    approval: Any = NOBODY
+
+
+@dataclass(frozen=True)
+class End:
+    """How one run of a flow ended: the branch, and the fields that the branch received."""
+
+    branch: str
+    message: str | None = None
+    issues: tuple[str, ...] = ()
+    report: str | None = None
+
+
+Engine = Callable[[str, list[Job], Path], list[End]]
+
+
+def environment(url: str, **more: str) -> dict[str, str]:
+    """Return the environment of an engine: the function's URL and the token."""
+    return clean_environment() | {"DDM_PRECHECK_URL": url, "DDM_TOKEN": TOKEN} | more
+
+
+# Shell
+
+
+def pipeline(url: str, jobs: list[Job], _folder: Path) -> list[End]:
+    """Run pipeline.sh once for each job, and a second time after an approval."""
+    variables = environment(url, MAX_POLLS=str(MAX_POLLS), MAX_WAIT_SECONDS=str(MAX_WAIT_SECONDS))
+    with ThreadPoolExecutor(len(jobs)) as threads:
+        return list(threads.map(lambda job: _pipeline_end(job, variables), jobs))
+
+
+def run_pipeline(event: Any, variables: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    """Run pipeline.sh; a string is sent to stdin as it is, any other event as JSON."""
+    for tool in ("curl", "jq"):
+        if not shutil.which(tool):
+            pytest.skip(f"{tool} is not installed")
+    run = subprocess.run(
+        [shutil.which("bash") or "/bin/bash", str(EXAMPLES / "pipeline.sh")],
+        input=event if isinstance(event, str) else json.dumps(event),
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert TOKEN not in run.stdout + run.stderr
+    return run
+
+
+def names_to_approve(stderr: str) -> Any:
+    """Return the list in the line of pipeline.sh that says how to approve, read as a shell reads it."""
+    (line,) = (line for line in stderr.splitlines() if "ACCEPTED_WARNINGS=" in line)
+    (assignment,) = (word for word in shlex.split(line) if word.startswith("ACCEPTED_WARNINGS="))
+    return json.loads(assignment.removeprefix("ACCEPTED_WARNINGS="))
+
+
+def _pipeline_end(job: Job, variables: dict[str, str]) -> End:
+    run = run_pipeline(job.event, variables)
+    if run.returncode == 4 and job.approval is not NOBODY:
+        approval = names_to_approve(run.stderr) if job.approval is ASKED else job.approval
+        run = run_pipeline(job.event, variables | {"ACCEPTED_WARNINGS": json.dumps(approval)})
+    branch = _PIPELINE_BRANCHES[run.returncode]
+    try:
+        response = json.loads(run.stdout)
+        report = response.get("report")
+        assert report is None or report in run.stderr
+        return End(branch, response["message"], _names(response), report)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return End(branch)
+
+
+# Node-RED
+
+
+def node_red(url: str, jobs: list[Job], folder: Path) -> list[End]:
+    """Run the Node-RED flow in one headless Node-RED, as if its button were pressed with the event of each job."""
+    module = _node_red_module()
+    flow = json.loads((EXAMPLES / "node-red.json").read_text())
+    (subflow,) = (node for node in flow if node["type"].startswith("subflow:"))
+    settings = {"MAX_POLLS": MAX_POLLS, "MAX_WAIT_SECONDS": MAX_WAIT_SECONDS}
+    subflow["env"] += [{"name": name, "type": "num", "value": str(value)} for name, value in settings.items()]
+    (folder / "flows.json").write_text(json.dumps(flow))
+    (folder / "flows_cred.json").write_text(json.dumps({subflow["id"]: {"DDM_TOKEN": TOKEN}}))
+    command = ["node", str(HELPERS / "run_node_red.cjs"), str(module), str(folder), "flows.json"]
+    runs = [{"event": job.event, "approval": job.approval} for job in jobs]
+    return [_node_red_end(end) for end in _run_json(command, runs, environment(url))]
+
+
+def _node_red_end(end: dict[str, Any]) -> End:
+    payload = end["msg"]["payload"]
+    return End(end["node"], payload["message"], _names(payload), payload.get("report"))
+
+
+def _node_red_module() -> Path:
+    if not shutil.which("node") or not shutil.which("npm"):
+        pytest.skip("node and npm are not installed")
+    quiet = ["--no-audit", "--no-fund", "--no-update-notifier", "--fetch-retries=1"]
+    command = ["npm", "install", f"node-red@{NODE_RED}", "--no-package-lock", "--ignore-scripts", *quiet, "--prefix"]
+    return tool_cache.folder(f"node-red-{NODE_RED}", *command) / "node_modules" / "node-red"
+
+
+# Google Workflows
+
+
+def workflows(url: str, jobs: list[Job], _folder: Path) -> list[End]:
+    """Run the Google Workflows file in the emulator."""
+    packages = str(_emulator_packages())
+    command = [sys.executable, str(HELPERS / "run_workflow.py"), str(EXAMPLES / "google-workflows.yaml")]
+    arguments = [{"event": job.event, "max_polls": MAX_POLLS, "max_wait_seconds": MAX_WAIT_SECONDS} for job in jobs]
+    with Approver({job.event["job_id"]: job.approval for job in jobs}) as approver:
+        variables = environment(
+            url,
+            PYTHONPATH=packages,
+            DDM_PRECHECK_AUTH="NONE",
+            DDM_TOKEN_SECRET="",
+            DDM_APPROVAL_URL=approver.url,
+            MAX_CALLBACK_SECONDS="3",
+        )
+        outcomes = _run_json(command, arguments, variables)
+        assert not approver.errors, (approver.errors, approver.texts)
+    return [_workflow_end(outcome) for outcome in outcomes]
+
+
+def _workflow_end(outcome: dict[str, Any]) -> End:
+    if "raised" in outcome:
+        return End("error", outcome["raised"].get("message"))
+    returned = outcome["returned"]
+    response = returned["response"]
+    return End(returned["outcome"], returned["message"], _names(response), response["report"])
+
+
+def _emulator_packages() -> Path:
+    requirements = HELPERS / "workflows-emulator.txt"
+    digest = hashlib.sha256(requirements.read_bytes()).hexdigest()[:8]
+    return tool_cache.packages(f"workflows-emulator-{digest}", "--no-deps", "-r", str(requirements))
+
+
+def _names(response: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(issue["name"] for issue in response.get("issues") or [])
+
+
+def _run_json(command: list[str], stdin: Any, variables: dict[str, str]) -> Any:
+    run = subprocess.run(
+        command, input=json.dumps(stdin), env=variables, capture_output=True, text=True, timeout=90, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert TOKEN not in run.stdout
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+ENGINES: Final[dict[str, Engine]] = {"pipeline": pipeline, "node-red": node_red, "workflows": workflows}

@@ -1,0 +1,41 @@
+"""CONTRIBUTING.md: the files, the tables and the modules that it names exist."""
+
+import re
+
+import pytest
+from helpers.function import ROOT
+from helpers.markdown import Page
+
+PAGE = Page("CONTRIBUTING.md")
+PATHS = sorted(set(re.findall(r"`((?:\./)?(?:[a-z_]+/)*[A-Za-z_]+(?:\.[a-z0-9.-]+)?/?)`", PAGE.text)))
+TABLES = re.findall(r"`([A-Za-z_]+)` in `([a-z_/]+\.[a-z]+)`", PAGE.text)
+LISTS = re.findall(r"`([A-Z_]+)`, `([A-Z_]+)` or `([A-Z_]+)` in `([a-z_/]+\.py)`", PAGE.text)
+
+
+@pytest.mark.parametrize("path", [path for path in PATHS if "/" in path])
+def test_file_exists(path):
+    """Each file and folder that the page names exists."""
+    assert (ROOT / path).exists()
+
+
+@pytest.mark.parametrize(("name", "path"), TABLES, ids=[" in ".join(row) for row in TABLES])
+def test_table_is_in_its_file(name, path):
+    """Each table that a contributor has to change is in the file that the page names."""
+    assert re.search(rf"\b{name}\b", (ROOT / path).read_text())
+
+
+def test_tables_are_found():
+    """The page names more than ten files and tables, so that the tests above look at something."""
+    assert len(PATHS) > 10
+    assert len(TABLES) > 10
+    (names,) = LISTS
+    assert all(name in (ROOT / names[-1]).read_text() for name in names[:-1])
+
+
+def test_diagram_names_the_modules():
+    """Each module of the function is named in the diagram or in the list below it, except helpers of a few lines."""
+    diagram = next(code for code in PAGE.code_blocks("text"))
+    modules = {path.stem for path in (ROOT / "ddm_precheck").glob("*.py")} - {"__init__"}
+    words = set(re.findall(r"\w+", diagram))
+    assert modules - words <= {"ddm_errors", "payload", "report", "waiting"}
+    assert {"main", "envelope", "verdict"} <= words

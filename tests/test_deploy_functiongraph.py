@@ -1,0 +1,301 @@
+"""`deploy.sh functiongraph`: the requests to FunctionGraph's API, what they keep, and how refusals are reported."""
+
+import json
+import sys
+
+import pytest
+from helpers.deployment import (
+    DRY_RUN_ENDS,
+    FUNCTIONGRAPH,
+    PROJECT_ID,
+    TOKEN,
+    Checkout,
+    Result,
+    free_port,
+)
+from helpers.functiongraph_api import ApiResponse, FakeFunctionGraph, code_in
+
+URN = f"urn:fss:cn-north-4:{PROJECT_ID}:function:default:ddm-precheck"
+FUNCTIONS = f"/v2/{PROJECT_ID}/fgs/functions"
+BASE = {"func_name": "ddm-precheck", "runtime": "http", "handler": "bootstrap", "memory_size": 512, "timeout": 60}
+CONFIG = {**BASE, "strategy_config": {"concurrent_num": 64}}
+CODE = {"code_type": "zip", "code_filename": "ddm-precheck.zip"}
+CREATE_ONLY = {"package": "default", "type": "v2"}
+AGENCY = ("--agency", "ddm-reader", "--allow", f"{PROJECT_ID}/*")
+AGENCY_VARIABLES = {"DDM_TOKEN_SOURCE": "agency", "DDM_ALLOWED_INSTANCES": f"{PROJECT_ID}/*"}
+HTTP_FUNCTION = {"runtime": "http", "memory_size": 512, "timeout": 30, "user_data": ""}
+ELSEWHERE = {"Location": "http://127.0.0.1:9/elsewhere"}
+CREATE_NAMES = ["GET config", "POST functions", "PUT config"]
+UPDATE_NAMES = ["GET config", "PUT code", "PUT config"]
+
+
+def send_requests(checkout: Checkout, endpoint: str, *options: str) -> Result:
+    """Run the last step of deploy.sh alone: the package is built already."""
+    command = [sys.executable, "-B", "-m", "deploy.functiongraph", "--endpoint", endpoint, *FUNCTIONGRAPH[1:]]
+    command += ["--name", "ddm-precheck", *options]
+    return checkout.execute(command, checkout.root, HUAWEICLOUD_TOKEN=TOKEN, HTTP_PROXY="http://127.0.0.1:9")
+
+
+def test_the_first_run_creates_and_the_second_updates(package, checkout):
+    """Both set 64 requests at once and keep the number of instances. The token is only in one header."""
+    options = (*FUNCTIONGRAPH, "--ddm-region", "cn-north-4", "--ddm-endpoint=https://ddm.{region}.example")
+    with FakeFunctionGraph() as api:
+        secrets = {"HUAWEICLOUD_TOKEN": TOKEN, "FUNCTIONGRAPH_ENDPOINT": f"{api.endpoint}/"}
+        results = [checkout.run(*options, **secrets) for _ in range(2)]
+    assert [result.status for result in results] == [0, 0]
+    assert {result.last_line for result in results} == {f"deployed: {URN}"}
+    assert [(request.name, request.path) for request in api.requests] == [
+        ("GET config", f"{FUNCTIONS}/{URN}/config"),
+        ("POST functions", FUNCTIONS),
+        ("PUT config", f"{FUNCTIONS}/{URN}/config"),
+        ("GET config", f"{FUNCTIONS}/{URN}/config"),
+        ("PUT code", f"{FUNCTIONS}/{URN}/code"),
+        ("PUT config", f"{FUNCTIONS}/{URN}/config"),
+    ]
+    _, created, first, _, code, second = (request.body for request in api.requests)
+    user_data = json.dumps({"DDM_REGION": "cn-north-4", "DDM_ENDPOINT": "https://ddm.{region}.example"})
+    assert {code_in(created), code_in(code)} == {checkout.package.read_bytes()}
+    for body in (created, code):
+        del body["func_code"]
+    assert created == {**BASE, **CODE, **CREATE_ONLY, "user_data": user_data}
+    assert code == CODE
+    strategy = {"concurrency": -1, "concurrent_num": 64}
+    assert first == second == {**BASE, "user_data": user_data, "strategy_config": strategy}
+    assert {request.token for request in api.requests} == {TOKEN}
+
+
+def test_the_token_is_printed_and_stored_nowhere(package, checkout):
+    """The token is in no argument of a process, no output and no file of the repository."""
+    with FakeFunctionGraph() as api:
+        result = checkout.run(*FUNCTIONGRAPH, FUNCTIONGRAPH_ENDPOINT=api.endpoint, HUAWEICLOUD_TOKEN=TOKEN)
+    assert (result.status, api.names) == (0, CREATE_NAMES)
+    assert api.tokens_in_arguments == []
+    assert TOKEN not in result.stdout + result.stderr
+    files = [path for path in checkout.root.rglob("*") if path.is_file()]
+    assert [path.name for path in files if TOKEN.encode() in path.read_bytes()] == ["deployment.py"]
+
+
+@pytest.mark.parametrize("function", [None, dict(HTTP_FUNCTION)], ids=["create", "update"])
+def test_an_agency_and_all_variables(package, checkout, function):
+    """The config has the agency, the flag for the agency's token, and the variables of --agency, --allow and --env."""
+    assignments = ("--env", "K_SINK=https://sink.example/a,b", "--env=DDM_EXPECTED_CHECKS=8")
+    with FakeFunctionGraph(function=function) as api:
+        secrets = {"HUAWEICLOUD_TOKEN": TOKEN, "FUNCTIONGRAPH_ENDPOINT": api.endpoint}
+        result = checkout.run(*FUNCTIONGRAPH, *AGENCY, *assignments, **secrets)
+    assert (result.status, api.names) == (0, UPDATE_NAMES if function else CREATE_NAMES)
+    config = api.requests[-1].body
+    assert (config["xrole"], config["enable_auth_in_header"]) == ("ddm-reader", True)
+    expected = {**AGENCY_VARIABLES, "K_SINK": "https://sink.example/a,b", "DDM_EXPECTED_CHECKS": "8"}
+    assert json.loads(config["user_data"]) == expected
+    if not function:
+        assert api.requests[1].body["xrole"] == "ddm-reader"
+
+
+@pytest.mark.parametrize(
+    ("options", "there", "timeout"),
+    [
+        ((), {}, 60),
+        ((), {"timeout": 900}, 900),
+        (("--env", "DDM_MAX_WAIT_SECONDS=40"), {}, 60),
+        (("--env", "DDM_MAX_WAIT_SECONDS=41"), {}, 61),
+        (("--env", "DDM_MAX_WAIT_SECONDS=3600", "--env", "DDM_TIMEOUT_SECONDS=59.5"), {}, 3670),
+        (("--env", "DDM_TIMEOUT_SECONDS=30"), {"user_data": '{"DDM_MAX_WAIT_SECONDS": "100"}'}, 140),
+        ((), {"user_data": '{"DDM_MAX_WAIT_SECONDS": 100}'}, 120),
+        (("--env", "DDM_MAX_WAIT_SECONDS=100"), {"timeout": 90}, 120),
+    ],
+    ids=str,
+)
+def test_an_invocation_fits_into_the_timeout(package, checkout, options, there, timeout):
+    """The timeout has room for the wait, a request to DDM, the sink and 5 seconds more; 60 seconds at least."""
+    with FakeFunctionGraph(function=HTTP_FUNCTION | there) as api:
+        result = send_requests(checkout, api.endpoint, *options)
+    assert (result.status, api.requests[-1].body["timeout"]) == (0, timeout)
+
+
+def test_an_update_keeps_what_no_option_sets(package, checkout):
+    """Variables, larger limits, the limit of instances and the agency stay. Unknown fields are not sent."""
+    variables = {"DDM_TIMEOUT_SECONDS": "20", "DDM_REGION": "cn-north-1", "MY_OWN": "value"}
+    kept = {"memory_size": 1024, "timeout": 300, "xrole": "another-agency", "enable_auth_in_header": True}
+    strategy = {"concurrency": 3, "concurrent_num": 100, "new_field": "x"}
+    function = {"runtime": "http", "description": "ours", "user_data": json.dumps(variables), **kept}
+    with FakeFunctionGraph(function=function | {"strategy_config": strategy}) as api:
+        result = send_requests(checkout, api.endpoint, "--env", "DDM_REGION=cn-north-4")
+    assert (result.status, api.names) == (0, UPDATE_NAMES)
+    user_data = json.dumps({**variables, "DDM_REGION": "cn-north-4"})
+    assert api.requests[-1].body == {**CONFIG, **kept, "user_data": user_data, "strategy_config": strategy}
+
+
+@pytest.mark.parametrize(
+    ("current", "sent"),
+    [
+        (None, {"concurrent_num": 64}),
+        ({}, {"concurrent_num": 64}),
+        ({"concurrency": 0, "concurrent_num": 1}, {"concurrency": 0, "concurrent_num": 64}),
+        ({"concurrency": 10}, {"concurrency": 10, "concurrent_num": 64}),
+        ({"concurrency": -1, "concurrent_num": 63}, {"concurrency": -1, "concurrent_num": 64}),
+        ({"concurrency": -1, "concurrent_num": 65}, {"concurrency": -1, "concurrent_num": 65}),
+        ({"concurrency": 5, "concurrent_num": -1}, {"concurrency": 5, "concurrent_num": -1}),
+    ],
+    ids=str,
+)
+def test_64_requests_at_once_or_more(package, checkout, current, sent):
+    """A smaller number is raised, a larger one and no limit (-1) stay, and so does the number of instances."""
+    with FakeFunctionGraph(function=HTTP_FUNCTION | {"strategy_config": current}) as api:
+        assert send_requests(checkout, api.endpoint).status == 0
+    assert api.requests[-1].body["strategy_config"] == sent
+
+
+def test_an_agency_replaces_another_one(package, checkout):
+    """The option decides, also over variables of an earlier deployment."""
+    variables = {"DDM_TOKEN_SOURCE": "/a/file", "DDM_ALLOWED_INSTANCES": "a/b"}
+    function = HTTP_FUNCTION | {"xrole": "another", "enable_auth_in_header": False, "user_data": json.dumps(variables)}
+    with FakeFunctionGraph(function=function) as api:
+        assert send_requests(checkout, api.endpoint, *AGENCY).status == 0
+    config = api.requests[-1].body
+    assert (config["xrole"], config["enable_auth_in_header"]) == ("ddm-reader", True)
+    assert json.loads(config["user_data"]) == AGENCY_VARIABLES
+
+
+@pytest.mark.parametrize("options", [(), (*AGENCY, "--env", "DDM_MAX_WAIT_SECONDS=100")], ids=["defaults", "agency"])
+def test_a_dry_run_prints_the_requests_and_sends_none(package, checkout, options):
+    """A dry run prints the requests of a create and of an update, changes only dist/ and needs no token."""
+    before = {name: time for name, time in checkout.files().items() if "/dist" not in name}
+    result = checkout.run(*FUNCTIONGRAPH, *options, "--dry-run")
+    functions = f"https://functiongraph.cn-north-4.myhuaweicloud.com{FUNCTIONS}"
+    assert (result.status, result.stderr, result.last_line) == (0, "", DRY_RUN_ENDS)
+    assert result.commands == [
+        f"GET {functions}/{URN}/config",
+        f"POST {functions}",
+        f"PUT {functions}/{URN}/config",
+        f"GET {functions}/{URN}/config",
+        f"PUT {functions}/{URN}/code",
+        f"PUT {functions}/{URN}/config",
+    ]
+    created, first, code, second = (json.loads(line) for line in result.stdout.splitlines() if line.startswith("  "))
+    variables = {**AGENCY_VARIABLES, "DDM_MAX_WAIT_SECONDS": "100"} if options else {}
+    base = {**BASE, "timeout": 120 if options else 60, "user_data": json.dumps(variables)}
+    agency = {"xrole": "ddm-reader"} if options else {}
+    in_header = {"enable_auth_in_header": True} if options else {}
+    file = {"func_code": {"file": "<base64 of ddm-precheck.zip>"}}
+    assert created == {**base, **agency, **CODE, **file, **CREATE_ONLY}
+    assert first == second == {**base, **agency, **in_header, "strategy_config": {"concurrent_num": 64}}
+    assert code == {**CODE, **file}
+    assert {name: time for name, time in checkout.files().items() if "/dist" not in name} == before
+
+
+def refusal(name: str, status: int, body: object, message: str, **headers: str):
+    """Return a row of REFUSALS for an update: the response, the requests up to it, and a part of the last line."""
+    return {name: ApiResponse(status, body, headers)}, UPDATE_NAMES[: UPDATE_NAMES.index(name) + 1], message
+
+
+REFUSALS = {
+    "forbidden": refusal(
+        "GET config", 403, {"error_code": "FSS.0403", "error_msg": "Forbidden"}, "403 FSS.0403: Forbidden"
+    ),
+    "token in the response": refusal(
+        "GET config",
+        401,
+        {"error_code": "APIGW.0307", "error_msg": f"Token {TOKEN}\nis wrong"},
+        "401 APIGW.0307: Token *** is wrong",
+    ),
+    "token with an invisible character": refusal(
+        "GET config",
+        401,
+        {"error_code": "APIGW.0307", "error_msg": f"{TOKEN[:9]}\u200b{TOKEN[9:]}"},
+        "401 APIGW.0307: ***",
+    ),
+    "another 404": refusal(
+        "GET config", 404, {"error_code": "APIGW.0101", "error_msg": "API not found"}, "404 APIGW.0101: API not found"
+    ),
+    "not JSON": refusal("GET config", 502, "<html>", "502 no error_code: no error_msg"),
+    "redirect": refusal("GET config", 302, "", "302 no error_code: no error_msg", **ELSEWHERE),
+    "redirect of the code": refusal("PUT code", 307, "", "307 no error_code: no error_msg", **ELSEWHERE),
+    "code too large": refusal(
+        "PUT code", 413, {"error_code": "FSS.0413", "error_msg": "Too large."}, "413 FSS.0413: Too large."
+    ),
+    "config refused": refusal(
+        "PUT config", 400, {"error_code": "FSS.1007", "error_msg": "Bad memory."}, "400 FSS.1007: Bad memory."
+    ),
+    "created by another run": (
+        {
+            "GET config": ApiResponse(404, ""),
+            "POST functions": ApiResponse(409, {"error_code": "FSS.0409", "error_msg": "It exists."}),
+        },
+        ["GET config", "POST functions"],
+        "409 FSS.0409: It exists.",
+    ),
+    "config refused after a create": (
+        {
+            "GET config": ApiResponse(404, ""),
+            "PUT config": ApiResponse(403, {"error_code": "FSS.0403", "error_msg": "Forbidden"}),
+        },
+        CREATE_NAMES,
+        "403 FSS.0403: Forbidden",
+    ),
+    "config that is not JSON": refusal("GET config", 200, "<html>", "config cannot be read"),
+    "config that is cut off": refusal(
+        "GET config", 200, '{"runtime": "http"}', "no response", **{"Content-Length": "200"}
+    ),
+    "refusal that is cut off": refusal(
+        "GET config", 403, '{"error_code": "FSS.0403"}', "no response", **{"Content-Length": "200"}
+    ),
+    "another kind of function": refusal(
+        "GET config", 200, HTTP_FUNCTION | {"runtime": "Python3.9"}, "is not an HTTP function"
+    ),
+    "memory that is not a number": refusal("GET config", 200, HTTP_FUNCTION | {"memory_size": "2048"}, "memory_size"),
+    "timeout that is not a number": refusal("GET config", 200, HTTP_FUNCTION | {"timeout": [1]}, "timeout"),
+    "variables that are not JSON": refusal("GET config", 200, HTTP_FUNCTION | {"user_data": "{"}, "user_data"),
+    "variables that are not an object": refusal("GET config", 200, HTTP_FUNCTION | {"user_data": "[]"}, "user_data"),
+    "strategy that is not an object": refusal(
+        "GET config", 200, HTTP_FUNCTION | {"strategy_config": [64]}, "strategy_config"
+    ),
+    "concurrency that is not a number": refusal(
+        "GET config", 200, HTTP_FUNCTION | {"strategy_config": {"concurrent_num": "64"}}, "concurrent_num"
+    ),
+    "a variable that stops the start": refusal(
+        "GET config", 200, HTTP_FUNCTION | {"user_data": '{"DDM_REGION": "CN"}'}, "DDM_REGION must be"
+    ),
+    "a token source without instances": refusal(
+        "GET config", 200, HTTP_FUNCTION | {"user_data": '{"DDM_TOKEN_SOURCE": "agency"}'}, "DDM_ALLOWED_INSTANCES"
+    ),
+    "too many variables": refusal(
+        "GET config", 200, HTTP_FUNCTION | {"user_data": json.dumps({"A": "a" * 5000})}, "longer than 4,096 bytes"
+    ),
+}
+
+
+@pytest.mark.parametrize(("responses", "names", "message"), REFUSALS.values(), ids=list(REFUSALS))
+def test_a_refusal_is_one_line(package, checkout, responses, names, message):
+    """The last line has the API's error code and message without the token, and no request follows."""
+    with FakeFunctionGraph(responses, dict(HTTP_FUNCTION)) as api:
+        result = send_requests(checkout, api.endpoint)
+    assert (result.status, result.stdout, api.names) == (1, "", names)
+    *requests, last = result.stderr.splitlines()
+    assert [line.split()[:2] for line in requests] == [["+", name.split()[0]] for name in names]
+    assert last.startswith("deploy.sh: ")
+    assert message in last
+    assert TOKEN not in result.stderr
+
+
+def test_a_refusal_is_the_exit_status_of_the_script(package, checkout):
+    """deploy.sh ends with status 1 and the same last line."""
+    response = ApiResponse(403, {"error_code": "FSS.0403", "error_msg": "Forbidden"})
+    with FakeFunctionGraph({"GET config": response}) as api:
+        result = checkout.run(*FUNCTIONGRAPH, FUNCTIONGRAPH_ENDPOINT=api.endpoint, HUAWEICLOUD_TOKEN=TOKEN)
+    assert (result.status, api.names) == (1, ["GET config"])
+    assert result.stderr.splitlines()[-1].endswith("403 FSS.0403: Forbidden")
+
+
+def test_an_api_that_does_not_respond_is_one_line(package, checkout):
+    """If there is no connection, the error is one line without a traceback."""
+    result = send_requests(checkout, f"http://127.0.0.1:{free_port()}")
+    assert result.status == 1
+    assert "no response" in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.stderr
+
+
+def test_the_region_is_filled_into_the_endpoint(package, checkout):
+    """FUNCTIONGRAPH_ENDPOINT may contain {region}, as the default does."""
+    endpoint = "https://functiongraph.{region}.example/base/"
+    result = checkout.run(*FUNCTIONGRAPH, "--dry-run", FUNCTIONGRAPH_ENDPOINT=endpoint)
+    assert result.commands[0].startswith("GET https://functiongraph.cn-north-4.example/base/v2/")

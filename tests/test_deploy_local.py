@@ -1,0 +1,234 @@
+"""`deploy.sh local`: installs, starts the fake DDM and the function, shows samples, serves, and ends all processes."""
+
+import json
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from helpers.deployment import DRY_RUN_ENDS, MAX_SECONDS, ROOT, Checkout, free_port, launcher, post
+
+from deploy.fake_behaviours import BEHAVIOURS
+
+SAMPLES = ["pass", "warn", "fail", "pending", "unauthorized"]
+VERDICTS = ["PASS", "WARN", "FAIL", "PENDING", "ERROR"]
+STATUSES = ["200", "200", "200", "200", "401"]
+VENV, PIP = "-m venv --clear .venv", ".venv/bin/python -m pip install"
+ALL_STEPS = [VENV, "touch", PIP, "cp", "rm"]
+STATES = {
+    "nothing": ([], ALL_STEPS),
+    "installed": (["venv", "requirements.txt", "constraints.txt"], []),
+    "interrupted": (["venv", "requirements.txt", "constraints.txt", ".installing"], ALL_STEPS),
+    "new requirements": (["venv", "constraints.txt"], ["touch", PIP, "cp", "rm"]),
+    "new constraints": (["venv", "requirements.txt"], ["touch", PIP, "cp", "rm"]),
+    "Python removed": (["requirements.txt", "constraints.txt"], ALL_STEPS),
+}
+
+
+def serve_until(checkout: Checkout, number: signal.Signals, **variables: str) -> tuple[list[str], object, list[str]]:
+    """Run `deploy.sh local`, use its printed curl, and send the signal.
+
+    Returns the printed lines, the response, and the processes while it served.
+    """
+    port = free_port()
+    with subprocess.Popen(
+        [checkout.root / "deploy.sh", "local"],
+        cwd=checkout.work,
+        env=checkout.environment(PORT=str(port), **variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            lines = []
+            for line in process.stdout:
+                lines.append(line)
+                if "curl -sS" in line:
+                    break
+            response = post(port, json.loads(shlex.split(lines[-1])[-1]))
+            running = checkout.processes()
+        finally:
+            process.send_signal(number)
+        lines += process.stdout
+        assert process.wait(timeout=30) == 0
+    return lines, response, running
+
+
+def test_local_shows_one_sample_whole_and_a_line_for_each_other(installed_checkout):
+    """The second run installs nothing. The token is redacted, and no process remains."""
+    result = installed_checkout.run("local", "--once", PORT=str(free_port()))
+    assert result.status == 0
+    assert "Installing" not in result.stderr
+    lines = result.stdout.splitlines()
+    assert [line for line in lines if line.startswith("< ")] == ["< 200"]
+    body = json.loads(result.stdout.partition("< 200\n")[2].partition("\n}\n")[0] + "}")
+    assert (body["verdict"], body["can_proceed"], len(body["checks"])) == ("PASS", True, 2)
+    others = [line for line in lines if line.startswith("db_name ")]
+    expected = list(zip(SAMPLES, STATUSES, VERDICTS, strict=True))[1:]
+    assert [line.split(",")[0] for line in others] == [
+        f"db_name {name}: {code} {word}" for name, code, word in expected
+    ]
+    assert lines.count('  "token": "***",') == 1
+    assert lines[-1] == "5 of 5 responses as expected."
+    assert installed_checkout.processes() == []
+
+
+def test_the_first_sample_says_how_many_checks_are_expected(installed_checkout):
+    """The event sets expected_checks, so the message of the PASS has no note about an incomplete list."""
+    result = installed_checkout.run("local", "--once", PORT=str(free_port()))
+    event = json.loads(result.stdout.partition("\n")[2].partition("\n< 200")[0])
+    assert (event["db_name"], event["expected_checks"]) == ("pass", 2)
+
+
+def test_local_shows_every_sample_whole_on_demand(installed_checkout):
+    """With --verbose, each request and response is printed, in order."""
+    result = installed_checkout.run("local", "--once", "--verbose", PORT=str(free_port()))
+    lines = result.stdout.splitlines()
+    assert [line[2:] for line in lines if line.startswith("< ")] == STATUSES
+    assert [line.split('"')[3] for line in lines if line.startswith('  "verdict"')] == VERDICTS
+    assert [line.split('"')[3] for line in lines if line.startswith('  "db_name"')][::2] == SAMPLES
+    assert (result.status, lines[-1]) == (0, "5 of 5 responses as expected.")
+
+
+def test_local_with_a_real_ddm_sends_it_nothing(installed_checkout):
+    """If DDM_ENDPOINT is set, the output says so, and the function sends no request for the only sample."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.1)
+        endpoint = f"http://127.0.0.1:{server.getsockname()[1]}"
+        result = installed_checkout.run("local", "--once", PORT=str(free_port()), DDM_ENDPOINT=endpoint)
+        with pytest.raises(TimeoutError):
+            server.accept()
+    assert (result.status, result.last_line) == (0, "1 of 1 responses as expected.")
+    assert '"code": "invalid-event"' in result.stdout
+    assert result.stdout.startswith("DDM_ENDPOINT is set: the function sends its requests to the real DDM")
+
+
+def test_local_reports_a_wrong_response(fresh_checkout, installed_checkout):
+    """A verdict that is not as expected is named, and the exit status is 1."""
+    (fresh_checkout.root / ".venv").symlink_to(installed_checkout.root / ".venv")
+    behaviours = fresh_checkout.root / "deploy" / "fake_behaviours.py"
+    behaviours.write_text(behaviours.read_text().replace('"WARN"', '"SUCCESS"'))
+    result = fresh_checkout.run("local", "--once", PORT=str(free_port()))
+    assert (result.status, result.last_line) == (1, "4 of 5 responses as expected.")
+    assert "! warn: verdict is 'PASS', not 'WARN'" in result.stdout.splitlines()
+
+
+def test_local_reports_a_function_that_does_not_start(installed_checkout):
+    """If the function refuses a variable, deploy.sh ends. The last line says so, after the function's own line."""
+    result = installed_checkout.run("local", "--once", PORT=str(free_port()), DDM_ENDPOINT="http://ddm.example")
+    assert result.status == 1
+    assert result.stderr.splitlines()[-1] == "deploy.sh: the function has ended with exit status 1"
+    assert "DDM_ENDPOINT" in result.stderr
+    assert installed_checkout.processes() == []
+
+
+def test_local_reports_a_port_in_use(installed_checkout):
+    """If the port is in use, deploy.sh prints one line and starts no process."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        result = installed_checkout.run("local", PORT=str(port))
+    assert (result.status, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert f"port {port} cannot be used" in result.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_local_serves_until_a_signal(installed_checkout, number):
+    """The printed curl gives a PASS, the names of the other samples follow it, and a signal ends every process."""
+    lines, response, running = serve_until(installed_checkout, number)
+    status, body = response
+    assert (status, body["verdict"]) == (200, "PASS")
+    names = next(line for line in lines if line.startswith("db_name selects the response of the fake DDM: "))
+    assert set(names.rstrip(".\n").partition(": ")[2].split(", ")) == BEHAVIOURS.keys() - {"pass"}
+    assert lines[-1] == "Stopped.\n"
+    # deploy.sh has become deploy.local; the others are the fake DDM, the server and its worker.
+    assert len(running) == 4
+    assert installed_checkout.processes() == []
+
+
+def test_the_printed_curl_for_a_real_ddm_has_placeholders(installed_checkout):
+    """The printed event has no values of a sample and no token: the IAM token comes from a variable, through a pipe."""
+    lines, response, running = serve_until(installed_checkout, signal.SIGTERM, DDM_ENDPOINT="http://127.0.0.1:9")
+    curl = next(line for line in lines if "curl -sS" in line)
+    assert '"$HUAWEICLOUD_TOKEN" | curl' in curl
+    assert json.loads(shlex.split(curl)[-1]) == {
+        "project_id": "PROJECT_ID",
+        "instance_id": "INSTANCE_ID",
+        "db_name": "orders",
+        "job_id": "JOB_ID",
+        "region": "DDM_REGION",
+    }
+    assert not any(line.startswith("db_name selects") for line in lines)
+    status, body = response
+    assert (status, body["code"]) == (400, "invalid-event")  # a token and a region are missing
+    assert len(running) == 3
+
+
+@pytest.mark.parametrize(("there", "steps"), STATES.values(), ids=list(STATES))
+def test_local_installs_what_is_needed(fresh_checkout, there, steps):
+    """Only new requirements, or all after an interruption. A dry run prints the steps and changes nothing."""
+    venv = fresh_checkout.root / ".venv"
+    (venv / "bin").mkdir(parents=True)
+    for name in there:
+        if name == "venv":
+            (venv / "bin" / "python").write_text(launcher(sys.executable))
+            (venv / "bin" / "python").chmod(0o755)
+        elif name == ".installing":
+            (venv / name).touch()
+        else:
+            shutil.copy(ROOT / name, venv)
+    before = fresh_checkout.files()
+    result = fresh_checkout.run("local", "--once", "--verbose", "--dry-run")
+    expected = [*steps, "exec .venv/bin/python -m deploy.local --once --verbose"]
+    assert (result.status, len(result.commands), fresh_checkout.files()) == (0, len(expected), before)
+    assert result.last_line == DRY_RUN_ENDS
+    for command, part in zip(result.commands, expected, strict=True):
+        assert part in command
+
+
+def test_the_fake_ddm_is_a_program_of_its_own():
+    """The fake DDM prints its URL. A request to an unknown path gets an error of the API gateway."""
+    command = [sys.executable, "-B", "-m", "deploy.fake_ddm"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            prefix, _, port = process.stdout.readline().strip().rpartition(":")
+            with socket.create_connection(("127.0.0.1", int(port)), timeout=MAX_SECONDS) as client:
+                client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                response = client.makefile("rb").read()
+        finally:
+            process.send_signal(signal.SIGINT)
+    assert prefix == "listening on http://127.0.0.1"
+    assert response.startswith(b"HTTP/1.1 404 ")
+    assert process.returncode == 0
+
+
+def test_the_tests_environment_is_installed_once(tmp_path: Path):
+    """tests/run uses its environment while the requirements are those of the last installation."""
+    program = f'program=test; source {shlex.quote(str(ROOT / "deploy/common.sh"))}; is_installed "$@"'
+    venv = tmp_path / "a venv"
+    (venv / "bin").mkdir(parents=True)
+    (tmp_path / "tests").mkdir()
+    files = {"requirements.txt": "requirements.txt", "tests/requirements.txt": "tests.requirements.txt"}
+    for name in files:
+        (tmp_path / name).write_text(f"{name}\n")
+
+    def is_installed() -> bool:
+        command = ["bash", "-euo", "pipefail", "-c", program, "bash", str(venv), *files]
+        return subprocess.run(command, cwd=tmp_path, check=False).returncode == 0
+
+    assert not is_installed()
+    (venv / "bin" / "python").symlink_to(sys.executable)
+    for name, copy in files.items():
+        assert not is_installed()
+        shutil.copy(tmp_path / name, venv / copy)
+    assert is_installed()
+    (venv / ".installing").touch()
+    assert not is_installed()
+    (venv / ".installing").unlink()
+    (tmp_path / "tests" / "requirements.txt").write_text("other\n")
+    assert not is_installed()

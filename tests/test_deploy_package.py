@@ -1,0 +1,303 @@
+"""The package for FunctionGraph: what it contains, that its bytes are reproducible, and that it starts there."""
+
+import base64
+import csv
+import hashlib
+import io
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import distributions
+from pathlib import Path
+
+import pytest
+from helpers.deployment import DRY_RUN_ENDS, ROOT, Checkout, copy_repository, find_python, launcher, make_path, post
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+PLATFORM_PYTHON = Path("/opt/function/runtime/python3.12/rtsp/python/bin/python3")
+CHECKED_HASH = 3
+# Prints, for each bytecode file, its flags, whether its hash is that of the source, and the names of its source.
+READ_BYTECODE = """\
+import importlib.util, json, marshal
+from pathlib import Path
+
+def names(code):
+    return {code.co_filename}.union(*(names(item) for item in code.co_consts if hasattr(item, "co_filename")))
+
+for path in Path().rglob("*.pyc"):
+    content = path.read_bytes()
+    source = path.parent.parent / (path.name.split(".")[0] + ".py")
+    print(json.dumps({
+        "file": str(path),
+        "flags": int.from_bytes(content[4:8], "little"),
+        "hash_matches": content[8:16] == importlib.util.source_hash(source.read_bytes()),
+        "sources": sorted(names(marshal.loads(content[16:]))),
+    }))
+"""
+NO_REGISTRY = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0", "PIP_NO_CACHE_DIR": "1"}
+# Imports all modules of the server and of the function, as the first request of an instance does.
+COLD_START = (
+    "import resource, gunicorn.app.base, gunicorn.workers.gthread, functions_framework;"
+    "functions_framework.create_app('precheck', 'main.py');"
+    "print(resource.getrusage(resource.RUSAGE_SELF).ru_utime)"
+)
+
+
+def extract(package: Path, folder: Path) -> Path:
+    """Unpack the package with its file modes."""
+    with zipfile.ZipFile(package) as archive:
+        for entry in archive.infolist():
+            Path(archive.extract(entry, folder)).chmod(entry.external_attr >> 16 & 0o777)
+    return folder
+
+
+def names(package: Path) -> list[str]:
+    """Return the names of the package's entries."""
+    with zipfile.ZipFile(package) as archive:
+        return archive.namelist()
+
+
+def bytecode_name(module: str) -> str:
+    """Return the name of a module's bytecode file."""
+    path = Path(module)
+    return f"{path.parent / '__pycache__' / path.stem}.cpython-312.pyc"
+
+
+def test_the_package_contains_the_function(package):
+    """The function, its JSON Schemas and its start script, which is executable. All entries have the same time."""
+    with zipfile.ZipFile(package) as archive:
+        entries = archive.infolist()
+        all_names = [entry.filename for entry in entries]
+        own = [name for name in all_names if not name.startswith("lib/") and not name.endswith(".pyc")]
+        content = {name: archive.read(name) for name in own}
+    patterns = ("main.py", "ddm_precheck/*.py", "schemas/*.schema.json")
+    sources = [path for pattern in patterns for path in ROOT.glob(pattern)]
+    expected = {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in sources}
+    assert content == expected | {"bootstrap": (ROOT / "deploy" / "bootstrap").read_bytes()}
+    assert all_names == sorted(set(all_names))
+    assert {entry.date_time for entry in entries} == {(1980, 1, 1, 0, 0, 0)}
+    modes = {entry.filename: stat.filemode(entry.external_attr >> 16) for entry in entries}
+    assert {name for name, mode in modes.items() if mode != "-rw-r--r--"} == {"bootstrap"}
+    assert modes["bootstrap"] == "-rwxr-xr-x"
+
+
+def test_the_package_contains_the_locked_requirements(package, tmp_path):
+    """The package has each locked requirement unchanged, and CPython 3.12 on Linux needs no other."""
+    extract(package, tmp_path)
+    found = {canonicalize_name(each.name): each for each in distributions(path=[str(tmp_path / "lib")])}
+    lines = [
+        line for name in ("requirements.txt", "constraints.txt") for line in (ROOT / name).read_text().splitlines()
+    ]
+    locked = dict(line.split("==") for line in lines if "==" in line)
+    assert {name: each.version for name, each in found.items()} == {canonicalize_name(k): v for k, v in locked.items()}
+    target = {"python_version": "3.12", "python_full_version": "3.12.0", "sys_platform": "linux", "extra": ""}
+    target |= {"platform_system": "Linux", "platform_machine": "x86_64", "implementation_name": "cpython"}
+    for each in found.values():
+        for requirement in map(Requirement, each.requires or []):
+            if not requirement.marker or requirement.marker.evaluate(target):
+                assert found[canonicalize_name(requirement.name)].version in requirement.specifier, str(requirement)
+        for path, digest, _ in csv.reader(io.StringIO(each.read_text("RECORD") or "")):
+            if digest:
+                actual = hashlib.sha256((tmp_path / "lib" / path).read_bytes()).digest()
+                assert digest == f"sha256={base64.urlsafe_b64encode(actual).decode().rstrip('=')}"
+    assert [path.name for path in tmp_path.glob("lib/rpds/*.so")] == ["rpds.cpython-312-x86_64-linux-gnu.so"]
+
+
+def test_every_module_has_bytecode(package):
+    """The function's modules and all modules of the requirements have a bytecode file."""
+    modules = {name for name in names(package) if name.endswith(".py")}
+    assert {"main.py", "ddm_precheck/settings.py", "lib/requests/api.py"} <= modules
+    assert {name for name in names(package) if name.endswith(".pyc")} == set(map(bytecode_name, modules))
+
+
+def test_bytecode_belongs_to_its_source(package, tmp_path):
+    """CPython 3.12 finds in each file a hash to check and the name that its source has in the package."""
+    code = extract(package, tmp_path / "code")
+    command = [find_python("3.12"), "-c", READ_BYTECODE]
+    output = subprocess.run(command, cwd=code, capture_output=True, text=True, check=True).stdout
+    found = [json.loads(line) for line in output.splitlines()]
+    assert {entry["file"] for entry in found} == {name for name in names(package) if name.endswith(".pyc")}
+    wrong = [entry for entry in found if (entry["flags"], entry["hash_matches"]) != (CHECKED_HASH, True)]
+    wrong += [entry for entry in found if list(map(bytecode_name, entry["sources"])) != [entry["file"]]]
+    assert wrong == []
+
+
+def test_the_same_input_gives_the_same_bytes(package, tmp_path):
+    """Another path, another Python that builds and another hash seed make no difference."""
+    other = copy_repository(tmp_path / "elsewhere")
+    path = make_path(tmp_path / "tools", python3=launcher(find_python("3.13")))
+    path = f"{path}{os.pathsep}{os.environ['PATH']}"
+    assert other.run("functiongraph", "--package-only", PATH=path, PYTHONHASHSEED="7").status == 0
+    assert other.package.read_bytes() == package.read_bytes()
+
+
+def test_without_python_3_12_there_is_no_bytecode(package, fresh_checkout, tmp_path):
+    """The package is the same except for the bytecode, and one line describes the effect."""
+    path = make_path(tmp_path / "tools", python3=launcher(find_python("3.13")))
+    nowhere = {"HOME": str(tmp_path), "PYENV_ROOT": "/none", "UV_PYTHON_INSTALL_DIR": "/none", "XDG_DATA_HOME": "/none"}
+    result = fresh_checkout.run("functiongraph", "--package-only", PATH=path, **nowhere)
+    assert (result.status, result.stderr.count("\n")) == (0, 1)
+    assert "no CPython 3.12 found" in result.stderr
+    assert "three times the CPU" in result.stderr
+    assert names(fresh_checkout.package) == [name for name in names(package) if not name.endswith(".pyc")]
+
+
+@pytest.mark.parametrize("manager", ["pyenv", "uv"])
+def test_python_3_12_of_a_version_manager_is_found(package, fresh_checkout, tmp_path, manager):
+    """A CPython 3.12 that is not on PATH compiles the same bytecode."""
+    real = Path(find_python("3.12"))
+    path = make_path(tmp_path / "tools", python3=launcher(find_python("3.13")))
+    folder = tmp_path / ("pyenv/versions/3.12.99/bin" if manager == "pyenv" else "uv/cpython-3.12.99-linux/bin")
+    folder.mkdir(parents=True)
+    (folder / "python3.12").symlink_to(real)
+    found = {"PYENV_ROOT": str(tmp_path / "pyenv"), "UV_PYTHON_INSTALL_DIR": str(tmp_path / "uv")}
+    result = fresh_checkout.run("functiongraph", "--package-only", PATH=path, HOME=str(tmp_path), **found)
+    assert (result.status, result.stderr) == (0, "")
+    assert fresh_checkout.package.read_bytes() == package.read_bytes()
+
+
+def test_a_module_that_cannot_be_compiled_is_reported(fresh_checkout, tmp_path):
+    """Syntax that the building Python knows and CPython 3.12 does not: one line names the module."""
+    find_python("3.12")
+    (fresh_checkout.root / "ddm_precheck" / "newer.py").write_text("try:\n    pass\nexcept A, B:\n    pass\n")
+    program = (
+        "from pathlib import Path; from deploy import bytecode;"
+        "bytecode.compile_modules(bytecode.find_python(), {'newer.py': Path('ddm_precheck/newer.py').read_bytes()})"
+    )
+    result = fresh_checkout.execute([sys.executable, "-B", "-c", program], fresh_checkout.root)
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("deploy.bytecode.BytecodeError: CPython 3.12 could not compile the package: ")
+    assert "newer.py" in last
+    assert "/tmp" not in last
+
+
+def test_a_package_that_cannot_be_built_leaves_the_old_one(fresh_checkout):
+    """If no registry can be reached, one line says so, and the package of an earlier build is kept."""
+    fresh_checkout.package.parent.mkdir()
+    fresh_checkout.package.write_text("the old one")
+    result = fresh_checkout.run("functiongraph", "--package-only", **NO_REGISTRY)
+    assert (result.status, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert "pip could not download the requirements" in result.stderr
+    assert [path.read_text() for path in fresh_checkout.package.parent.iterdir()] == ["the old one"]
+
+
+def test_package_only_may_be_a_dry_run(checkout, package):
+    """The dry run builds the package without credentials, and says that nothing was deployed."""
+    result = checkout.run("functiongraph", "--package-only", "--dry-run")
+    assert (result.status, result.stderr, result.commands, result.last_line) == (0, "", [], DRY_RUN_ENDS)
+    assert package.exists()
+
+
+@pytest.fixture
+def platform() -> Iterator[None]:
+    """Provide CPython 3.12 at the path of FunctionGraph's Python."""
+    if PLATFORM_PYTHON.exists():
+        yield
+        return
+    created = [folder for folder in reversed(PLATFORM_PYTHON.parents) if not folder.exists()]
+    try:
+        PLATFORM_PYTHON.parent.mkdir(parents=True)
+    except OSError:
+        pytest.skip(f"{PLATFORM_PYTHON} cannot be made")
+    try:
+        PLATFORM_PYTHON.symlink_to(find_python("3.12"))
+        yield
+    finally:
+        PLATFORM_PYTHON.unlink(missing_ok=True)
+        for folder in reversed(created):
+            folder.rmdir()
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[list[str]]:
+    """Make a folder read-only, and yield the prefix of a command that cannot write there even as root."""
+    mount = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && shift && exec "$@"'
+    prefix: list[str] = []
+    if os.getuid() == 0:
+        prefix = ["unshare", "--mount", "sh", "-c", mount, "sh", str(folder)]
+        if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
+            pytest.skip("root cannot make a folder read-only here")
+    paths = [folder, *(path for path in folder.rglob("*") if path.is_dir())]
+    for path in paths:
+        path.chmod(0o555)
+    try:
+        yield prefix
+    finally:
+        for path in paths:
+            path.chmod(0o755)
+
+
+def start_bootstrap(code: Path, environment: dict[str, str]) -> tuple[int, dict, bytes]:
+    """Start the package's bootstrap in a read-only folder, send an empty event, and return the response and stderr."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", 8000))
+        except OSError:
+            pytest.skip("port 8000 is in use")
+    with (
+        read_only(code) as prefix,
+        subprocess.Popen(
+            [*prefix, code / "bootstrap"], cwd="/", env=environment, stderr=subprocess.PIPE, start_new_session=True
+        ) as server,
+    ):
+        try:
+            status, body = post(8000, {})
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+            _, errors = server.communicate(timeout=30)
+    return status, body, errors
+
+
+@pytest.mark.parametrize("environment", [{}, {"HOME": "/proc/none"}], ids=["empty", "no home"])
+def test_the_package_serves_on_the_platform(package, platform, tmp_path, environment):
+    """The bootstrap starts the function from a read-only folder. It listens on 127.0.0.1:8000 and logs no error."""
+    code = extract(package, tmp_path / "the code")
+    before = sorted(code.rglob("*"))
+    status, body, errors = start_bootstrap(code, environment)
+    assert (status, body["verdict"], body["code"], errors) == (400, "ERROR", "invalid-event", b"")
+    assert sorted(code.rglob("*")) == before
+
+
+def test_an_edited_module_counts(package, platform, tmp_path):
+    """A module that is edited after the deployment runs as edited, although its bytecode is in the package."""
+    code = extract(package, tmp_path / "the code")
+    path = code / "ddm_precheck" / "problem.py"
+    content = path.read_text()
+    assert "invalid-event" in content
+    path.write_text(content.replace("invalid-event", "edited-event"))
+    _, body, _ = start_bootstrap(code, {})
+    assert body["code"] == "edited-event"
+
+
+def test_bytecode_saves_two_fifths_of_the_cold_start(package, tmp_path):
+    """The CPU time until the function is ready, from a folder without a cache: the best of five runs of each."""
+    python = find_python("3.12")
+    code = extract(package, tmp_path / "with bytecode")
+    plain = extract(package, tmp_path / "without bytecode")
+    for path in plain.rglob("*.pyc"):
+        path.unlink()
+
+    def cold_start(folder: Path) -> float:
+        environment = {"PYTHONPATH": str(folder / "lib"), "PYTHONDONTWRITEBYTECODE": "1"}
+        command = [python, "-c", COLD_START]
+        result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+        return float(result.stdout)
+
+    times = [(cold_start(code), cold_start(plain)) for _ in range(5)]
+    with_bytecode, without = (min(column) for column in zip(*times, strict=True))
+    assert with_bytecode <= 0.6 * without, times
+
+
+def test_the_checkout_gets_no_bytecode(checkout: Checkout, package):
+    """A build leaves nothing in the repository but dist/."""
+    assert not list(checkout.root.glob("deploy/__pycache__"))
+    assert [path.name for path in package.parent.iterdir()] == ["ddm-precheck.zip"]

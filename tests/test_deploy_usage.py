@@ -1,0 +1,229 @@
+"""`deploy.sh` refuses wrong calls before it does anything, and finds its folder and a Python on any machine."""
+
+import shlex
+import subprocess
+import sys
+
+import pytest
+from helpers.deployment import (
+    CLOUD_RUN,
+    DRY_RUN_ENDS,
+    FUNCTIONGRAPH,
+    PROJECT_ID,
+    ROOT,
+    TOKEN,
+    Result,
+    find_python,
+    launcher,
+    make_path,
+)
+
+from ddm_precheck import settings, sink
+from deploy import variables
+
+ALLOW = ("--allow", f"{PROJECT_ID}/*")
+ENDPOINTS_REFUSED = [
+    *("ddm.example", "http://ddm.example", "ftp://ddm.example", "https://", "https://a@ddm.example"),
+    *("https://ddm.example,A=b", "https://ddm.example/?a=b", "https://ddm.example/#a", "https://ddm.example /"),
+    *("https://ddm.{region}", "https://{zone}.example", "http://localhost.example", "http://127.0.0.1.example"),
+    *("https://ddm.{region}.", "https://ddm.example:0", "https://ddm.example:99999", "http://127.999.0.1"),
+]
+ENDPOINTS_ACCEPTED = [
+    *("https://ddm.example", "https://ddm.{region}.example/base/{region}/", "https://ddm-{region}.example:8443"),
+    *("http://127.0.0.1:9999", "http://localhost:9999/base", "http://[::1]:9999"),
+]
+# Bad values of --env, and what the message names.
+BAD_ASSIGNMENTS = {
+    "DDM_EXPECTED_CHECKS=0": "DDM_EXPECTED_CHECKS",
+    "DDM_EXPECTED_CHECKS=1001": "DDM_EXPECTED_CHECKS",
+    "DDM_MAX_WAIT_SECONDS=-1": "DDM_MAX_WAIT_SECONDS",
+    "DDM_MAX_WAIT_SECONDS=1 hour": "DDM_MAX_WAIT_SECONDS",
+    "DDM_TIMEOUT_SECONDS=0": "DDM_TIMEOUT_SECONDS",
+    "DDM_REGION=CN": "DDM_REGION",
+    "DDM_ENDPOINT=http://ddm.example": "DDM_ENDPOINT",
+    "DDM_TOKEN_SOURCE=/token": "DDM_TOKEN_SOURCE",
+    "DDM_ALLOWED_INSTANCES=a/b": "DDM_ALLOWED_INSTANCES",
+    "K_SINK=sink": "K_SINK",
+    "K_SINK=https://sink.example/\n": "K_SINK",
+    "DDM_REGION": "DDM_REGION",
+    "DDM_REGIONS=cn-north-4": "DDM_REGIONS",
+    "THREADS=8": "THREADS",
+    "PATH=/bin": "PATH",
+    "ddm_region=cn-north-4": "ddm_region",
+    "DDM_REGION =cn-north-4": "--env",
+    "=cn-north-4": "--env",
+    TOKEN: "--env",
+}
+WRONG_CALLS = {
+    "nothing": ((), "missing command"),
+    "unknown command": (("deploy",), "deploy"),
+    "cloudrun": (("cloudrun",), "did you mean cloud-run"),
+    "Cloud Run": (("Cloud Run", "--dry-run"), "did you mean cloud-run"),
+    "function-graph": (("function-graph",), "did you mean functiongraph"),
+    "FunctionGraph": (("FunctionGraph",), "did you mean functiongraph"),
+    "option first": (("--dry-run",), "--dry-run"),
+    "unknown option": (("local", "--bogus"), "--bogus"),
+    "option of another command": (("local", "--project", "p"), "--project"),
+    "agency for Cloud Run": ((*CLOUD_RUN, "--agency", "reader"), "--agency"),
+    "secret for FunctionGraph": ((*FUNCTIONGRAPH, "--token-secret", "token"), "--token-secret"),
+    "a secret as an unknown option": (("functiongraph", f"--token={TOKEN}"), "--token"),
+    "unexpected argument": (("local", "extra"), "extra"),
+    "value of a flag": (("local", "--once=no"), "--once"),
+    "no project": (("cloud-run", "--region", "europe-west1"), "--project"),
+    "no region": (("cloud-run", "--project", "demo-project"), "--region"),
+    "no value at the end": (("cloud-run", "--project"), "--project"),
+    "an option as a value": (("cloud-run", "--project", "--region", "europe-west1"), "--project"),
+    "empty value": ((*CLOUD_RUN, "--service", ""), "--service"),
+    "empty value after =": ((*CLOUD_RUN, "--service="), "--service"),
+    "an option as a value after =": ((*CLOUD_RUN, "--service=--quiet"), "--service"),
+    "project with a comma": (("cloud-run", "--project", "a,b", "--region", "europe-west1"), "--project"),
+    "project of two lines": (("cloud-run", "--project", "a\nb", "--region", "europe-west1"), "--project"),
+    "Cloud Run region": (("cloud-run", "--project", "demo-project", "--region", "Europe"), "--region"),
+    "service": ((*CLOUD_RUN, "--service", "DDM_precheck"), "--service"),
+    "long service": ((*CLOUD_RUN, "--service", "a" * 50), "--service"),
+    "service account": ((*CLOUD_RUN, "--service-account", "somebody@example.com"), "--service-account"),
+    "no project ID": (("functiongraph", "--region", "cn-north-4"), "--project-id"),
+    "no FunctionGraph region": (("functiongraph", "--project-id", PROJECT_ID), "--region"),
+    "project ID": (("functiongraph", "--project-id", "a/b", "--region", "cn-north-4"), "--project-id"),
+    "FunctionGraph region": (("functiongraph", "--project-id", PROJECT_ID, "--region", "cn/4"), "--region"),
+    "name": ((*FUNCTIONGRAPH, "--name", "4ddm"), "--name"),
+    "no token": (FUNCTIONGRAPH, "HUAWEICLOUD_TOKEN"),
+    "secret without --allow": ((*CLOUD_RUN, "--token-secret", "token"), "--allow"),
+    "--allow without a secret": ((*CLOUD_RUN, *ALLOW), "--token-secret"),
+    "agency without --allow": ((*FUNCTIONGRAPH, "--dry-run", "--agency", "reader"), "--allow"),
+    "--allow without an agency": ((*FUNCTIONGRAPH, "--dry-run", *ALLOW), "--agency"),
+    "name of a secret": ((*CLOUD_RUN, *ALLOW, "--token-secret", "a:b"), "--token-secret"),
+    "name of an agency": ((*FUNCTIONGRAPH, "--dry-run", *ALLOW, "--agency", "a\nb"), "--agency"),
+    "list with spaces": ((*CLOUD_RUN, "--token-secret", "token", "--allow", "a/b, c/d"), "--allow"),
+    "list without an instance": ((*CLOUD_RUN, "--token-secret", "token", "--allow", PROJECT_ID), "--allow"),
+    "region twice": ((*CLOUD_RUN, "--ddm-region", "cn-1", "--env", "DDM_REGION=cn-2"), "DDM_REGION"),
+    "endpoint twice": (
+        (*FUNCTIONGRAPH, "--dry-run", "--env=DDM_ENDPOINT=https://a.example", "--ddm-endpoint=https://a.example"),
+        "DDM_ENDPOINT",
+    ),
+    "token source twice": (
+        (*CLOUD_RUN, *ALLOW, "--token-secret", "token", "--env", "DDM_TOKEN_SOURCE=/token"),
+        "DDM_TOKEN_SOURCE",
+    ),
+    "instances twice": (
+        (*FUNCTIONGRAPH, "--dry-run", *ALLOW, "--agency", "reader", "--env", "DDM_ALLOWED_INSTANCES=a/b"),
+        "DDM_ALLOWED_INSTANCES",
+    ),
+    "variable twice": ((*CLOUD_RUN, "--env", "DDM_REGION=cn-1", "--env", "DDM_REGION=cn-2"), "DDM_REGION"),
+    "agency as a variable for Cloud Run": (
+        (*CLOUD_RUN, "--env", "DDM_TOKEN_SOURCE=agency", "--env", "DDM_ALLOWED_INSTANCES=a/b"),
+        "DDM_TOKEN_SOURCE",
+    ),
+    "wait that is too long for Cloud Run": ((*CLOUD_RUN, "--env", "DDM_MAX_WAIT_SECONDS=3600"), "DDM_MAX_WAIT_SECONDS"),
+    "timeout that is too long for Cloud Run": (
+        (*CLOUD_RUN, "--env", "DDM_TIMEOUT_SECONDS=3590"),
+        "DDM_TIMEOUT_SECONDS",
+    ),
+    "every delimiter in one value": (
+        (*CLOUD_RUN, "--env", "DDM_TOKEN_SOURCE=/,@;|#~", "--env", "DDM_ALLOWED_INSTANCES=a/b"),
+        "--env",
+    ),
+    **{
+        f"region {value}": ((*CLOUD_RUN, "--ddm-region", value), "--ddm-region") for value in ("CN", "cn,A=b", "a" * 33)
+    },
+    **{f"endpoint {value}": ((*CLOUD_RUN, "--ddm-endpoint", value), "--ddm-endpoint") for value in ENDPOINTS_REFUSED},
+    **{f"--env {value!r}": ((*CLOUD_RUN, "--env", value), named) for value, named in BAD_ASSIGNMENTS.items()},
+    "--env for FunctionGraph": (("functiongraph", "--package-only", "--env", "DDM_REGION=CN"), "DDM_REGION"),
+}
+WRONG_VARIABLES = {
+    "PORT in words": (("local",), {"PORT": "http"}, "PORT"),
+    "PORT 0": (("local",), {"PORT": "0"}, "PORT"),
+    "PORT too high": (("local",), {"PORT": "65536"}, "PORT"),
+    "token with a line break": (FUNCTIONGRAPH, {"HUAWEICLOUD_TOKEN": f"{TOKEN}\n"}, "HUAWEICLOUD_TOKEN"),
+    "token with a space": (FUNCTIONGRAPH, {"HUAWEICLOUD_TOKEN": f"{TOKEN} {TOKEN}"}, "HUAWEICLOUD_TOKEN"),
+    "FunctionGraph without TLS": (
+        FUNCTIONGRAPH,
+        {"FUNCTIONGRAPH_ENDPOINT": "http://functiongraph.example", "HUAWEICLOUD_TOKEN": TOKEN},
+        "FUNCTIONGRAPH_ENDPOINT",
+    ),
+}
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("-h",), ("help",), ("cloud-run", "--help")], ids=" ".join)
+def test_help_is_the_head_of_the_script(checkout, arguments):
+    """The printed text is the comment at the head of deploy.sh."""
+    lines = (ROOT / "deploy.sh").read_text().splitlines()[1:]
+    head = lines[: next(number for number, line in enumerate(lines) if not line.startswith("#"))]
+    result = checkout.run(*arguments)
+    assert result == Result(0, "".join(f"{line.removeprefix('#').removeprefix(' ')}\n" for line in head), "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "named"),
+    [*((arguments, {}, named) for arguments, named in WRONG_CALLS.values()), *WRONG_VARIABLES.values()],
+    ids=[*WRONG_CALLS, *WRONG_VARIABLES],
+)
+def test_a_wrong_call_is_refused(checkout, gcloud, arguments, environment, named):
+    """Exit status 2 and one line that names the mistake. Nothing runs or changes, and no token is printed."""
+    before = checkout.files()
+    result = checkout.run(*arguments, PATH=gcloud.path, **environment)
+    assert (result.status, result.stdout) == (2, "")
+    assert result.stderr.startswith("deploy.sh: ")
+    assert result.stderr.count("\n") == 1
+    assert named in result.stderr
+    assert TOKEN not in result.stderr
+    assert gcloud.calls == []
+    assert checkout.files() == before
+
+
+@pytest.mark.parametrize("value", ENDPOINTS_ACCEPTED)
+def test_an_accepted_endpoint_is_one_that_the_function_starts_with(checkout, gcloud, value):
+    """--ddm-endpoint and --env accept what the function's settings accept, and pass it on unchanged."""
+    for options in (("--ddm-endpoint", value), ("--env", f"DDM_ENDPOINT={value}")):
+        result = checkout.run(*CLOUD_RUN, *options, "--dry-run", PATH=gcloud.path)
+        assert (result.status, result.stderr) == (0, "")
+        assert f"THREADS=64,DDM_ENDPOINT={value}" in shlex.split(result.commands[0])
+    assert settings.from_environment({"DDM_ENDPOINT": value}).endpoint == value.rstrip("/")
+
+
+@pytest.mark.parametrize("name", variables.NAMES)
+def test_every_variable_of_env_is_one_that_the_function_reads(name):
+    """Each name that --env accepts is a name whose bad values the function's settings refuse."""
+    with pytest.raises(settings.SettingsError, match=name):
+        settings.from_environment({name: "A bad value"})
+
+
+def test_the_timeout_has_room_for_the_sink():
+    """A wait of 100 seconds, the last request to DDM (10 by default), the sink, and 5 seconds for everything else."""
+    assert variables.timeout_seconds({"DDM_MAX_WAIT_SECONDS": "100"}) == 100 + 10 + sink.TIMEOUT_SECONDS + 5
+
+
+def test_a_symbolic_link_is_followed(checkout, tmp_path):
+    """Started by a link from another folder, deploy.sh uses its own folder."""
+    link = tmp_path / "a link"
+    link.symlink_to(checkout.root / "deploy.sh")
+    path = make_path(tmp_path / "tools", gcloud="#!/bin/sh\n", python3=launcher(sys.executable))
+    command = [link, *CLOUD_RUN, "--dry-run"]
+    result = subprocess.run(command, cwd=tmp_path, env={"PATH": path}, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert f"--source '{checkout.root}'" in result.stdout
+
+
+def test_a_python_that_does_not_run_is_skipped(checkout, tmp_path):
+    """The first Python that runs and is new enough is used, such as python3.12 after two others."""
+    real = find_python("3.12")
+    too_old = "#!/bin/sh\necho ''\n"
+    programs = {"python3": "#!/bin/sh\nexit 127\n", "python3.13": too_old, "python3.12": launcher(real)}
+    path = make_path(tmp_path / "tools", **programs)
+    assert checkout.run("local", "--dry-run", PATH=path).commands[0] == f"{real} -m venv --clear .venv"
+
+
+def test_a_missing_python_is_one_line(checkout, tmp_path):
+    """Without a Python, one line says so."""
+    result = checkout.run("local", PATH=make_path(tmp_path / "tools"))
+    assert (result.status, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert "Python 3.11" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [("local",), CLOUD_RUN], ids=["local", "cloud-run"])
+def test_the_last_line_of_a_dry_run(checkout, gcloud, arguments):
+    """The last line says that nothing was deployed, and no URL or region is invented."""
+    result = checkout.run(*arguments, "--dry-run", PATH=gcloud.path)
+    assert (result.status, result.last_line) == (0, DRY_RUN_ENDS)
+    assert gcloud.url not in result.stdout
+    assert "cn-north-4" not in result.stdout
