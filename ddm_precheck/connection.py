@@ -13,7 +13,7 @@ are in tests/test_connection_faults.py unless the row names another module.
 | connecting and TLS        | gets the whole timeout         |                         | test_silence_while_connecting |
 +---------------------------+--------------------------------+-------------------------+-------------------------------+
 | the head has at most      | 100 lines of 64 KiB each are   | `begin`, `_HeadReader`  | test_fault: "endless header"  |
-| 64 KiB                    | accepted                       |                         |                               |
+| 64 KiB and 100 headers    | accepted                       |                         |                               |
 +---------------------------+--------------------------------+-------------------------+-------------------------------+
 | the response has at most  | a chunk of size -1 is read to  | `_DeadlineReader`       | test_fault: "negative chunk   |
 | 2 MiB of HTTP data        | the end of the connection      |                         | size, endless"                |
@@ -160,6 +160,10 @@ class _Response(http.client.HTTPResponse):
             while 101 < self.status < 200:
                 self.headers = None  # type: ignore[assignment] # http.client reads a head only if headers is None
                 super().begin()
+        except http.client.HTTPException as error:
+            if type(error) is http.client.HTTPException:  # over 100 headers: the only error without a class of its own
+                raise ResponseTooLargeError from None
+            raise
         finally:
             self.fp = reader
         if self._raw_reader.ended:

@@ -1,4 +1,4 @@
-"""Accepted warnings: the names of checks that may warn, and where the decision shows."""
+"""Accepted warnings: the names of checks that may warn, and the fields with the decision."""
 
 import pytest
 from helpers.envelopes import ATTRIBUTES, STRUCTURED_HEADERS, binary_headers, push_body
@@ -46,7 +46,7 @@ def test_names_are_compared_exactly(function: Function, accepted, can_proceed, n
 
 @pytest.mark.parametrize(("statuses", "accepted", "can_proceed", "number"), LISTS)
 def test_each_warning_must_be_accepted(function: Function, fake_ddm: FakeDDM, statuses, accepted, can_proceed, number):
-    """One warning that is not named, or one failed check, prevents that the shard change may proceed."""
+    """If one warning is not named, or one check fails, the shard change may not proceed."""
     checks = [check(name, STATUSES[letter]) for name, letter in zip("abc", statuses, strict=False)]
     fake_ddm.behaviours["table"] = results(*checks)
     summary = function.send_event("table", accepted_warnings=list(accepted)).summary
@@ -102,7 +102,7 @@ def test_values_of_max_length(function: Function, fake_ddm: FakeDDM, names):
 
 
 def test_hostile_list_is_refused_at_once(function: Function):
-    """A list of 15,000 different objects is refused by its length: to compare each pair would take minutes."""
+    """A list of 15,000 different objects is refused by its length: comparing each pair would take minutes."""
     response = function.send(EVENT | {"accepted_warnings": [{"a": number} for number in range(15_000)]})
     assert response.problem_code == "invalid-event"
     assert response.log_entry["duration_ms"] < 10_000
@@ -117,7 +117,7 @@ def test_any_characters_in_a_name(function: Function, fake_ddm: FakeDDM, name):
 
 
 def test_lone_surrogates(function: Function, fake_ddm: FakeDDM):
-    """The summary replaces a lone surrogate in DDM's name; it is compared as the summary shows it."""
+    """The summary replaces a lone surrogate in DDM's name, and the replaced name is compared."""
     body = b'{"job_id": "%s", "pre_check_results": [{"name": "a\\ud800", "status": "WARN"}]}' % EVENT["job_id"].encode()
     fake_ddm.behaviours["surrogate"] = lambda _: FakeResponse(200, body)
     assert function.send_event("surrogate", accepted_warnings=["a\ud800"]).summary["can_proceed"] is False

@@ -47,7 +47,7 @@ CHUNKS = [
     ids=["no body", "gzip of 200 MiB", "endless body"],
 )
 def test_redirect(start, status, body):
-    """A redirect is not followed, and its body is not read: the next host would get the token."""
+    """A redirect is not followed, and its body is not read: the next host would receive the token."""
     with FaultServer([PASS]) as target:
         redirect = response_head(
             f"{status} Elsewhere", Location=f"{target.url}/v3", Refresh=f"0; url={target.url}", **GZIP_HEADERS
@@ -78,8 +78,8 @@ def test_redirect(start, status, body):
         pytest.param([[send(response_head() + PASS_BODY)]], 1, id="no Content-Length"),
     ],
 )
-def test_success_after_all(start, scripts, attempts):
-    """A fault that a retry overcomes, and an unusual but valid response, end in the verdict."""
+def test_success_in_the_end(start, scripts, attempts):
+    """If a retry succeeds, or the response is unusual but valid, the response has the verdict."""
     with FaultServer(scripts) as ddm:
         summary = start(DDM_ENDPOINT=ddm.url).send_event().summary
     assert (summary["verdict"], summary["upstream"]["attempts"]) == ("PASS", attempts)
@@ -166,7 +166,7 @@ def test_request(start, tmp_path):
 
 
 def test_slow_sink(start, monkeypatch, fake_ddm: FakeDDM, authority: Authority):
-    """A sink that receives a long summary slowly is left when its timeout is over."""
+    """If a sink receives a long summary slowly, the exchange ends when the sink's timeout is over."""
     monkeypatch.setattr("ddm_precheck.sink.TIMEOUT_SECONDS", 0.5)
     fake_ddm.behaviours["long"] = results(check("a", "WARN", note="b" * 900_000))
     event = base64.b64encode(json.dumps(EVENT | {"db_name": "long"}).encode()).decode()

@@ -60,7 +60,7 @@ def test_error_becomes_a_problem(function: Function, fake_ddm: FakeDDM, status, 
 
 @pytest.mark.parametrize(("db_name", "message"), MESSAGES.items(), ids=MESSAGES)
 def test_message(function: Function, db_name, message):
-    """The message has DDM's error and, if the caller can correct something, what."""
+    """The message has DDM's error and advice for the caller."""
     assert function.send_event(db_name).body["message"] == message
 
 
@@ -142,7 +142,7 @@ def test_error_body(function: Function, fake_ddm: FakeDDM, body, code, message):
     ],
 )
 def test_request_id(function: Function, fake_ddm: FakeDDM, header, field, request_id):
-    """The request ID is the valid one of the header, or else of the body, or else null."""
+    """The request ID comes from the header if it is valid there, or else from the body; otherwise it is null."""
     body = {"error_code": "x"} | ({"request_id": field} if field else {})
     fake_ddm.behaviours["request_id"] = lambda _: FakeResponse(403, body, {"X-Request-Id": header or ""})
     assert function.send_event("request_id").body["upstream"]["request_id"] == request_id

@@ -154,7 +154,7 @@ def test_warning_of_a_public_token(checkout, gcloud):
     ids=["private", "public", "region", "region as a variable", "token of a secret"],
 )
 def test_the_printed_command(checkout, gcloud, options, private, has_token, region):
-    """It has the caller's identity where one is needed, an IAM token where one is needed, and placeholders."""
+    """The printed command has the caller's identity and an IAM token, if they are required, and placeholders."""
     line = checkout.run(*CLOUD_RUN, *options, PATH=gcloud.path).last_line
     assert ("$HUAWEICLOUD_TOKEN" in line) == has_token
     command = shlex.split(line.rpartition(" | ")[2])
@@ -165,7 +165,7 @@ def test_the_printed_command(checkout, gcloud, options, private, has_token, regi
 
 
 def test_the_printed_command_works(checkout, gcloud):
-    """It sends the sample event with both tokens. The IAM token is in the arguments of no process."""
+    """The printed command sends the sample event with both tokens. No process has the IAM token in its arguments."""
     if not shutil.which("curl"):
         pytest.skip("curl is missing")
     result = checkout.run(*CLOUD_RUN, PATH=gcloud.path)
@@ -230,7 +230,7 @@ def test_gclouds_own_parser_splits_the_variables(checkout, real_gcloud):
 
 
 def test_only_the_function_is_uploaded(fresh_checkout: Checkout, real_gcloud):
-    """Gcloud uploads the function and its requirements, and nothing that work leaves in the repository."""
+    """Gcloud uploads the function and its requirements, and no other file of the repository."""
     for name in ("dist/a.zip", ".venv/a.py", ".env", "ddm_precheck/__pycache__/a.pyc", "schemas/old/a.json", "a.log"):
         (fresh_checkout.root / name).parent.mkdir(parents=True, exist_ok=True)
         (fresh_checkout.root / name).touch()
@@ -249,7 +249,7 @@ def test_a_failure_of_gcloud_is_reported(checkout, make_gcloud):
 
 
 def test_a_missing_gcloud_is_reported(checkout, tmp_path):
-    """A dry run needs gcloud as well, so that what it prints can run."""
+    """A dry run needs gcloud as well, so that the printed command can run."""
     path = make_path(tmp_path / "tools", python3=launcher(sys.executable))
     result = checkout.run(*CLOUD_RUN, "--dry-run", PATH=path)
     assert (result.status, result.stdout, result.stderr.count("\n")) == (1, "", 1)

@@ -37,7 +37,7 @@ def send_requests(checkout: Checkout, endpoint: str, *options: str) -> Result:
 
 
 def test_the_first_run_creates_and_the_second_updates(package, checkout):
-    """Both set 64 requests at once and keep the number of instances. The token is in one header and nowhere else."""
+    """Both set 64 requests at once and keep the number of instances. The token is only in one header."""
     options = (*FUNCTIONGRAPH, "--ddm-region", "cn-north-4", "--ddm-endpoint=https://ddm.{region}.example")
     with FakeFunctionGraph() as api:
         secrets = {"HUAWEICLOUD_TOKEN": TOKEN, "FUNCTIONGRAPH_ENDPOINT": f"{api.endpoint}/"}
@@ -65,7 +65,7 @@ def test_the_first_run_creates_and_the_second_updates(package, checkout):
 
 
 def test_the_token_is_printed_and_stored_nowhere(package, checkout):
-    """Not in an argument of a process, in the output or in a file of the repository."""
+    """The token is in no argument of a process, no output and no file of the repository."""
     with FakeFunctionGraph() as api:
         result = checkout.run(*FUNCTIONGRAPH, FUNCTIONGRAPH_ENDPOINT=api.endpoint, HUAWEICLOUD_TOKEN=TOKEN)
     assert (result.status, api.names) == (0, CREATE_NAMES)
@@ -77,7 +77,7 @@ def test_the_token_is_printed_and_stored_nowhere(package, checkout):
 
 @pytest.mark.parametrize("function", [None, dict(HTTP_FUNCTION)], ids=["create", "update"])
 def test_an_agency_and_all_variables(package, checkout, function):
-    """The agency, its token in a header of each request, and the variables of --agency, --allow and --env."""
+    """The config has the agency, the flag for the agency's token, and the variables of --agency, --allow and --env."""
     assignments = ("--env", "K_SINK=https://sink.example/a,b", "--env=DDM_EXPECTED_CHECKS=8")
     with FakeFunctionGraph(function=function) as api:
         secrets = {"HUAWEICLOUD_TOKEN": TOKEN, "FUNCTIONGRAPH_ENDPOINT": api.endpoint}
@@ -158,7 +158,7 @@ def test_an_agency_replaces_another_one(package, checkout):
 
 @pytest.mark.parametrize("options", [(), (*AGENCY, "--env", "DDM_MAX_WAIT_SECONDS=100")], ids=["defaults", "agency"])
 def test_a_dry_run_prints_the_requests_and_sends_none(package, checkout, options):
-    """It prints those of a create and of an update with their bodies, changes dist/ only and needs no token."""
+    """A dry run prints the requests of a create and of an update, changes only dist/ and needs no token."""
     before = {name: time for name, time in checkout.files().items() if "/dist" not in name}
     result = checkout.run(*FUNCTIONGRAPH, *options, "--dry-run")
     functions = f"https://functiongraph.cn-north-4.myhuaweicloud.com{FUNCTIONS}"
@@ -287,7 +287,7 @@ def test_a_refusal_is_the_exit_status_of_the_script(package, checkout):
 
 
 def test_an_api_that_does_not_respond_is_one_line(package, checkout):
-    """No connection: one line, and no traceback."""
+    """If there is no connection, the error is one line without a traceback."""
     result = send_requests(checkout, f"http://127.0.0.1:{free_port()}")
     assert result.status == 1
     assert "no response" in result.stderr.splitlines()[-1]

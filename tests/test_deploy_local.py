@@ -60,7 +60,7 @@ def serve_until(checkout: Checkout, number: signal.Signals, **variables: str) ->
 
 
 def test_local_shows_one_sample_whole_and_a_line_for_each_other(installed_checkout):
-    """The second run installs nothing. The token is hidden, and no process stays."""
+    """The second run installs nothing. The token is redacted, and no process remains."""
     result = installed_checkout.run("local", "--once", PORT=str(free_port()))
     assert result.status == 0
     assert "Installing" not in result.stderr
@@ -79,7 +79,7 @@ def test_local_shows_one_sample_whole_and_a_line_for_each_other(installed_checko
 
 
 def test_the_first_sample_says_how_many_checks_are_expected(installed_checkout):
-    """A PASS that nobody may doubt: the event says how many checks DDM has to list."""
+    """The event sets expected_checks, so the message of the PASS has no note about an incomplete list."""
     result = installed_checkout.run("local", "--once", PORT=str(free_port()))
     event = json.loads(result.stdout.partition("\n")[2].partition("\n< 200")[0])
     assert (event["db_name"], event["expected_checks"]) == ("pass", 2)
@@ -96,7 +96,7 @@ def test_local_shows_every_sample_whole_on_demand(installed_checkout):
 
 
 def test_local_with_a_real_ddm_sends_it_nothing(installed_checkout):
-    """With DDM_ENDPOINT it says so, and the only sample is an event for which the function sends no request."""
+    """If DDM_ENDPOINT is set, the output says so, and the function sends no request for the only sample."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.1)
         endpoint = f"http://127.0.0.1:{server.getsockname()[1]}"
@@ -119,7 +119,7 @@ def test_local_reports_a_wrong_response(fresh_checkout, installed_checkout):
 
 
 def test_local_reports_a_function_that_does_not_start(installed_checkout):
-    """A variable that the function refuses ends it. The last line says so, after the function's own line."""
+    """If the function refuses a variable, deploy.sh ends. The last line says so, after the function's own line."""
     result = installed_checkout.run("local", "--once", PORT=str(free_port()), DDM_ENDPOINT="http://ddm.example")
     assert result.status == 1
     assert result.stderr.splitlines()[-1] == "deploy.sh: the function has ended with exit status 1"
@@ -128,7 +128,7 @@ def test_local_reports_a_function_that_does_not_start(installed_checkout):
 
 
 def test_local_reports_a_port_in_use(installed_checkout):
-    """One line, before anything starts."""
+    """If the port is in use, deploy.sh prints one line and starts no process."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         result = installed_checkout.run("local", PORT=str(port))
@@ -151,7 +151,7 @@ def test_local_serves_until_a_signal(installed_checkout, number):
 
 
 def test_the_printed_curl_for_a_real_ddm_has_placeholders(installed_checkout):
-    """Its event has no values of a sample and no token: the IAM token comes from a variable, through a pipe."""
+    """The printed event has no values of a sample and no token: the IAM token comes from a variable, through a pipe."""
     lines, response, running = serve_until(installed_checkout, signal.SIGTERM, DDM_ENDPOINT="http://127.0.0.1:9")
     curl = next(line for line in lines if "curl -sS" in line)
     assert '"$HUAWEICLOUD_TOKEN" | curl' in curl
@@ -170,7 +170,7 @@ def test_the_printed_curl_for_a_real_ddm_has_placeholders(installed_checkout):
 
 @pytest.mark.parametrize(("there", "steps"), STATES.values(), ids=list(STATES))
 def test_local_installs_what_is_needed(fresh_checkout, there, steps):
-    """Nothing if nothing is new; everything after an interruption. A dry run prints the steps and changes nothing."""
+    """Only new requirements, or all after an interruption. A dry run prints the steps and changes nothing."""
     venv = fresh_checkout.root / ".venv"
     (venv / "bin").mkdir(parents=True)
     for name in there:
@@ -191,7 +191,7 @@ def test_local_installs_what_is_needed(fresh_checkout, there, steps):
 
 
 def test_the_fake_ddm_is_a_program_of_its_own():
-    """It prints its URL, and a request to an unknown path gets an error of the API gateway."""
+    """The fake DDM prints its URL. A request to an unknown path gets an error of the API gateway."""
     command = [sys.executable, "-B", "-m", "deploy.fake_ddm"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:

@@ -90,7 +90,7 @@ def test_the_package_contains_the_function(package):
 
 
 def test_the_package_contains_the_locked_requirements(package, tmp_path):
-    """Each locked requirement is there as it was published, and CPython 3.12 on Linux needs no other."""
+    """The package has each locked requirement unchanged, and CPython 3.12 on Linux needs no other."""
     extract(package, tmp_path)
     found = {canonicalize_name(each.name): each for each in distributions(path=[str(tmp_path / "lib")])}
     lines = [
@@ -140,7 +140,7 @@ def test_the_same_input_gives_the_same_bytes(package, tmp_path):
 
 
 def test_without_python_3_12_there_is_no_bytecode(package, fresh_checkout, tmp_path):
-    """The package is the same but for the bytecode, and one line says what that costs."""
+    """The package is the same except for the bytecode, and one line describes the effect."""
     path = make_path(tmp_path / "tools", python3=launcher(find_python("3.13")))
     nowhere = {"HOME": str(tmp_path), "PYENV_ROOT": "/none", "UV_PYTHON_INSTALL_DIR": "/none", "XDG_DATA_HOME": "/none"}
     result = fresh_checkout.run("functiongraph", "--package-only", PATH=path, **nowhere)
@@ -180,7 +180,7 @@ def test_a_module_that_cannot_be_compiled_is_reported(fresh_checkout, tmp_path):
 
 
 def test_a_package_that_cannot_be_built_leaves_the_old_one(fresh_checkout):
-    """Without a registry, one line says so, and the package of an earlier build stays."""
+    """If no registry can be reached, one line says so, and the package of an earlier build is kept."""
     fresh_checkout.package.parent.mkdir()
     fresh_checkout.package.write_text("the old one")
     result = fresh_checkout.run("functiongraph", "--package-only", **NO_REGISTRY)
@@ -190,7 +190,7 @@ def test_a_package_that_cannot_be_built_leaves_the_old_one(fresh_checkout):
 
 
 def test_package_only_may_be_a_dry_run(checkout, package):
-    """It builds the package, for which no credentials are needed, and says that nothing was deployed."""
+    """The dry run builds the package without credentials, and says that nothing was deployed."""
     result = checkout.run("functiongraph", "--package-only", "--dry-run")
     assert (result.status, result.stderr, result.commands, result.last_line) == (0, "", [], DRY_RUN_ENDS)
     assert package.exists()
@@ -198,7 +198,7 @@ def test_package_only_may_be_a_dry_run(checkout, package):
 
 @pytest.fixture
 def platform() -> Iterator[None]:
-    """Put a CPython 3.12 where FunctionGraph has its own."""
+    """Provide CPython 3.12 at the path of FunctionGraph's Python."""
     if PLATFORM_PYTHON.exists():
         yield
         return
@@ -259,7 +259,7 @@ def start_bootstrap(code: Path, environment: dict[str, str]) -> tuple[int, dict,
 
 @pytest.mark.parametrize("environment", [{}, {"HOME": "/proc/none"}], ids=["empty", "no home"])
 def test_the_package_serves_on_the_platform(package, platform, tmp_path, environment):
-    """Its bootstrap starts it from a folder that cannot be written. It listens on 127.0.0.1:8000 and logs no error."""
+    """The bootstrap starts the function from a read-only folder. It listens on 127.0.0.1:8000 and logs no error."""
     code = extract(package, tmp_path / "the code")
     before = sorted(code.rglob("*"))
     status, body, errors = start_bootstrap(code, environment)

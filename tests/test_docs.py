@@ -53,7 +53,7 @@ def test_size_of_the_readme():
 
 @pytest.mark.parametrize("page", QUESTION_PAGES, ids=page_id)
 def test_first_sentence_is_the_question(page):
-    """A reader sees at once which question the page answers."""
+    """The first sentence of each page is the question that the page is about."""
     assert page.opening.endswith("?")
 
 

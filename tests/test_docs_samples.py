@@ -1,4 +1,4 @@
-"""What the pages show is what happens: events get their responses, and the commands of the first precheck work."""
+"""The samples in the pages: events get the documented responses, and the commands of the first precheck work."""
 
 import json
 import re

@@ -63,7 +63,7 @@ def test_failed_check_is_final(start, fake_ddm: FakeDDM):
 @pytest.mark.parametrize("db_name", ["pass", "warn"])
 @pytest.mark.parametrize("field", [None, 2], ids=["not set", "set"])
 def test_message_without_expected_checks(start, db_name, field):
-    """If nobody set the number, the message and the report of PASS and WARN say that the list may be incomplete."""
+    """If the number is not set, the message and the report of PASS and WARN say that the list may be incomplete."""
     fields = {} if field is None else {"expected_checks": field}
     summary = start().send_event(db_name, **fields).summary
     assert summary["message"].endswith(NOTE) == (field is None)
@@ -72,5 +72,5 @@ def test_message_without_expected_checks(start, db_name, field):
 
 @pytest.mark.parametrize("db_name", ["fail", "pending"])
 def test_message_that_needs_no_note(start, db_name):
-    """FAIL and PENDING do not depend on the number, so their messages say nothing about it."""
+    """FAIL and PENDING do not depend on the number, so their messages do not contain the note."""
     assert NOTE not in start().send_event(db_name).summary["message"]

@@ -87,7 +87,7 @@ def test_oracle(event, result, fields):
         ({"message": "in\ncomplete incomplete"}, "the message is not one line"),
         ({"report": "WARN: x\n- a\n- b"}, "the report lists 2 of 1 issues"),
         ({"report": "x" * 2001}, "the report has 2001 bytes"),
-        ({"checked_at": "yesterday"}, "checked_at is no timestamp"),
+        ({"checked_at": "yesterday"}, "checked_at is not a timestamp"),
         ({"extra": 1}, "fields is "),
         ({"region": TOKEN}, "the token is in the response or in the log"),
         ({"retry_after_seconds": 10}, "Retry-After is None instead of '10'"),

@@ -87,7 +87,7 @@ def test_entry_of_an_invalid_event(function: Function):
     ],
 )
 def test_trace(function: Function, headers, trace):
-    """The trace is the valid one of `traceparent`, or else of `X-Cloud-Trace-Context`."""
+    """The trace comes from `traceparent` if it is valid there, or else from `X-Cloud-Trace-Context`."""
     assert function.send_event(headers=headers).log_entry["trace"] == trace
 
 

@@ -91,8 +91,8 @@ def test_cgroup_ends_its_processes(tmp_path):
             cgroup = stack.enter_context(memory_cgroup(64 * MIB))
         except OSError as error:
             pytest.skip(f"This process may not make a memory cgroup: {error}")
+        prefix = [*cgroup.prefix, sys.executable, "-c", "bytearray(256 * 1024 * 1024)"]
         with pytest.raises(pytest.fail.Exception, match="does not listen"):
-            prefix = [*cgroup.prefix, sys.executable, "-c", "bytearray(256 * 1024 * 1024)"]
             stack.enter_context(serve_function({}, tmp_path, prefix=prefix))
         assert cgroup.kills == 1
 

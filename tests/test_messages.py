@@ -1,4 +1,4 @@
-"""Messages: the exact texts. Each one names the fault and says what to do about it."""
+"""Messages: the exact texts. Each message names the fault and the correction."""
 
 import base64
 

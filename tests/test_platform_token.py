@@ -224,7 +224,7 @@ def test_invalid_token_in_the_header(with_file: Function, fake_ddm: FakeDDM):
 
 @pytest.mark.parametrize("make_envelope", ENVELOPES.values(), ids=ENVELOPES)
 def test_event_delivery_without_a_token(with_file: Function, fake_ddm: FakeDDM, make_envelope):
-    """An event delivery needs no token: this is what the platform's token is for."""
+    """An event delivery without a token uses the platform's token."""
     body, headers = make_envelope(EVENT_WITHOUT_TOKEN)
     response = with_file.send(body, headers=headers)
     assert (response.summary["verdict"], response.log_entry["token_from"]) == ("PASS", "file")
@@ -233,7 +233,7 @@ def test_event_delivery_without_a_token(with_file: Function, fake_ddm: FakeDDM, 
 
 @pytest.mark.parametrize("make_envelope", ENVELOPES.values(), ids=ENVELOPES)
 def test_event_delivery_with_the_agencys_token(with_agency: Function, fake_ddm: FakeDDM, make_envelope):
-    """An event delivery on FunctionGraph needs no token either."""
+    """On FunctionGraph, an event delivery without a token uses the agency's token."""
     body, headers = make_envelope(EVENT_WITHOUT_TOKEN)
     response = with_agency.send(body, headers={AGENCY_HEADER: TOKEN} | headers)
     assert (response.summary["verdict"], response.log_entry["token_from"]) == ("PASS", "agency")

@@ -1,4 +1,4 @@
-"""The platform's token stays in the function: it is in no response and no log, and goes to DDM only."""
+"""The platform's token is in no response and in no log, and is sent to DDM only."""
 
 import pytest
 from helpers.envelopes import binary_headers
@@ -101,7 +101,7 @@ def test_region_chooses_no_host(start, fake_ddm: FakeDDM, token_file: TokenFile)
 )
 def test_region_that_chooses_the_host(start, token_file: TokenFile, fake_ddm: FakeDDM, default, region, is_allowed):
     """If the endpoint has `{region}`, the platform's token goes to the region in DDM_REGION only."""
-    # The fake DDM answers 404 below another path than DDM's own.
+    # The fake DDM responds with 404 to a path that is not DDM's.
     endpoint = f"{fake_ddm.url}/{{region}}"
     function = start(**token_file.variables, DDM_ENDPOINT=endpoint, DDM_REGION=default)
     fields = {"region": region} if region else {}

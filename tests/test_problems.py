@@ -34,7 +34,7 @@ def test_json_otherwise(function: Function, accept):
 
 
 def test_bug_is_the_problem_internal(start, monkeypatch, fake_ddm: FakeDDM):
-    """An unexpected exception is `internal`; the log says where it was raised, and nobody gets its text."""
+    """An unexpected exception is `internal`. The log has its traceback; neither response nor log has its message."""
     function = start()
 
     def fail(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""The report: plain text that one chat message can hold, in which DDM's texts cannot imitate anything."""
+"""The report: plain text that fits into one chat message, in which DDM's texts cannot imitate other lines."""
 
 import os
 import re
@@ -142,7 +142,7 @@ def test_long_texts_use_the_space(number, length, character):
 
 
 def test_short_issue_leaves_its_space_to_the_next():
-    """Each issue may use the bytes that the issues before it did not need, and each text those of the other."""
+    """An issue may use the bytes that earlier issues left, and a text the bytes that the issue's other text left."""
     checks = [issue("a", "FAILED", "error", "suggestion"), issue("b", "WARN", "x" * 1000, "y" * 200)]
     assert report_of(*checks).split("\n")[2:] == [
         "- FAILED a: error → suggestion",
@@ -153,7 +153,7 @@ def test_short_issue_leaves_its_space_to_the_next():
 
 
 def test_note_of_an_incomplete_list_is_never_cut():
-    """If the names in the message are long, they are cut, and not the note that the list may be incomplete."""
+    """If the names in the message are long, they are truncated; the note that the list may be incomplete is kept."""
     first, *_ = report_of(*(issue("检" * 200, "WARN") for _ in range(5))).split("\n")
     assert first.startswith("WARN: 5 of 5 checks warned: 检检")
     assert first.endswith(f"…{INCOMPLETE_NOTE}")

@@ -61,7 +61,7 @@ def test_timeout(start, fake_ddm: FakeDDM):
 
 
 def test_shortest_timeout(start, fake_ddm: FakeDDM):
-    """A timeout of one millisecond ends as `upstream-timeout`, at whatever step it is over."""
+    """A timeout of one millisecond ends as `upstream-timeout`, regardless of the current step."""
     function = start(DDM_TIMEOUT_SECONDS="0.001")
     assert {function.send_event("slow").problem_code for _ in range(50)} == {"upstream-timeout"}
 

@@ -60,7 +60,7 @@ def function_of_faults(
 
 @pytest.mark.parametrize("data", MALFORMED_RESPONSES.values(), ids=MALFORMED_RESPONSES)
 def test_token_in_a_malformed_response(function_of_faults: ServedFunction, fault_server: FaultServer, data):
-    """Libraries quote a malformed response in their errors; the token of the quote is not in the response or log."""
+    """Libraries quote a malformed response in their errors. Neither the response nor the log contains this token."""
     fault_server.scripts = [[send(data)]]
     assert function_of_faults.send_event().status in {429, 502}
 

@@ -87,7 +87,7 @@ def test_more_requests_than_threads(two_threads: ServedFunction, fake_ddm: FakeD
 
 
 def test_timeout_frees_the_thread(tmp_path):
-    """If DDM does not respond, each request ends at the timeout and the next one gets the thread."""
+    """If DDM does not respond, each request ends at the timeout, and its thread handles the next request."""
     with FaultServer([[wait_for_close]]) as ddm:
         environment = {"DDM_ENDPOINT": ddm.url, "DDM_TIMEOUT_SECONDS": "0.5", "THREADS": "2"}
         with serve_function(environment, tmp_path) as function:

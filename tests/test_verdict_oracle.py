@@ -1,7 +1,7 @@
-"""The rules of the verdict, implemented a second time: both implementations agree on the whole small space.
+"""A second implementation of the verdict's rules: both implementations agree for all small inputs.
 
-The space is each list of up to four checks, with each way in which their names can be equal, times each set of accepted
-names, times `proceed_on_warn`, times `expected_checks`.
+The inputs are all lists of up to four checks (with each way in which their names can be equal), combined with each set
+of accepted names, with `proceed_on_warn` and with `expected_checks`.
 """
 
 import itertools
@@ -24,7 +24,7 @@ NO_TEXTS = {"note": None, "suggestion": None, "error": None, "error_detail": Non
 
 
 def name_lists(length: int) -> Iterator[list[str]]:
-    """Return each way in which so many names can be equal: `aa` and `ab` for two."""
+    """Return each way in which `length` names can be equal: `aa` and `ab` for two names."""
     for names in itertools.product("abcd"[:length], repeat=length):
         if list(dict.fromkeys(names)) == list("abcd"[: len(set(names))]):
             yield list(names)
@@ -62,13 +62,13 @@ def expected_can_proceed(checks: list[Check], verdict: str, event: Event) -> boo
 
 
 def outcome(summary: Summary) -> tuple:
-    """Return what the rules decide."""
+    """Return the outcome in the summary of `judge`."""
     decision = summary.decision
     return decision.verdict.value, decision.can_proceed, decision.retry_after, decision.counts, decision.accepted
 
 
 def expected_outcome(checks: list[Check], event: Event) -> tuple:
-    """Return the same by the second implementation."""
+    """Return the outcome of the second implementation."""
     verdict = expected_verdict(checks, event.expected_checks)
     statuses = [check["status"] for check in checks]
     accepted_names = [

@@ -1,6 +1,6 @@
-"""Waiting: with `wait_seconds`, the function asks DDM again until there is a verdict or the wait is over.
+"""Waiting: with `wait_seconds`, the function repeats the request to DDM until there is a verdict or the wait is over.
 
-Most tests shorten the pause between two questions, which is 5 seconds.
+Most tests shorten the pause between two requests to DDM, which is 5 seconds.
 """
 
 import json
@@ -36,7 +36,7 @@ ENVELOPES = {
 
 @contextmanager
 def serve_with_pause(seconds: float, fake_ddm: FakeDDM, folder: Path, **variables: str) -> Iterator[ServedFunction]:
-    """Serve the function with another pause between two questions."""
+    """Serve the function with another pause between two requests to DDM."""
     source = f"""
 import importlib.util, sys
 sys.path.insert(0, {str(ROOT)!r})
@@ -78,7 +78,7 @@ def waiting_function(request: pytest.FixtureRequest, fake_ddm: FakeDDM, short_pa
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """A clock that advances only while the function pauses; the list has its time."""
+    """A clock that advances only while the function pauses. The item of the list is the current time."""
     now = [1000.0]
     monkeypatch.setattr(waiting, "monotonic", lambda: now[0])
     monkeypatch.setattr(waiting, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
@@ -130,7 +130,7 @@ def test_warning_ends_the_wait(waiting_function: Function, fake_ddm: FakeDDM):
         pytest.param(lambda _: FakeResponse(200, b"{"), "upstream-contract", id="no JSON"),
     ],
 )
-@pytest.mark.parametrize("pending", [0, 1], ids=["first question", "second question"])
+@pytest.mark.parametrize("pending", [0, 1], ids=["first request", "second request"])
 def test_problem_ends_the_wait(start, fake_ddm: FakeDDM, short_pause, behaviour, code, pending):
     """A problem ends the wait at once, also a retryable one, and also after a PENDING."""
     fake_ddm.behaviours["problem"] = after(pending, results(), behaviour)
@@ -139,7 +139,7 @@ def test_problem_ends_the_wait(start, fake_ddm: FakeDDM, short_pause, behaviour,
 
 
 def test_lost_ddm_ends_the_wait(start, short_pause):
-    """If DDM is not there any more, the wait ends."""
+    """If DDM stops, the wait ends."""
     with FakeDDM() as ddm:
         threading.Thread(target=ddm.serve_forever, daemon=True).start()
 
@@ -189,29 +189,29 @@ def test_sink_receives_the_verdict_only(start, fake_ddm: FakeDDM, short_pause):
 
 
 @pytest.mark.parametrize(
-    ("wait_seconds", "questions"),
+    ("wait_seconds", "times"),
     [(0, [0]), (4, [0]), (5, [0, 5]), (9, [0, 5]), (12, [0, 5, 10]), (40, list(range(0, 41, 5)))],
     ids=["no wait", "less than a pause", "one pause", "almost two", "two pauses", "max by default"],
 )
-def test_times_of_the_questions(start, fake_ddm: FakeDDM, clock, wait_seconds, questions):
-    """DDM is asked at once and then every 5 seconds; no question starts after the end of the wait.
+def test_times_of_the_requests(start, fake_ddm: FakeDDM, clock, wait_seconds, times):
+    """The function sends a request to DDM immediately and then every 5 seconds, but none after the end of the wait.
 
-    If less than a pause is left, the response comes at once.
+    If less than 5 seconds remain, the function responds immediately.
     """
-    asked = []
+    request_times = []
 
     def pending(request: ReceivedRequest) -> FakeResponse:
-        asked.append(clock[0] - 1000)
+        request_times.append(clock[0] - 1000)
         return results()(request)
 
     fake_ddm.behaviours["pending"] = pending
     assert start().send_event("pending", wait_seconds=wait_seconds).summary["verdict"] == "PENDING"
-    assert asked == questions
-    assert clock[0] - 1000 == questions[-1]
+    assert request_times == times
+    assert clock[0] - 1000 == times[-1]
 
 
 @pytest.mark.parametrize(
-    ("maximum", "wait_seconds", "questions"),
+    ("maximum", "wait_seconds", "requests"),
     [
         pytest.param("0", 3600, 1, id="no wait"),
         pytest.param("4.9", 3600, 1, id="less than a pause"),
@@ -222,13 +222,13 @@ def test_times_of_the_questions(start, fake_ddm: FakeDDM, clock, wait_seconds, q
         pytest.param("3600", 3600, 721, id="one hour"),
     ],
 )
-def test_max_wait(start, fake_ddm: FakeDDM, clock, maximum, wait_seconds, questions):
-    """`DDM_MAX_WAIT_SECONDS` limits the wait, whatever the event says."""
+def test_max_wait(start, fake_ddm: FakeDDM, clock, maximum, wait_seconds, requests):
+    """`DDM_MAX_WAIT_SECONDS` limits the wait of each event."""
     response = start(DDM_MAX_WAIT_SECONDS=maximum).send_event("pending", wait_seconds=wait_seconds)
-    assert (response.summary["verdict"], len(fake_ddm.requests)) == ("PENDING", questions)
+    assert (response.summary["verdict"], len(fake_ddm.requests)) == ("PENDING", requests)
 
 
-def test_slow_questions_count(start, fake_ddm: FakeDDM, clock):
+def test_slow_requests_count(start, fake_ddm: FakeDDM, clock):
     """The time of DDM's responses is part of the wait."""
 
     def slow(request: ReceivedRequest) -> FakeResponse:
@@ -240,8 +240,8 @@ def test_slow_questions_count(start, fake_ddm: FakeDDM, clock):
     assert len(fake_ddm.requests) == 3  # at 0, 13 and 26 seconds
 
 
-def test_attempts_of_the_last_question(waiting_function: Function, fake_ddm: FakeDDM):
-    """`upstream.attempts` counts the attempts of the last question only."""
+def test_attempts_of_the_last_request(waiting_function: Function, fake_ddm: FakeDDM):
+    """`upstream.attempts` counts the attempts of the last request to DDM only."""
     unavailable = error(503, "APIGW.0201", "Backend unavailable.")
     responses = [unavailable, results(), unavailable, unavailable, results(check("a"))]
     fake_ddm.behaviours["attempts"] = lambda request: responses[request.number - 1](request)
@@ -250,8 +250,8 @@ def test_attempts_of_the_last_question(waiting_function: Function, fake_ddm: Fak
     assert response.log_entry["upstream"]["attempts"] == 3
 
 
-def test_each_question_has_its_own_timeout(start, fake_ddm: FakeDDM, short_pause):
-    """A question that DDM does not answer in time ends the wait, which is longer than the timeout."""
+def test_each_request_has_its_own_timeout(start, fake_ddm: FakeDDM, short_pause):
+    """If DDM does not respond in time to one request, the wait ends, although it is longer than the timeout."""
     fake_ddm.behaviours["hangs"] = after(
         2, results(), lambda request: FakeResponse(200, results()(request).body, delay=1.5)
     )
@@ -260,7 +260,7 @@ def test_each_question_has_its_own_timeout(start, fake_ddm: FakeDDM, short_pause
 
 
 def test_64_requests_wait_at_once_over_sockets(served_with_short_pause: ServedFunction, fake_ddm: FakeDDM):
-    """64 requests wait at the same time, each for its own job: no job is done before DDM knows all of them."""
+    """64 requests wait at the same time, each for its own job. No job ends before DDM has received all requests."""
     jobs = {f"job-{number}" for number in range(64)}
     seen = set()
 
@@ -297,7 +297,7 @@ def test_caller_that_hangs_up_over_sockets(served_with_short_pause: ServedFuncti
 
 @pytest.mark.parametrize("is_delivery", [False, True], ids=["direct request", "event delivery"])
 def test_termination_ends_the_wait_over_sockets(fake_ddm: FakeDDM, tmp_path: Path, is_delivery):
-    """SIGTERM ends the wait with the response of the moment, and then the process, with status 0."""
+    """SIGTERM ends the wait with the current response, and then the process with status 0."""
     event = EVENT | {"db_name": "pending"} | LONG
     with serve_with_pause(3600, fake_ddm, tmp_path) as function, ThreadPoolExecutor(1) as pool:
         headers = binary_headers() if is_delivery else {}

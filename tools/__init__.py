@@ -1,1 +1,1 @@
-"""What maintainers run: generate, benchmark, mutate."""
+"""The programs for maintainers: generate, benchmark, fuzz, soak and mutate."""

@@ -1,10 +1,10 @@
 """Writes the files that other tools import: ``schemas/openapi-*.json`` and ``examples/responses/*.json``.
 
-Run it after a change to the JSON Schemas, to the responses or to the version::
+Run this program after a change to the JSON Schemas, to the responses or to the version::
 
     tests/.venv/bin/python -m tools.generate [--check]
 
-With ``--check`` it writes nothing, names each file that is out of date, and exits with 1 if there is one.
+With ``--check``, the program writes no file. If files are out of date, it prints their names and exits with status 1.
 """
 
 import argparse
@@ -21,7 +21,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 
 
 def main() -> int:
-    """Write the files that are out of date, or with ``--check`` only name them; return the exit status."""
+    """Write the files that are out of date (with ``--check``, print their names), and return the exit status."""
     parser = argparse.ArgumentParser(description="Write the OpenAPI descriptions and the sample responses.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a file is out of date")
     arguments = parser.parse_args()
@@ -41,11 +41,11 @@ def generate() -> dict[Path, str]:
     """Return the text of each generated file by its path."""
     responses = dict(sample_responses())
     description = Description(_version(), responses)
-    documents = {ROOT / "examples" / "responses" / f"{name}.json": body for name, body in responses.items()} | {
+    values = {ROOT / "examples" / "responses" / f"{name}.json": body for name, body in responses.items()} | {
         ROOT / "schemas" / "openapi-3.0.json": description.openapi_3(),
         ROOT / "schemas" / "openapi-2.0.json": description.openapi_2(),
     }
-    return {path: json.dumps(document, indent=2, ensure_ascii=False) + "\n" for path, document in documents.items()}
+    return {path: json.dumps(value, indent=2, ensure_ascii=False) + "\n" for path, value in values.items()}
 
 
 def _version() -> str:

@@ -1,4 +1,4 @@
-"""Serves a function with functions-framework in processes of its own, and reads what these processes use from /proc."""
+"""Serves a function with functions-framework in its own processes, and reads their resource usage from /proc."""
 
 import os
 import re
@@ -35,7 +35,7 @@ class Instance:
 
     @property
     def worker(self) -> int:
-        """The process ID of the worker; another one after a crash, because the master starts a new worker."""
+        """The process ID of the worker. After a crash, the master starts a new worker with another process ID."""
         children = Path(f"/proc/{self.master}/task/{self.master}/children").read_text().split()
         if not children:
             raise InstanceError("the worker has ended")
@@ -73,7 +73,7 @@ class Instance:
         return sum(f"socket:[{fields[9]}]" in links and fields[3] != listening for fields in connections)
 
     def run_on(self, cores: Iterable[int]) -> None:
-        """Restrict all threads of master and worker, and those that they start later, to these cores."""
+        """Restrict all threads of master and worker, including later threads, to these cores."""
         for pid in (self.master, self.worker):
             for task in Path(f"/proc/{pid}/task").iterdir():
                 os.sched_setaffinity(int(task.name), set(cores))
@@ -83,9 +83,9 @@ class Instance:
 def serve(variables: Mapping[str, str], log: Path, *, root: Path = ROOT, source: str = "main.py") -> Iterator[Instance]:
     """Serve the function ``precheck`` in ``root/source`` on a free loopback port while the context lasts.
 
-    ``variables`` are its environment variables. Its output goes to the file ``log``.
+    ``variables`` are the function's environment variables. Its output is written to the file ``log``.
 
-    Raises InstanceError if it does not listen within half a minute.
+    Raises InstanceError if the function does not listen within 30 seconds.
     """
     port = _free_port()
     command = [sys.executable, "-m", "functions_framework", "--target", "precheck", "--source", source]
@@ -137,7 +137,7 @@ def _wait_until_listening(port: int, process: "subprocess.Popen[bytes]", log: Pa
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """End the process group: the worker as well, if the master does not end it in time."""
+    """Terminate the master. If the process group still exists after 10 seconds, kill it."""
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
         process.wait(_STOP_SECONDS)

@@ -152,9 +152,9 @@ def _convert_schemas(reference: str, nullable: str) -> dict[str, dict[str, Any]]
 
 
 def _convert(schema: dict[str, Any], reference: str, nullable: str) -> dict[str, Any]:
-    """Return a JSON Schema in the words of OpenAPI, which has no type "null", no ``const`` and no ``examples``.
+    """Return a JSON Schema as an OpenAPI schema, which has no type "null", no ``const`` and no ``examples``.
 
-    Raises ValueError for a keyword that has no known counterpart.
+    Raises ValueError for a keyword without a known equivalent.
     """
     if "$ref" in schema:
         return {"$ref": reference + str(schema["$ref"]).rpartition("/")[2].capitalize()}

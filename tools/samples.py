@@ -1,4 +1,4 @@
-"""One sample response for each verdict and each problem code, as the function itself sends it.
+"""One sample response of the function for each verdict and each problem code.
 
 The function runs in this process, behind Flask's test client, and sends its requests to the fake DDM.
 """
@@ -49,7 +49,7 @@ _MAIN: Final = Path(__file__).resolve().parent.parent / "main.py"
 
 
 def sample_responses() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the name and the body of each sample. A value that differs from run to run has a fixed one instead."""
+    """Yield the name and the body of each sample. Values that differ from run to run are replaced by fixed values."""
     with FakeDDM() as fake_ddm:
         threading.Thread(target=fake_ddm.serve_forever, daemon=True).start()
         sample = _Sampler(fake_ddm).sample
@@ -83,7 +83,7 @@ class _Sampler:
         method: str = "POST",
         **variables: str,
     ) -> dict[str, Any]:
-        """Send one event to a function that has these environment variables, and return the response's body."""
+        """Send one event to a function with these environment variables, and return the body of the response."""
         self._fake_ddm.behaviours[EVENT["db_name"]] = self._fake_ddm.behaviours[behaviour]
         environment = {"DDM_ENDPOINT": self._fake_ddm.url, "DDM_REGION": "cn-north-4"} | variables
         event = EVENT | {"token": "MIIEXAMPLE"} | (fields or {})

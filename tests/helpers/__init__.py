@@ -1,1 +1,1 @@
-"""Helpers of the tests. No test module imports another one; what they share is here."""
+"""Helpers of the tests. A test module imports helpers, but no other test module."""

@@ -149,7 +149,7 @@ def make_path(folder: Path, **programs: str) -> str:
 
 
 def launcher(program: str) -> str:
-    """Return a script that starts the program."""
+    """Return a shell script that starts the program."""
     return f'#!/bin/sh\nexec {shlex.quote(program)} "$@"\n'
 
 
@@ -171,7 +171,7 @@ def post(port: int, event: object) -> tuple[int, dict[str, Any]]:
 
 @dataclass(frozen=True)
 class GcloudStub:
-    """A gcloud that records its arguments and prints the URL of a service. `path` is a PATH with it."""
+    """A fake gcloud that records its arguments and prints the URL of a service. `path` is a PATH with this gcloud."""
 
     url = "https://ddm-precheck-abc123-ew.a.run.app"
     path: str

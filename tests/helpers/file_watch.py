@@ -1,4 +1,4 @@
-"""Tells whether a file is opened, by Linux's inotify."""
+"""Counts how often a file is opened, with Linux's inotify."""
 
 import ctypes
 import os
@@ -18,14 +18,14 @@ class FileWatch:
         self._path = path
 
     def __enter__(self) -> Self:
-        """Start to watch."""
+        """Start watching."""
         self._descriptor = self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self._descriptor < 0 or self._libc.inotify_add_watch(self._descriptor, bytes(self._path), _IN_OPEN) < 0:
             raise OSError(ctypes.get_errno(), "inotify")
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop to watch."""
+        """Stop watching."""
         os.close(self._descriptor)
 
     def new_opens(self) -> int:

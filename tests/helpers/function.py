@@ -1,4 +1,4 @@
-"""The function as a caller sees it: in this process, or served by functions-framework in a process of its own.
+"""The function from the caller's side: in this process, or served by functions-framework in its own process.
 
 `Function.send` validates each response against its JSON Schema and the rules that all responses share, and requires
 exactly one log entry, before a test sees the response.
@@ -47,8 +47,8 @@ _INHERITED_VARIABLES: Final = re.compile(
 
 def json_schema_validator(name: str) -> jsonschema.Draft202012Validator:
     """Return jsonschema's own validator for one of the files in ``schemas/``."""
-    document = json.loads((ROOT / "schemas" / f"{name}.schema.json").read_text())
-    return jsonschema.Draft202012Validator(document)
+    schema = json.loads((ROOT / "schemas" / f"{name}.schema.json").read_text())
+    return jsonschema.Draft202012Validator(schema)
 
 
 SUMMARY_VALIDATOR: Final = json_schema_validator("summary")
@@ -96,7 +96,7 @@ class FunctionResponse:
         return [error["pointer"] for error in self.body["errors"]]
 
     def validate(self, token: str | None) -> Self:
-        """Validate what every response has to fulfil, and return the response itself."""
+        """Validate the rules for every response, and return the response."""
         if self.status == 200:
             validate_summary(self.summary)
             validate_retry_after(self.summary, self.headers)
@@ -151,7 +151,7 @@ def validate_retry_after(body: dict[str, Any], headers: Mapping[str, str]) -> No
 
 
 class Function:
-    """The function; a subclass decides where it runs."""
+    """The function. A subclass starts it in this process or in another process."""
 
     def exchange(self, method: str, body: bytes | Iterable[bytes], headers: Mapping[str, str]) -> FunctionResponse:
         """Send one request and return the response, not validated and without log lines."""
@@ -195,7 +195,7 @@ class InProcessFunction(Function):
 
 
 class ServedFunction(Function):
-    """The function as functions-framework serves it, in a process of its own."""
+    """The function that functions-framework serves, in its own process."""
 
     def __init__(self, port: int, process: "subprocess.Popen[bytes]", output: Path) -> None:
         self.port = port
@@ -217,9 +217,9 @@ class ServedFunction(Function):
         return complete.splitlines()
 
     def wait_for_log_lines(self, number: int, *, seconds: float = 10) -> list[str]:
-        """Return the lines written to stdout and stderr, once there are this many or the time is over.
+        """Wait for this number of lines, at most `seconds`, and return the lines written to stdout and stderr.
 
-        If a caller closes its connection early, the log entry may follow that of a later request.
+        If a caller closes its connection early, its log entry may follow the log entry of a later request.
         """
         deadline = time.monotonic() + seconds
         lines = self.new_log_lines()

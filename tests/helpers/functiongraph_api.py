@@ -1,7 +1,7 @@
 """A fake FunctionGraph API: an HTTP server on a loopback port with one function.
 
-It requires the fields that the documentation calls mandatory, refuses those that a request body does not have, and
-looks for the caller's token in the arguments of every process on the machine.
+The fake API requires the fields that the documentation calls mandatory, refuses undocumented fields, and searches for
+the caller's token in the arguments of every process on the machine.
 """
 
 import base64
@@ -44,7 +44,7 @@ class ApiRequest:
 
 
 class FakeFunctionGraph:
-    """The API with at most one function. A response in `responses` is sent instead of the API's own, by name."""
+    """The API with at most one function. `responses` replaces responses of the API, by the name of the request."""
 
     def __init__(
         self, responses: Mapping[str, ApiResponse] | None = None, function: dict[str, Any] | None = None
@@ -58,7 +58,7 @@ class FakeFunctionGraph:
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> Self:
-        """Start to serve."""
+        """Start serving."""
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 
@@ -83,7 +83,7 @@ class FakeFunctionGraph:
         if wrong:
             return ApiResponse(400, {"error_code": "FSS.0400", "error_msg": f"missing or unknown: {wrong}"})
         if request.name != "GET config":
-            # Without a concurrency of its own, a new function has no limit of instances (-1).
+            # If no concurrency is set, a new function has no limit of instances (-1).
             current = self.function or {"strategy_config": {"concurrency": -1, "concurrent_num": 1}}
             self.function = current | {name: value for name, value in request.body.items() if name != "func_code"}
         elif self.function is None:

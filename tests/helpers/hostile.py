@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
+from deploy.fake_ddm import FakeDDM, FakeResponse
 from helpers.fault_server import (
     CHUNKED_HEAD,
     GZIP_HEADERS,
@@ -21,8 +22,6 @@ from helpers.fault_server import (
     send_endlessly,
 )
 from helpers.function import EVENT
-
-from deploy.fake_ddm import FakeDDM, FakeResponse
 from tools.soak.bodies import hostile_results
 
 MAX_BYTES: Final = 1024 * 1024

@@ -18,11 +18,11 @@ ENVELOPES: Final[dict[str, Callable[[Any], tuple[Any, dict[str, str]]]]] = {
     "Pub/Sub": lambda event: (push_body(event), {}),
     "Eventarc": lambda event: (ATTRIBUTES | {"data": push_body(event)}, STRUCTURED_HEADERS),
 }
-"""Makes the body and the headers of an event delivery."""
+"""Kind of envelope: builds the body and the headers of an event delivery."""
 
 
 class TokenFile:
-    """The path in DDM_TOKEN_SOURCE; each test decides what is there."""
+    """The file at the path in DDM_TOKEN_SOURCE. Each test creates its own file, or none."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -33,13 +33,13 @@ class TokenFile:
         return {"DDM_TOKEN_SOURCE": str(self.path), "DDM_ALLOWED_INSTANCES": ALLOWED}
 
     def remove(self) -> None:
-        """Remove what is there."""
+        """Remove the file or the empty directory."""
         if self.path.is_dir():
             self.path.rmdir()
         self.path.unlink(missing_ok=True)
 
     def write(self, content: bytes) -> None:
-        """Put a file there."""
+        """Create the file with this content."""
         self.remove()
         self.path.write_bytes(content)
 

@@ -9,9 +9,9 @@ from typing import Any
 
 
 class Sink(ThreadingHTTPServer):
-    """Records each CloudEvent and responds with ``status`` and ``body``; sends no response if ``status`` is 0.
+    """Records each CloudEvent and responds with ``status`` and ``body``. If ``status`` is 0, it sends no response.
 
-    ``received`` holds the headers, with names in lower case, and the JSON body of each request.
+    ``received`` has the headers, with names in lower case, and the JSON body of each request.
     """
 
     def __init__(self) -> None:

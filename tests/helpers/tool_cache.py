@@ -1,4 +1,4 @@
-"""A cache, outside of the repository, of tools that some tests need and the tests' environment cannot have."""
+"""A cache outside of the repository, for tools that some tests need but that the tests' environment cannot contain."""
 
 import functools
 import os
@@ -14,16 +14,16 @@ FOLDER: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 def packages(name: str, *requirements: str) -> Path:
-    """Return a folder with these Python packages, apart from those of the tests' environment."""
+    """Return a folder with these Python packages, separate from the packages of the tests' environment."""
     quiet = ["--quiet", "--disable-pip-version-check"]
     command = [sys.executable, "-m", "pip", "install", *quiet, *requirements, "--target"]
     return folder(f"{name}-{sys.implementation.cache_tag}", *command)
 
 
 def folder(name: str, *command: str) -> Path:
-    """Return the folder of this name; if it does not exist, let the command create it.
+    """Return the folder with this name. If the folder does not exist, run the command, which must create it.
 
-    The command gets the folder as its last argument. If it fails, the test is skipped with the reason.
+    The last argument of the command is the folder. If the command fails, the test is skipped with the reason.
     """
     if reason := _install(name, *command):
         pytest.skip(f"{name} cannot be installed: {reason}")
@@ -32,10 +32,10 @@ def folder(name: str, *command: str) -> Path:
 
 @functools.cache
 def _install(name: str, *command: str) -> str | None:
-    """Create the folder, unless it exists, and return the reason if that fails.
+    """Create the folder, unless it exists. If the command fails, return the reason, else None.
 
-    A failure is cached for the whole run, because it may take a minute. The command runs in a temporary folder, so that
-    an interrupted one leaves no incomplete folder.
+    A failure is cached for the whole run, because the command may take a minute. The command runs in a temporary
+    folder, so that no incomplete folder remains after an interrupted command.
     """
     if (FOLDER / name).exists():
         return None

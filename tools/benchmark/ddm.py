@@ -1,4 +1,4 @@
-"""A DDM with prepared responses, in a process of its own, so that its work does not count as the function's."""
+"""A fake DDM with prepared responses, in its own process, so that its CPU time is not measured."""
 
 import asyncio
 import json
@@ -17,9 +17,10 @@ SLOW_SECONDS: Final = 0.25
 
 @contextmanager
 def prepared_ddm() -> Iterator[tuple[str, int]]:
-    """Run the DDM while the context lasts; yield its URL and its process ID.
+    """Run the fake DDM while the context lasts. Yield its URL and its process ID.
 
-    The database schema chooses the response: ``checks_20`` has 20 checks, ``slow_20`` as well, after `SLOW_SECONDS`.
+    The database schema selects the response: for ``checks_20``, 20 checks; for ``slow_20``, 20 checks after
+    `SLOW_SECONDS`.
     """
     receiver, sender = multiprocessing.Pipe(duplex=False)
     process = multiprocessing.Process(target=_serve, args=(sender,), daemon=True)
@@ -45,7 +46,7 @@ class _PreparedDDM(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Respond to a request. It is small enough to arrive in one piece."""
+        """Respond to the request in ``data``. A request is small enough to arrive in one TCP segment."""
         kind, _, size = data.split(b"/", 7)[6].partition(b"_")
         delay = SLOW_SECONDS if kind == b"slow" else 0
         asyncio.get_running_loop().call_later(delay, self._transport.write, _response(int(size)))

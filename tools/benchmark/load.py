@@ -21,7 +21,7 @@ def event(db_name: str) -> bytes:
 
 
 def send_sequentially(port: int, body: bytes, count: int) -> None:
-    """Send so many requests on one connection.
+    """Send ``count`` requests on one connection.
 
     Raises RuntimeError for a status other than 200.
     """
@@ -36,7 +36,7 @@ def send_sequentially(port: int, body: bytes, count: int) -> None:
 
 
 def latencies(port: int, body: bytes, clients: int, requests_each: int, cores: Iterable[int]) -> list[float]:
-    """Return the seconds of each request of so many clients at the same time.
+    """Return the seconds of each request, with ``clients`` concurrent clients.
 
     The first request of each client does not count, because the server starts a thread for it.
     """
@@ -44,7 +44,7 @@ def latencies(port: int, body: bytes, clients: int, requests_each: int, cores: I
 
 
 def throughput(port: int, body: bytes, clients: int, seconds: float, cores: Iterable[int]) -> float:
-    """Return the responses per second that so many clients get."""
+    """Return the responses per second, with ``clients`` concurrent clients."""
     return sum(_in_own_process(_send_timed, port, body, clients, seconds, set(cores))) / seconds
 
 

@@ -27,7 +27,7 @@ Instances = Mapping[str, Instance]
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Seconds of a request under load, and what DDM takes of it."""
+    """The seconds of a request under load, and the part of DDM."""
 
     median: float
     percentile_95: float
@@ -55,7 +55,7 @@ def memory(instances: Instances) -> dict[str, float]:
 def throughputs(instances: Instances, ddm: int, rounds: int) -> dict[str, float]:
     """Return the requests per second of one instance on one core, with as many clients as threads.
 
-    ``ddm`` is the process ID of the DDM. It and the clients run on the other cores.
+    ``ddm`` is the process ID of the fake DDM. This process and the clients run on the other cores.
     """
     first, *others = sorted(os.sched_getaffinity(0))
     if not others:
@@ -76,9 +76,9 @@ def throughputs(instances: Instances, ddm: int, rounds: int) -> dict[str, float]
 
 def latencies(instances: Instances) -> dict[str, Latency]:
     """Return the latency of a request by function, with as many clients as threads and a slow DDM."""
-    found = {}
+    by_function = {}
     for name, instance in instances.items():
         cores = os.sched_getaffinity(0)
         seconds = load.latencies(instance.port, load.event("slow_20"), THREADS, _LATENCY_REQUESTS, cores)
-        found[name] = Latency(statistics.median(seconds), statistics.quantiles(seconds, n=20)[-1])
-    return found
+        by_function[name] = Latency(statistics.median(seconds), statistics.quantiles(seconds, n=20)[-1])
+    return by_function

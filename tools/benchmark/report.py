@@ -17,7 +17,7 @@ class Figures:
     - ``cpu``: CPU milliseconds of a request, by number of checks.
     - ``memory``: MiB of resident memory of a warm instance.
     - ``throughput``: requests per second on one core; empty on a machine with one core.
-    - ``latency``: of a request under load.
+    - ``latency``: the latency of a request under load.
     - ``cold_start``: CPU milliseconds of a cold start by kind.
     """
 
@@ -29,10 +29,10 @@ class Figures:
 
 
 def markdown(figures: Figures) -> str:
-    """Return the report: one table for each subject, with the conditions of the run."""
+    """Return the report: one table for each kind of figure, with the conditions of the run."""
     machine = f"CPython {platform.python_version()}, {os.cpu_count()} cores, {datetime.now(UTC):%Y-%m-%d}"
     blocks = [
-        f"{machine}. In brackets: the figure of this function divided by that of the row.",
+        f"{machine}. In brackets: the figure of this function divided by the figure of the row.",
         _table(_requests(figures)),
         _table(_cold_start(figures)),
         _table(_latency(figures)),

@@ -1,10 +1,10 @@
-"""Sends random events and random responses of DDM through the function and compares with a second implementation.
+"""Sends random events, and random responses of DDM, to the function, and compares it with a second implementation.
 
     tests/.venv/bin/python -m tools.fuzz [--cases N] [--seed N] [--only N]
 
-The oracle implements the documented tables again and imports nothing from ``ddm_precheck``, so that it does not repeat
-a mistake of the function. The function runs in this process, behind Flask's test client, and its requests go to a real
-HTTP server. The exit status is 0 if all responses are as the oracle expects.
+The second implementation, the oracle, follows the documented tables and imports nothing from ``ddm_precheck``, so that
+it does not repeat a mistake of the function. The function runs in this process, behind Flask's test client, and its
+requests go to a real HTTP server. The exit status is 0 if all responses are as the oracle expects.
 
     __main__       command line
     runner         sends the cases and collects the differences

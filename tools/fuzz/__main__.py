@@ -13,9 +13,9 @@ _MAX_SHOWN = 20
 def main() -> int:
     """Run the cases, print the differences, and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tools.fuzz", description="Compare the function with an oracle.")
-    parser.add_argument("--cases", type=int, default=20_000, help="how many (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the random cases (default: %(default)s)")
-    parser.add_argument("--only", type=int, help="run and show only the case with this number")
+    parser.add_argument("--cases", type=int, default=20_000, help="number of cases (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random cases (default: %(default)s)")
+    parser.add_argument("--only", type=int, help="run and print only the case with this number")
     arguments = parser.parse_args()
     numbers = range(arguments.cases)
     if arguments.only is not None:

@@ -1,4 +1,4 @@
-"""The DDM of the fuzzer: sends the response of the current case and records the requests."""
+"""The fake DDM of the fuzzer: sends the response of the current case, and records the requests."""
 
 import threading
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _WITHOUT_BODY: Final = (204, 304)
 
 
 class DDM(ThreadingHTTPServer):
-    """Listens on a loopback port. ``requests`` holds the path and the token of each request since the last reset."""
+    """Listens on a loopback port. ``requests`` has the path and the token of each request since the last reset."""
 
     daemon_threads = True
 
@@ -27,7 +27,7 @@ class DDM(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def reset(self, response: DDMResponse) -> None:
-        """Forget the requests and send this response from now on."""
+        """Clear the recorded requests, and set the response to further requests."""
         self.requests.clear()
         self.response = response
 
@@ -37,7 +37,7 @@ class DDM(ThreadingHTTPServer):
 
 @contextmanager
 def serve_ddm() -> Iterator[DDM]:
-    """Run a DDM while the context lasts."""
+    """Run a fake DDM while the context lasts."""
     with DDM() as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server

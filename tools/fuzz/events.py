@@ -1,4 +1,4 @@
-"""Random events: valid ones, and ones in which a few fields break a rule."""
+"""Random events: valid events, and events in which a few fields break a rule."""
 
 import random
 from typing import Any, Final
@@ -13,7 +13,7 @@ _VALID: Final[dict[str, tuple[str, int, int]]] = {
     "instance_id": (_ALPHANUMERIC + "_-", 1, 64),
     "job_id": (_ALPHANUMERIC + "-", 1, 64),
 }
-"""Characters, smallest and largest length."""
+"""Characters, minimum and maximum length."""
 
 _JSON_VALUES: Final[tuple[Any, ...]] = (None, True, 0, -1, 1.5, 1e300, "", " ", [], {}, [[]], {"a": None}, "x" * 300)
 _INVALID: Final[dict[str, tuple[Any, ...]]] = {
@@ -63,8 +63,8 @@ def valid_event(source: random.Random) -> dict[str, Any]:
 
 
 def _text(rule: tuple[str, int, int], source: random.Random) -> str:
-    characters, least, most = rule
-    length = source.choice([least, most, source.randint(least, most)])
+    characters, minimum, maximum = rule
+    length = source.choice([minimum, maximum, source.randint(minimum, maximum)])
     return "".join(source.choices(characters, k=length))
 
 

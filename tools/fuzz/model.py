@@ -1,4 +1,4 @@
-"""What the parts of the fuzzer exchange."""
+"""The data types that the modules of the fuzzer share."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ class DDMResponse:
 class Settings:
     """The settings of the function that change an outcome.
 
-    ``region_in_url`` says whether DDM's URL contains the region.
+    ``region_in_url`` is true if DDM's URL contains the region.
     """
 
     region: str | None = None
@@ -42,10 +42,10 @@ class Expected:
     """The expected outcome of a case.
 
     - ``fields`` are values of fields of the response's body.
-    - ``pointers`` must all be reported in ``errors``, and each of the ``possible`` ones may be. If there are only
-      possible ones, at least one must be.
-    - ``attempts`` is the number of requests that DDM receives; ``url`` and ``token`` are those of each.
-    - ``attributes`` are those of the CloudEvent that carries the summary, in ``mode``.
+    - ``pointers`` are required in ``errors``; ``possible`` are allowed in ``errors``. If there are only possible
+      pointers, at least one of them is required.
+    - ``attempts`` is the number of requests that DDM receives, each with ``url`` and ``token``.
+    - ``attributes`` are the attributes of the CloudEvent that carries the summary, in ``mode``.
     """
 
     status: int

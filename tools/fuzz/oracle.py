@@ -32,7 +32,7 @@ def expect(case: Case) -> Expected:
 
 
 def _delivered(expected: Expected, unwrapped: Unwrapped, job_id: str) -> Expected:
-    """Return the outcome with regard to the envelope: a broker does not know the verdict PENDING, only a problem."""
+    """Return the outcome with regard to the envelope. For an event delivery, the verdict PENDING becomes a problem."""
     if unwrapped.mode == "direct" or expected.status != 200:
         return expected
     if expected.fields["verdict"] == "PENDING":

@@ -1,4 +1,4 @@
-"""The envelope and the event of a request, by the rules that the documentation gives."""
+"""Parses the envelope and the event of a request by the documented rules."""
 
 import base64
 import json
@@ -25,7 +25,7 @@ _BASE64: Final = re.compile("([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/
 
 
 class Refused(Exception):  # noqa: N818 - the expected outcome of a request, not an error of this program
-    """The request is an invalid event. It has the pointers that must be reported and those that may be."""
+    """The event is invalid. ``pointers`` are required in the response's ``errors``, ``possible`` are allowed."""
 
     def __init__(self, pointers: Iterable[str] = (), possible: Iterable[str] = ()) -> None:
         self.pointers = frozenset(pointers)
@@ -42,7 +42,7 @@ class Unwrapped:
 
 
 def strict_json(data: bytes) -> Any:
-    """Parse JSON and refuse what parsers are lenient about; raise ValueError for it."""
+    """Parse JSON. Raise ValueError also for invalid JSON that Python's parser accepts."""
 
     def refuse(name: str) -> NoReturn:
         raise ValueError(name)
@@ -133,7 +133,7 @@ def check_event(value: Any, header_token: str | None, settings: Settings) -> dic
     wrong = {pointer for name, each in event.items() if name in _KNOWN for pointer in _wrong_pointers(name, each)}
     unknown = event.keys() - _KNOWN
     if missing or wrong or unknown:
-        # The pointer of an unknown field has its name, or not if the name could be a secret.
+        # The pointer of an unknown field contains its name, or is empty if the name could be a secret.
         raise Refused(missing | wrong, {f"/{name}" for name in unknown} | ({""} if unknown else set()))
     event.setdefault("region", settings.region)
     event.setdefault("expected_checks", settings.expected_checks)
@@ -142,16 +142,16 @@ def check_event(value: Any, header_token: str | None, settings: Settings) -> dic
 
 def _wrong_pointers(name: str, value: Any) -> list[str]:
     if name == "proceed_on_warn":
-        right = isinstance(value, bool)
+        is_valid = isinstance(value, bool)
     elif name == "accepted_warnings":
         return _wrong_names(value)
     elif name in _NUMBERS:
-        least, most = _NUMBERS[name]
-        right = isinstance(value, int | float) and not isinstance(value, bool)
-        right = right and value == int(value) and least <= value <= most
+        minimum, maximum = _NUMBERS[name]
+        is_valid = isinstance(value, int | float) and not isinstance(value, bool)
+        is_valid = is_valid and value == int(value) and minimum <= value <= maximum
     else:
-        right = isinstance(value, str) and re.fullmatch(_RULES[name], value) is not None and "\n" not in value
-    return [] if right else [f"/{name}"]
+        is_valid = isinstance(value, str) and re.fullmatch(_RULES[name], value) is not None and "\n" not in value
+    return [] if is_valid else [f"/{name}"]
 
 
 def _wrong_names(value: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""DDM's response by the rules that the documentation gives for results, verdicts and problems."""
+"""The outcome of DDM's response by the documented rules for results, verdicts and problems."""
 
 from typing import Any, Final
 
@@ -40,9 +40,9 @@ def judge(event: dict[str, Any], ddm: DDMResponse) -> Expected:
 
 
 def _violations(result: Any, job_id: str) -> tuple[list[str], list[str]]:
-    """Return the pointers that must be reported and those that may be.
+    """Return the required pointers and the possible pointers.
 
-    The function may look for contradictions only in a result that has the right types.
+    If the result has a wrong type, the function does not have to report contradictions.
     """
     if not isinstance(result, dict):
         return [""], []
@@ -72,12 +72,12 @@ def _wrong_in_check(check: Any) -> list[str]:
 
 
 def _redact(text: str, token: str) -> str:
-    """Return the text without the token. A token of less than eight characters is no secret."""
+    """Return the text with the token redacted. A token of less than eight characters is not redacted."""
     return text.replace(token, "***") if len(token) >= 8 else text
 
 
 def _check(check: dict[str, Any], token: str) -> dict[str, Any]:
-    texts = {ours: check.get(theirs) for ours, theirs in _TEXTS.items()}
+    texts = {name: check.get(ddm_name) for name, ddm_name in _TEXTS.items()}
     return {
         "name": _redact(check["name"], token),
         "status": check["status"],
@@ -95,10 +95,10 @@ def _summary(event: dict[str, Any], checks: list[dict[str, Any]], ddm: DDMRespon
     else:
         verdict = "WARN" if warned else "PASS"
     accepted = [check for check in warned if check["name"] in event.get("accepted_warnings", [])]
-    tolerated = event.get("proceed_on_warn", False) or len(accepted) == len(warned)
+    may_warn = event.get("proceed_on_warn", False) or len(accepted) == len(warned)
     fields = {
         "verdict": verdict,
-        "can_proceed": verdict == "PASS" or (verdict == "WARN" and tolerated),
+        "can_proceed": verdict == "PASS" or (verdict == "WARN" and may_warn),
         "retryable": verdict == "PENDING",
         "retry_after_seconds": 10 if verdict == "PENDING" else None,
         **{name: event[name] for name in ("project_id", "instance_id", "db_name", "job_id", "region")},
@@ -148,7 +148,7 @@ def _error_body(data: bytes) -> dict[str, Any]:
         return {}
     if not isinstance(body, dict):
         return {}
-    # The request ID may stand beside the inner object.
+    # The request ID may be in the outer object.
     return body | body["error"] if isinstance(body.get("error"), dict) else body
 
 
@@ -157,5 +157,5 @@ def _first(body: dict[str, Any], names: tuple[str, ...]) -> str | None:
 
 
 def _request_id(ddm: DDMResponse, body: dict[str, Any]) -> str | None:
-    found = ddm.headers.get("X-Request-Id") or body.get("request_id")
-    return found if isinstance(found, str) else None
+    request_id = ddm.headers.get("X-Request-Id") or body.get("request_id")
+    return request_id if isinstance(request_id, str) else None

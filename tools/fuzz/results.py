@@ -1,4 +1,4 @@
-"""Random responses of DDM: results that are valid, results that break a rule, and errors of each documented shape."""
+"""Random responses of DDM: valid results, results that break a rule, and errors in each documented format."""
 
 import json
 import random
@@ -11,7 +11,7 @@ _TEXT_FIELDS: Final = ("note", "handling_suggestion", "error_message", "error_de
 _TEXTS: Final = (None, "", " \t\n", "Text.", "Two\nlines", "表", f"The token is {TOKEN}.", "x" * 5000, "\u2028", "→ …")
 _STATUSES: Final = (200, 200, 200, 400, 401, 403, 404, 409, 418, 422, 429, 500, 505, 201, 202, 206, 302, 307)
 _SLOW_STATUSES: Final = (502, 503, 504)
-"""The function retries these, which takes half a second."""
+"""The statuses that the function retries, which takes half a second."""
 
 _STATUS_MIXES: Final = (("SUCCESS",), ("SUCCESS", "WARN"), ("WARN",), ("SUCCESS", "WARN", "FAILED"))
 _CODES: Final = (

@@ -1,17 +1,18 @@
-"""Sends thousands of mixed requests to a served function while its DDM fails in many ways, and checks that it survives.
+"""Sends thousands of mixed requests to a served function while DDM fails in many ways, and checks the function.
 
     tests/.venv/bin/python -m tools.soak [--requests N] [--clients N] [--seed N] [--max-minutes N] [--max-growth MIB]
 
-It checks that each response is well-formed and has an expected outcome, that the worker is never replaced, that master
-and worker together stay below 400 MiB, and that memory, threads, file descriptors and connections do not grow in the
-second half. The exit status is 0 if all of this holds. It requires Linux. 20,000 requests take about two minutes.
+The soak checks that each response is well-formed and has an expected outcome, that the worker is never replaced, that
+master and worker together stay below 400 MiB, and that memory, threads, file descriptors and connections do not grow
+in the second half. The exit status is 0 if all checks pass. The soak requires Linux. 20,000 requests take about two
+minutes.
 
-Memory grows in the first few thousand requests, until each of the allocator's arenas has had its largest document.
+The memory grows during the first few thousand requests, until every arena of the allocator has its maximum size.
 
     __main__  command line: runs the phases and prints the report
     cases     the kinds of requests, their frequency and their expected outcomes
     bodies    hostile events and hostile results of DDM
-    ddm       a DDM that fails on real sockets, in a process of its own, and the sink
+    ddm       a fake DDM that fails on real sockets, and the sink, in one separate process
     clients   send the requests and check the responses
-    usage     what the instance uses, and the limits
+    usage     the memory, threads and file descriptors of the instance, and the limits
 """

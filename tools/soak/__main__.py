@@ -19,12 +19,12 @@ _IDLE_SECONDS: Final = 2
 
 
 def main() -> int:
-    """Run the soak, print what it found, and return the exit status."""
+    """Run the soak, print the report and the failures, and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tools.soak", description="Send mixed requests and DDM faults.")
-    parser.add_argument("--requests", type=int, default=20_000, help="how many (default: %(default)s)")
-    parser.add_argument("--clients", type=int, default=THREADS, help="clients at the same time (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the random order (default: %(default)s)")
-    parser.add_argument("--max-minutes", type=float, default=30, help="fail after so long (default: %(default)s)")
+    parser.add_argument("--requests", type=int, default=20_000, help="number of requests (default: %(default)s)")
+    parser.add_argument("--clients", type=int, default=THREADS, help="concurrent clients (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random order (default: %(default)s)")
+    parser.add_argument("--max-minutes", type=float, default=30, help="fail after this time (default: %(default)s)")
     parser.add_argument(
         "--max-growth", type=float, default=32, help="MiB by which memory may grow in the second half (default: 32)"
     )
@@ -83,7 +83,7 @@ def _print_report(tally: Tally, before: Usage, after: Usage, peak: float, second
 
 
 def _unexpected_lines(log: Path) -> list[str]:
-    """Return the first lines of the instance's output that are no log entries: warnings, stack traces."""
+    """Return the first lines of the instance's output that are not log entries, such as warnings and stack traces."""
     known = ("{", "[")  # a log entry, and gunicorn's own lines
     lines = [line for line in log.read_text(errors="replace").splitlines() if not line.startswith(known)]
     return [f"unexpected output: {line[:200]}" for line in lines[:5]]

@@ -1,4 +1,4 @@
-"""Hostile JSON: small to send, expensive to parse, to validate or to keep."""
+"""Hostile JSON: a small text that takes much time or memory to parse or to validate."""
 
 import json
 from collections.abc import Callable
@@ -20,12 +20,12 @@ EVENT: Final[dict[str, Any]] = {
 
 
 def _fill(pattern: str, size: int) -> str:
-    """Return a JSON list of as many copies of the pattern as fit into the size."""
+    """Return a JSON list with the maximum number of copies of the pattern for this size."""
     return f"[{','.join([pattern] * (size // (len(pattern) + 1) - 1))}]"
 
 
 def _numbered(pattern: str, size: int) -> str:
-    """Return a JSON list of different items: the pattern with a number in the place of ``%d``."""
+    """Return a JSON list of different items: the pattern with a number instead of ``%d``."""
     return f"[{','.join(pattern % number for number in range(size // (len(pattern) + 6)))}]"
 
 
@@ -45,7 +45,7 @@ _FILLERS: Final[dict[str, Callable[[int], str]]] = {
 
 
 def hostile_events() -> dict[str, bytes]:
-    """Return invalid events of nearly the largest size that is accepted, by name."""
+    """Return invalid events, just below the size limit, by name."""
     bodies = {}
     for name, fill in _FILLERS.items():
         for field in ("job_id", "accepted_warnings", "unknown"):
@@ -57,9 +57,9 @@ def hostile_events() -> dict[str, bytes]:
 
 
 def hostile_results() -> dict[str, bytes]:
-    """Return results of DDM of nearly the largest size that is accepted, by name; ``%JOB%`` stands for the job ID.
+    """Return results of DDM, just below the size limit, by name. ``%JOB%`` is the placeholder for the job ID.
 
-    Those whose name begins with ``valid`` are valid. All others are not.
+    A result is valid only if its name begins with ``valid``.
     """
     size = RESULT_BYTES - 256
     good = '{"name":"Primary keys","status":"SUCCESS"}'

@@ -12,7 +12,7 @@ Outcome = tuple[int, str]
 """HTTP status, and the verdict of a summary or the code of a problem; empty for a response without a body."""
 
 _BUSY: Final = frozenset({(504, "upstream-timeout")})
-"""Also expected wherever DDM is involved: the machine may be too busy for the timeout."""
+"""Also expected for each request to DDM: the machine may be too busy for the timeout."""
 
 _ENVELOPE: Final = {"specversion": "1.0", "id": "soak-1", "source": "/soak", "type": "precheck.wanted"}
 _BINARY: Final = {f"ce-{name}": value for name, value in _ENVELOPE.items()}
@@ -22,8 +22,8 @@ _BINARY: Final = {f"ce-{name}": value for name, value in _ENVELOPE.items()}
 class Case:
     """One kind of request.
 
-    ``reading_delay`` is how many seconds the client waits before it reads the response. ``cut`` is how many bytes of
-    the body the client sends before it closes the connection; there is no response then.
+    ``reading_delay`` is the number of seconds that the client waits before it reads the response. If ``cut`` is set,
+    the client sends this number of bytes of the body and closes the connection, without a response.
     """
 
     name: str
@@ -37,11 +37,11 @@ class Case:
 
 
 _FREQUENCY: Final = {"good": 50, "delivery": 15, "refused": 20, "fault": 10, "hostile event": 4, "hostile result": 1}
-"""How many of a hundred requests are of each group."""
+"""The percentage of requests in each group."""
 
 
 def schedule(count: int, seed: int) -> list[Case]:
-    """Return about so many requests in random order, at least one of each group."""
+    """Return about ``count`` requests in random order, at least one of each group."""
     source = random.Random(seed)
     cases = _all_cases()
     chosen = [
@@ -54,7 +54,7 @@ def schedule(count: int, seed: int) -> list[Case]:
 
 
 def _choose(cases: list[Case], count: int, source: random.Random) -> list[Case]:
-    """Return so many of the cases, each about equally often."""
+    """Return ``count`` of the cases, each about equally often."""
     order = source.sample(cases, len(cases))
     return [order[number % len(order)] for number in range(count)]
 

@@ -41,7 +41,7 @@ class Tally:
 
 
 async def send_all(port: int, cases: Sequence[Case], clients: int, tally: Tally) -> None:
-    """Send each request once, from so many clients at the same time."""
+    """Send each request once, from ``clients`` concurrent clients."""
     queue = iter(cases)
     await asyncio.gather(*(_Client(port, tally).run(queue) for _ in range(clients)))
 
@@ -53,7 +53,7 @@ class _Client:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def run(self, queue: Iterator[Case]) -> None:
-        """Send requests until the queue is empty, on a new connection now and then."""
+        """Send requests until the queue is empty. After every 20 requests, open a new connection."""
         for number, case in enumerate(queue):
             try:
                 await asyncio.wait_for(self._send(case), _RESPONSE_SECONDS)
@@ -65,7 +65,7 @@ class _Client:
         self._close()
 
     async def _send(self, case: Case) -> None:
-        """Send a request. If the server has closed the idle connection meanwhile, send it again on a new one."""
+        """Send a request. If the server has closed the idle connection, send the request on a new connection."""
         if self._streams:
             try:
                 await self._exchange(case, *self._streams)
@@ -94,7 +94,7 @@ class _Client:
     def _close(self) -> None:
         if self._streams:
             writer = self._streams[1]
-            # A reset, so that no closed connection of this side stays behind and uses a port.
+            # Reset the connection: after a normal close, it would stay in TIME_WAIT and use a port.
             with suppress(OSError):  # closed already
                 writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
@@ -122,5 +122,5 @@ def _outcome(status: int, body: dict[str, Any]) -> str:
     if status == 200:
         return str(body["verdict"])
     if body["status"] != status:
-        raise ValueError(f"status {status} differs from that in the body")
+        raise ValueError(f"the HTTP status {status} differs from the status in the body")
     return str(body["code"])

@@ -1,7 +1,7 @@
-"""A DDM that fails on real sockets, in a process of its own, and the sink that receives summaries.
+"""A fake DDM that fails on real sockets, and the sink that receives summaries, in one separate process.
 
-The database schema of the event chooses the behaviour. The sink is the path /sink; it fails for a job ID that ends in
-``-refused``.
+The database schema of the event selects the behaviour. The path of the sink is /sink. For a job ID that ends in
+``-refused``, the sink fails.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _Behaviour = Callable[[_Writer, str], Awaitable[None]]
 
 @contextmanager
 def faulty_ddm() -> Iterator[str]:
-    """Run the DDM while the context lasts and yield its URL."""
+    """Run the fake DDM while the context lasts, and yield its URL."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
     process = multiprocessing.Process(target=_run, args=(sender,), daemon=True)
     process.start()
@@ -69,7 +69,7 @@ async def _receive_summary(head: str, reader: asyncio.StreamReader, writer: _Wri
 
 
 def response(body: bytes, status: str = "200 OK", **headers: object) -> bytes:
-    """Return an HTTP response; an underscore in a header's name stands for a hyphen."""
+    """Return an HTTP response. An underscore in a header's name becomes a hyphen."""
     lines = {"Content_Length": len(body), "Content_Type": "application/json"} | headers
     text = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in lines.items())
     return f"HTTP/1.1 {status}\r\n{text}\r\n".encode("latin-1") + body
@@ -80,7 +80,7 @@ def _checks(*checks: dict[str, str]) -> bytes:
 
 
 def _send(data: bytes) -> _Behaviour:
-    """Send the bytes as they are."""
+    """Send the bytes unchanged."""
 
     async def send(writer: _Writer, _job_id: str) -> None:
         writer.write(data)

@@ -1,4 +1,4 @@
-"""What the instance uses, and the limits of it."""
+"""The resource usage of the instance, and its limits."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ THREADS: Final = 64
 _MAX_PEAK_MIB: Final = 400
 _MAX_OTHER_THREADS: Final = 4
 _MAX_MORE_DESCRIPTORS: Final = 2
-"""A connection that is being closed at the moment of a measurement is no longer counted as a connection."""
+"""If a connection is closing during a measurement, its descriptor does not count as a connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an idle instance uses: memory in MiB, of master and worker together; the other figures are the worker's."""
+    """The usage of an idle instance: the MiB of master and worker together; the other figures are of the worker."""
 
     worker: int
     memory: float
@@ -42,7 +42,7 @@ class Usage:
 def exceeded_limits(before: Usage, after: Usage, peak: float, max_growth: float) -> Iterator[str]:
     """Describe each limit that the instance exceeded between two measurements.
 
-    ``peak`` is its peak memory in MiB, ``max_growth`` the MiB by which its memory may grow.
+    ``peak`` is the instance's peak memory, ``max_growth`` the maximum growth of its memory, both in MiB.
     """
     if before.worker != after.worker:
         yield "the worker ended and was replaced"

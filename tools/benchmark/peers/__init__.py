@@ -1,14 +1,14 @@
-"""The functions with which the benchmark compares: each module has one, named ``precheck``.
+"""The other implementations of the benchmark. Each module has one function, named ``precheck``.
 
-Apart from ``pooled_requests`` they return a verdict and nothing else, much less than the function's summary. Each
-module imports only what its function needs, because the benchmark measures memory as well.
+All of them except ``pooled_requests`` return only a verdict, which is less than the function's summary. Each module
+imports only what its function needs, because the benchmark also measures the memory.
 """
 
 import os
 from typing import Any
 
 THREADS = 64
-"""Threads of each instance; also the number of connections that a session keeps."""
+"""The number of threads of each instance, and of pooled connections."""
 
 
 def url(event: dict[str, Any]) -> str:

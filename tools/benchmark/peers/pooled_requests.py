@@ -1,4 +1,4 @@
-"""The minimum: functions-framework, and one request through a pooled session. DDM's bytes are returned as they are."""
+"""The minimum: functions-framework, and one request over a pooled session. DDM's bytes are returned unchanged."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""The straightforward way: a pooled session, and validators of jsonschema that are built once."""
+"""The usual implementation: a pooled session, and validators of jsonschema that are created once."""
 
 import json
 from pathlib import Path

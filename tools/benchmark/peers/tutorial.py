@@ -1,4 +1,4 @@
-"""The way of the packages' tutorials: ``requests.get`` and ``jsonschema.validate`` for each event."""
+"""The implementation of the packages' tutorials: ``requests.get`` and ``jsonschema.validate`` for each event."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Huawei Cloud's SDK for DDM, with its default settings and one client. It validates nothing."""
+"""Huawei Cloud's SDK for DDM, with its default settings and one client, without validation."""
 
 import os
 from functools import cache
