@@ -8,7 +8,8 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
-from deploy.fake_ddm import FakeDDM, FakeResponse
+from deploy.fake_behaviours import FakeResponse
+from deploy.fake_ddm import FakeDDM
 from helpers.fault_server import (
     CHUNKED_HEAD,
     GZIP_HEADERS,
