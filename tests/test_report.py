@@ -6,7 +6,7 @@ import sys
 import unicodedata
 
 import pytest
-from helpers.function import EVENT, Function
+from helpers.function import EVENT, Function, character_id
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -167,7 +167,7 @@ def test_note_of_an_incomplete_list_is_never_cut():
         *("a\x00b", "a\x1b[31mb", "a\x7fb", "a\u200bb", "a\u200db", "a\ufeffb", "a\u202eb", "a\u2066b", "a\u200eb"),
         *("a\u061cb", "a\u00adb", "a\u2060b", "a\U000e0041b", "a\ufff9b"),
     ],
-    ids=ascii,
+    ids=character_id,
 )
 def test_one_issue_has_one_line(function: Function, fake_ddm: FakeDDM, text):
     """Line breaks, control characters, invisible characters and direction marks become one space."""

@@ -267,6 +267,11 @@ def _wait_until_listening(port: int, process: "subprocess.Popen[bytes]", output:
     pytest.fail(f"The served function does not listen: {output.read_text()}")
 
 
+def character_id(text: str) -> str:
+    """Return an ASCII test ID without backslashes: pytest escapes them again if mutmut collects the tests twice."""
+    return ascii(text).replace("\\", "")
+
+
 def free_port() -> int:
     """Return a loopback port on which nothing listens."""
     with socket.socket() as probe:

@@ -16,10 +16,10 @@ from tools.benchmark.peers import THREADS
 from tools.instance import ROOT, Instance, serve
 
 _PEERS: Final = {
-    "floor": "pooled_requests",
+    "pooled requests only": "pooled_requests",
     "vendor's SDK": "vendor_sdk",
-    "pooled validators": "stock_validators",
-    "tutorials": "tutorial",
+    "stock validators": "stock_validators",
+    "tutorial code": "tutorial",
 }
 """Name in the report: module in tools/benchmark/peers."""
 
