@@ -7,6 +7,7 @@ import select
 import sys
 import threading
 import traceback
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final
@@ -22,6 +23,11 @@ from ddm_precheck.verdict import Decision, problem_verdict
 _TRACE: Final = re.compile(r"(?:[0-9a-f]{2}-)?([0-9a-fA-F]{32})(?:[-/].*)?")
 _TRACE_PIECE: Final = 8
 _MAX_MESSAGE_LENGTH: Final = 500
+# A write of up to 4,096 bytes (PIPE_BUF) never blocks if the pipe is writable, so no entry is longer. What has no limit
+# of its own gets a share, in bytes of JSON; the other fields have at most 900 bytes, and LOG_EXECUTION_ID adds 100.
+_MAX_MESSAGE_BYTES: Final = 1000
+_MAX_NAMES_BYTES: Final = 1250
+_MAX_EXCEPTION_BYTES: Final = 600
 _BLOCKED_MILLISECONDS: Final = 100
 _NO_IDS: Final = dict.fromkeys(("project_id", "instance_id", "db_name", "job_id"))
 _lock = threading.Lock()
@@ -79,7 +85,7 @@ class LogEntry:
         event, upstream = self.event, self.upstream
         fields = {
             "severity": _severity(self.code),
-            "message": truncate(self.message, _MAX_MESSAGE_LENGTH),
+            "message": _truncate_json(self.message, _MAX_MESSAGE_BYTES),
             "verdict": self.verdict,
             "code": self.code.value if self.code else None,
             "http_status": http_status,
@@ -96,8 +102,10 @@ class LogEntry:
             "trace": self._safe_trace(),
         }
         if self.accepted:
-            fields["accepted_warnings"] = list(self.accepted)
-        return fields | ({"exception": self.exception} if self.exception else {})
+            fields["accepted_warnings"] = _first_names(self.accepted, _MAX_NAMES_BYTES)
+        if self.exception:
+            fields["exception"] = _truncate_json(self.exception, _MAX_EXCEPTION_BYTES)
+        return fields
 
     def _safe_trace(self) -> str | None:
         unsafe = self.trace and self.event and contains_token(self.trace, self.event.token)
@@ -120,11 +128,31 @@ def summarize_traceback(bug: BaseException) -> str:
     return " < ".join([type(bug).__name__, *(f"{frame.name}:{frame.lineno}" for frame in reversed(frames))])
 
 
+def _truncate_json(text: str, max_bytes: int) -> str:
+    """Return the text, truncated so that its JSON in ASCII has at most this many bytes."""
+    max_length = _MAX_MESSAGE_LENGTH
+    while len(json.dumps(truncated := truncate(text, max_length))) > max_bytes:
+        max_length = max_length * 3 // 4
+    return truncated
+
+
+def _first_names(names: Iterable[str], max_bytes: int) -> list[str]:
+    """Return the first of the names, so that their JSON in ASCII has at most this many bytes."""
+    first = []
+    for name in names:
+        max_bytes -= len(json.dumps(name)) + len(", ")
+        if max_bytes < 0:
+            break
+        first.append(name)
+    return first
+
+
 def _is_writable(milliseconds: int) -> bool:
     """Return whether stdout becomes writable within the time. A write to a full pipe would block the request."""
     try:
-        descriptor = sys.stdout.fileno()
-    except (OSError, AttributeError):  # stdout is not a file; LOG_EXECUTION_ID replaces it, for example
+        # LOG_EXECUTION_ID puts a wrapper in the place of stdout.
+        descriptor = getattr(sys.stdout, "stream", sys.stdout).fileno()
+    except (OSError, AttributeError):  # stdout is not a file
         return True
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)
