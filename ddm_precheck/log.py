@@ -7,6 +7,7 @@ import select
 import sys
 import threading
 import traceback
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final
@@ -20,10 +21,11 @@ from ddm_precheck.text import truncate
 from ddm_precheck.verdict import Decision, problem_verdict
 
 _TRACE: Final = re.compile(r"(?:[0-9a-f]{2}-)?([0-9a-fA-F]{32})(?:[-/].*)?")
-# A line has to fit into 4,096 bytes (PIPE_BUF on Linux): a pipe that is nearly full accepts such a line as a whole.
-_MAX_MESSAGE_BYTES: Final = 1300
-_MAX_NAMES_BYTES: Final = 1300
-_MAX_EXCEPTION_BYTES: Final = 500
+# A write of up to 4,096 bytes (PIPE_BUF) never blocks if the pipe is writable, so no line is longer. Each text without a
+# limit of its own gets a share, in bytes of JSON. The other fields have at most 900 bytes, LOG_EXECUTION_ID adds 100.
+_MAX_MESSAGE_BYTES: Final = 1000
+_MAX_NAMES_BYTES: Final = 1250
+_MAX_EXCEPTION_BYTES: Final = 600
 _BLOCKED_MILLISECONDS: Final = 100
 _NO_IDS: Final = dict.fromkeys(("project_id", "instance_id", "db_name", "job_id"))
 _lock = threading.Lock()
@@ -132,8 +134,9 @@ def _first_names(names: tuple[str, ...]) -> list[str]:
 def _is_writable(milliseconds: int) -> bool:
     """Return whether stdout becomes writable within the time. A write to a full pipe would block the request."""
     try:
-        descriptor = sys.stdout.fileno()
-    except (OSError, AttributeError):  # stdout is not a file; LOG_EXECUTION_ID replaces it, for example
+        # LOG_EXECUTION_ID puts a wrapper in the place of stdout.
+        descriptor = getattr(sys.stdout, "stream", sys.stdout).fileno()
+    except (OSError, AttributeError):  # stdout is not a file
         return True
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)
