@@ -23,6 +23,8 @@ _MAX_REGION_LENGTH: Final = 32
 _MAX_SECONDS: Final = 3600
 _MAX_CHECKS: Final = 1000
 _PROXY_VARIABLES: Final = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
+# requests parses proxy:3128 as a URL with the scheme "proxy", and then fails for each request.
+_SCHEME_ONLY: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?!//)")
 _CA_VARIABLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
@@ -123,7 +125,10 @@ def _check_proxies(environment: Mapping[str, str]) -> None:
     """Validate the variables that requests reads, so that a typo makes the start fail and not each request."""
     for variable in _PROXY_VARIABLES:
         value = environment.get(variable)
-        if value and split_http_url(value if "://" in value else f"http://{value}") is None:
+        if not value:
+            continue
+        url = value if "://" in value else f"http://{value}"
+        if _SCHEME_ONLY.match(value) or split_http_url(url) is None:
             raise SettingsError(f"{variable} must be the http or https URL of a proxy, such as http://proxy:3128")
 
 
