@@ -12,7 +12,7 @@ from ddm_precheck import credentials, envelope, event, log, responses, result, s
 from ddm_precheck.ddm import Client, DDMResponse
 from ddm_precheck.envelope import Envelope
 from ddm_precheck.event import Event
-from ddm_precheck.memory import limit_heap, one_at_a_time
+from ddm_precheck.memory import limit_heap, limit_request_line, one_at_a_time
 from ddm_precheck.problem import Problem, ProblemCode
 from ddm_precheck.transport import Transport
 from ddm_precheck.verdict import Decision, Verdict, judge
@@ -22,6 +22,7 @@ try:
 except settings.SettingsError as error:
     sys.exit(f"ddm-precheck cannot start: {error}")
 limit_heap()
+limit_request_line()
 _TRANSPORT = Transport(_SETTINGS.threads, _SETTINGS.ca_bundle)
 _DDM = Client(_SETTINGS, _TRANSPORT)
 # Exclude the imported modules from garbage collection: they are never freed, and a request with 1,000 checks starts
@@ -32,7 +33,7 @@ gc.freeze()
 @functions_framework.http
 def precheck(request: Request) -> Response:
     """Respond to the request with a summary or a problem, and write one log line in every case."""
-    entry = log.start_entry(request)
+    entry = log.LogEntry()
     try:
         response = _respond(request, entry)
     except Problem as problem:
@@ -52,10 +53,11 @@ def _respond(request: Request, entry: log.LogEntry) -> Response:
             entry.message = "OPTIONS: the allowed methods"
             return responses.options_response()
         raise Problem(ProblemCode.METHOD_NOT_ALLOWED, "Send the event with POST")
-    received, entry.event = one_at_a_time(_parse_event, envelope.read_body(request), request, entry)
-    parsed = credentials.with_token(entry.event, request.headers, _SETTINGS)
-    # Set the entry's event before the check: the entry redacts the IDs, which may contain the token.
-    entry.event = parsed
+    received, parsed = one_at_a_time(_parse_event, envelope.read_body(request), request)
+    entry.record_event(parsed, request)
+    parsed = credentials.with_token(parsed, request.headers, _SETTINGS)
+    # Record the event again before the check: the IDs may contain the platform's token, and the entry redacts them.
+    entry.record_event(parsed, request)
     event.refuse_token_in_ids(parsed, parsed.token)
     decision, summary = _decide(parsed, entry)
     if received.is_delivery and decision.verdict is Verdict.PENDING:
@@ -66,13 +68,9 @@ def _respond(request: Request, entry: log.LogEntry) -> Response:
     return responses.summary_response(decision, summary, received)
 
 
-def _parse_event(body: bytes, request: Request, entry: log.LogEntry) -> tuple[Envelope, Event]:
-    try:
-        received = envelope.unwrap(body, request)
-        return received, event.parse(received.data, request.headers.get("X-Auth-Token"), _SETTINGS)
-    except Problem:
-        entry.drop_trace_in(body)
-        raise
+def _parse_event(body: bytes, request: Request) -> tuple[Envelope, Event]:
+    received = envelope.unwrap(body, request)
+    return received, event.parse(received.data, request.headers.get("X-Auth-Token"), _SETTINGS)
 
 
 def _decide(parsed: Event, entry: log.LogEntry) -> tuple[Decision, bytes]:

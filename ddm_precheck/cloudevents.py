@@ -15,7 +15,7 @@ from werkzeug.datastructures import Headers
 
 from ddm_precheck.payload import parse_base64_json
 from ddm_precheck.problem import Violation, invalid_event
-from ddm_precheck.redaction import redact
+from ddm_precheck.redaction import contains_token, redact
 from ddm_precheck.verdict import Decision
 
 STRUCTURED_TYPE: Final = "application/cloudevents+json"
@@ -86,7 +86,9 @@ def encode_attributes(event_id: str, traceparent: str | None, decision: Decision
         "verdict": decision.verdict.value,
         "canproceed": "true" if decision.can_proceed else "false",
     }
-    return attributes | ({"traceparent": traceparent} if traceparent else {})
+    if traceparent and not contains_token(traceparent, decision.event.token):
+        attributes["traceparent"] = traceparent
+    return attributes
 
 
 def encode_headers(attributes: Mapping[str, str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ import select
 import sys
 import threading
 import traceback
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final
@@ -20,8 +21,11 @@ from ddm_precheck.text import truncate
 from ddm_precheck.verdict import Decision, problem_verdict
 
 _TRACE: Final = re.compile(r"(?:[0-9a-f]{2}-)?([0-9a-fA-F]{32})(?:[-/].*)?")
-_TRACE_PIECE: Final = 8
-_MAX_MESSAGE_LENGTH: Final = 500
+# A write of up to 4,096 bytes (PIPE_BUF) never blocks if the pipe is writable, so no line is longer. Each text without a
+# limit of its own gets a share, in bytes of JSON. The other fields have at most 900 bytes, LOG_EXECUTION_ID adds 100.
+_MAX_MESSAGE_BYTES: Final = 1000
+_MAX_NAMES_BYTES: Final = 1250
+_MAX_EXCEPTION_BYTES: Final = 600
 _BLOCKED_MILLISECONDS: Final = 100
 _NO_IDS: Final = dict.fromkeys(("project_id", "instance_id", "db_name", "job_id"))
 _lock = threading.Lock()
@@ -45,6 +49,18 @@ class LogEntry:
     exception: str | None = None
     started: float = field(default_factory=monotonic)
 
+    def record_event(self, event: Event, request: Request) -> None:
+        """Record the event, and the trace ID of the request unless it contains a token.
+
+        Without a valid event, no trace ID is recorded: the token is unknown then, and the trace ID may contain it.
+        """
+        self.event, self.trace = event, None
+        tokens = (event.token, request.headers.get("X-Auth-Token", ""))
+        for name in ("X-Cloud-Trace-Context", "traceparent"):
+            match = _TRACE.fullmatch(request.headers.get(name, ""))
+            if match and not any(contains_token(match[1], token) for token in tokens):
+                self.trace = match[1]
+
     def record_decision(self, decision: Decision) -> None:
         """Record the outcome of a request that has a verdict."""
         self.verdict, self.message = decision.verdict.value, decision.message
@@ -55,13 +71,6 @@ class LogEntry:
         self.code, self.verdict = problem.code, problem_verdict(problem.code).value
         self.message = problem.log_detail or problem.detail
         self.upstream = problem.upstream or self.upstream
-
-    def drop_trace_in(self, body: bytes) -> None:
-        """Remove the trace ID if the body, whose token cannot be parsed, contains a part of the trace ID."""
-        trace = (self.trace or "").encode()
-        pieces = (trace[start : start + _TRACE_PIECE] for start in range(len(trace) - _TRACE_PIECE + 1))
-        if any(piece in body for piece in pieces):
-            self.trace = None
 
     def write(self, http_status: int) -> None:
         """Write the line. If stdout is closed, full or blocked, only the line is lost."""
@@ -79,7 +88,7 @@ class LogEntry:
         event, upstream = self.event, self.upstream
         fields = {
             "severity": _severity(self.code),
-            "message": truncate(self.message, _MAX_MESSAGE_LENGTH),
+            "message": _truncate_json(self.message, _MAX_MESSAGE_BYTES),
             "verdict": self.verdict,
             "code": self.code.value if self.code else None,
             "http_status": http_status,
@@ -93,25 +102,11 @@ class LogEntry:
                 "request_id": upstream.request_id,
             },
             "token_from": event.token_from if event else None,
-            "trace": self._safe_trace(),
+            "trace": self.trace,
         }
         if self.accepted:
-            fields["accepted_warnings"] = list(self.accepted)
-        return fields | ({"exception": self.exception} if self.exception else {})
-
-    def _safe_trace(self) -> str | None:
-        unsafe = self.trace and self.event and contains_token(self.trace, self.event.token)
-        return None if unsafe else self.trace
-
-
-def start_entry(request: Request) -> LogEntry:
-    """Return the entry of a new request, with the trace ID from the request's headers."""
-    token = request.headers.get("X-Auth-Token", "")
-    for name in ("traceparent", "X-Cloud-Trace-Context"):
-        match = _TRACE.fullmatch(request.headers.get(name, ""))
-        if match and not contains_token(match[1], token):
-            return LogEntry(match[1])
-    return LogEntry()
+            fields["accepted_warnings"] = _first_names(self.accepted)
+        return fields | ({"exception": _truncate_json(self.exception, _MAX_EXCEPTION_BYTES)} if self.exception else {})
 
 
 def summarize_traceback(bug: BaseException) -> str:
@@ -120,11 +115,28 @@ def summarize_traceback(bug: BaseException) -> str:
     return " < ".join([type(bug).__name__, *(f"{frame.name}:{frame.lineno}" for frame in reversed(frames))])
 
 
+def _truncate_json(text: str, max_bytes: int) -> str:
+    """Return the text, truncated so that its JSON has at most `max_bytes` bytes."""
+    while (size := len(json.dumps(text))) > max_bytes:
+        text = truncate(text, len(text) * max_bytes // size - 1)
+    return text
+
+
+def _first_names(names: tuple[str, ...]) -> list[str]:
+    """Return the names that fit into the line; if some do not fit, the last item is their number."""
+    for number in range(len(names), -1, -1):
+        shown = [*names[:number], *([f"… and {len(names) - number} more"] if number < len(names) else [])]
+        if len(json.dumps(shown)) <= _MAX_NAMES_BYTES:
+            break
+    return shown
+
+
 def _is_writable(milliseconds: int) -> bool:
     """Return whether stdout becomes writable within the time. A write to a full pipe would block the request."""
     try:
-        descriptor = sys.stdout.fileno()
-    except (OSError, AttributeError):  # stdout is not a file; LOG_EXECUTION_ID replaces it, for example
+        # LOG_EXECUTION_ID puts a wrapper in the place of stdout.
+        descriptor = getattr(sys.stdout, "stream", sys.stdout).fileno()
+    except (OSError, AttributeError):  # stdout is not a file
         return True
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)

@@ -5,6 +5,7 @@ Parsing one body at a time takes no longer, because parsing holds Python's globa
 """
 
 import contextlib
+import sys
 import threading
 from collections.abc import Callable
 from typing import Final, TypeVar
@@ -34,6 +35,18 @@ def limit_heap() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_ARENA_MAX, 1)
         libc.mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
+
+
+def limit_request_line() -> None:
+    """Let gunicorn refuse a request line of over 4 KiB with status 414. Call it before the server starts.
+
+    functions-framework turns gunicorn's own limit off, so that clients could fill the memory with request lines. It
+    does so after the function is loaded; therefore the option itself has to ignore the new value.
+    """
+    if "functions_framework._cli" in sys.modules:  # else this process starts no server, and gunicorn takes time to load
+        from gunicorn.config import LimitRequestLine  # noqa: PLC0415
+
+        LimitRequestLine.validator = staticmethod(lambda _: LimitRequestLine.default)
 
 
 def one_at_a_time(function: Callable[..., _Result], *arguments: object) -> _Result:

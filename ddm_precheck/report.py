@@ -30,7 +30,7 @@ def build_report(decision: Decision, issues: list[Check]) -> str:
     remaining = MAX_BYTES - _MAX_MORE_BYTES - sum(_size(line) for line in lines)
     for number, issue in enumerate(issues):
         share = remaining // max(min(len(issues), _MIN_ISSUES) - number, 1)
-        is_accepted = issue["status"] == "WARN" and issue["name"] in event.accepted_warnings
+        is_accepted = issue["status"] == "WARN" and issue["name"] in decision.accepted
         line = _issue_line(issue, "accepted " if is_accepted else "", share - 1)
         remaining -= _size(line)
         if remaining < 0:

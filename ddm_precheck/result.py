@@ -26,10 +26,14 @@ class Check(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class PrecheckResult:
-    """DDM's checks, in DDM's order, and information about the exchange."""
+    """DDM's checks, in DDM's order, and information about the exchange.
+
+    ``changed_names`` are the names that redaction has changed: they are not exactly DDM's names.
+    """
 
     checks: list[Check]
     upstream: UpstreamInfo
+    changed_names: frozenset[str] = frozenset()
 
 
 def parse(response: DDMResponse, event: Event) -> PrecheckResult:
@@ -54,7 +58,8 @@ def parse(response: DDMResponse, event: Event) -> PrecheckResult:
         first = violations[0]
         detail = f"DDM's response is not as documented: {first.pointer or 'the body'} {first.detail}"
         raise _untrusted(detail, upstream, violations)
-    return PrecheckResult(_checks(value["pre_check_results"] or [], response.http.body, token), upstream)
+    checks = [_check(item) for item in value["pre_check_results"] or []]
+    return PrecheckResult(checks, upstream, _redact_all(checks, response.http.body, token))
 
 
 def _untrusted(detail: str, upstream: UpstreamInfo, errors: tuple[Violation, ...] = ()) -> Problem:
@@ -66,19 +71,6 @@ def _violations(value: Any, event: Event) -> tuple[Violation, ...]:
     if not violations and value["job_id"] != event.job_id:
         return (Violation("/job_id", "is not the job_id of the event"),)
     return violations
-
-
-def _checks(items: list[dict[str, Any]], body: bytes, token: str) -> list[Check]:
-    """Return the checks with the fields of the summary, redacted if necessary.
-
-    Redaction is necessary only if the body contains the token, or an escape sequence, which can encode the token or a
-    lone surrogate.
-    """
-    checks = [_check(item) for item in items]
-    if b"\\" in body or token.encode() in body:
-        for check in checks:
-            _redact(check, token)
-    return checks
 
 
 def _check(item: dict[str, Any]) -> Check:
@@ -97,8 +89,21 @@ def _text(text: str | None) -> str | None:
     return text if text and not text.isspace() else None
 
 
-def _redact(check: Check, token: str) -> None:
-    check["name"] = redact(check["name"], token)
+def _redact_all(checks: list[Check], body: bytes, token: str) -> frozenset[str]:
+    """Redact the checks in place, if necessary. Return the names that this changes, as they are afterwards.
+
+    Redaction is necessary only if the body contains the token, or an escape sequence, which can encode the token or a
+    lone surrogate.
+    """
+    if b"\\" not in body and token.encode() not in body:
+        return frozenset()
+    return frozenset(check["name"] for check in checks if _redact(check, token))
+
+
+def _redact(check: Check, token: str) -> bool:
+    """Redact the texts of a check in place, and return whether its name has changed."""
+    original, check["name"] = check["name"], redact(check["name"], token)
     for name in ("note", "suggestion", "error", "error_detail"):
         if text := check[name]:
             check[name] = redact(text, token)
+    return check["name"] != original

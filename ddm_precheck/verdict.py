@@ -72,7 +72,8 @@ def judge(event: Event, result: PrecheckResult, checked_at: str) -> Summary:
         counts[_COUNTED_AS[status]] = number
     failed = [check for check in checks if check["status"] == "FAILED"]
     warned = [check for check in checks if check["status"] == "WARN"]
-    accepted = [check["name"] for check in warned if check["name"] in event.accepted_warnings]
+    acceptable = event.accepted_warnings - result.changed_names
+    accepted = [check["name"] for check in warned if check["name"] in acceptable]
     counts["accepted"] = len(accepted)
     listed = len({check["name"] for check in checks})
     verdict = _verdict(counts, listed, event.expected_checks or 1)

@@ -5,7 +5,7 @@ from helpers.envelopes import ATTRIBUTES, STRUCTURED_HEADERS, binary_headers, pu
 from helpers.function import EVENT, TOKEN, Function, character_id
 from helpers.sink import serve_sink
 
-from deploy.fake_behaviours import FakeResponse, check, results
+from deploy.fake_behaviours import check, results
 from deploy.fake_ddm import FakeDDM
 
 TIME_ZONE = "DB instance time zone"
@@ -116,19 +116,11 @@ def test_any_characters_in_a_name(function: Function, fake_ddm: FakeDDM, name):
     assert (response.summary["can_proceed"], response.log_entry["accepted_warnings"]) == (True, [name])
 
 
-def test_lone_surrogates(function: Function, fake_ddm: FakeDDM):
-    """The summary replaces a lone surrogate in DDM's name, and the replaced name is compared."""
-    body = b'{"job_id": "%s", "pre_check_results": [{"name": "a\\ud800", "status": "WARN"}]}' % EVENT["job_id"].encode()
-    fake_ddm.behaviours["surrogate"] = lambda _: FakeResponse(200, body)
-    assert function.send_event("surrogate", accepted_warnings=["a\ud800"]).summary["can_proceed"] is False
-    assert function.send_event("surrogate", accepted_warnings=["a?"]).summary["can_proceed"] is True
-
-
 def test_token_among_the_accepted_names(function: Function, fake_ddm: FakeDDM):
     """The token as an accepted name, and in DDM's name, is in neither the response nor the log."""
     fake_ddm.behaviours["echo"] = results(check(TOKEN, "WARN"))
     response = function.send_event("echo", accepted_warnings=[TOKEN, "***"])
-    assert (response.summary["issues"][0]["name"], response.log_entry["accepted_warnings"]) == ("***", ["***"])
+    assert (response.summary["issues"][0]["name"], response.summary["can_proceed"]) == ("***", False)
 
 
 @pytest.mark.parametrize(
@@ -195,3 +187,17 @@ def test_report_marks_the_accepted_warnings(function: Function, fake_ddm: FakeDD
         f"- accepted WARN {CHINESE_NAME}",
         "- WARN accepted Binlog",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "accepted"),
+    [("A\ud800", "A?"), (f"A {TOKEN}", "A ***")],
+    ids=["lone surrogate", "token"],
+)
+def test_changed_name_is_not_accepted(function: Function, fake_ddm: FakeDDM, name, accepted):
+    """A name that redaction changes is not exactly DDM's name, so it cannot be accepted."""
+    fake_ddm.behaviours["changed"] = results(check(name, "WARN"))
+    summary = function.send_event("changed", accepted_warnings=[accepted]).summary
+    assert summary["issues"][0]["name"] == accepted
+    assert (summary["can_proceed"], summary["counts"]["accepted"]) == (False, 0)
+    assert "accepted" not in summary["report"]

@@ -14,8 +14,9 @@ from helpers.markdown import DEPLOYING, LOW_CODE, PAGES, README, README_CN, REFE
 
 JOB_ID = "b2a0c4de-7f51-4f0c-9a3e-2f6d1c8b5e90"
 IAM_PASSWORD, DB_PASSWORD = "Secret-of-IAM-1", "Secret-of-DB-2"
+NODES_INPUT = ["node-1 node-2", "9", "my-db-user", DB_PASSWORD]
 READMES = pytest.mark.parametrize("page", [README, README_CN], ids=["README", "README_CN"])
-STEPS = [f"first precheck: {step}" for step in ("settings", "token", "start", "call")]
+STEPS = [f"first precheck: {step}" for step in ("settings", "user", "token", "nodes", "start", "call")]
 CHANGING = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
@@ -37,11 +38,12 @@ def test_first_fields(start, page: Page):
 
 
 def test_whole_summary(start):
-    """The reference shows the summary of the README's event; of the checks it gives the number only."""
+    """The reference shows the summary of the README's event; the report is a block, the checks are a number."""
     response = start(DDM_REGION=None).send(README.json("event")).summary
     shown = REFERENCE.json("response: event of README.md")
     (checks,) = shown.pop("checks")
     assert f"all {len(response.pop('checks'))} checks" in checks
+    shown["report"] = REFERENCE.code("report: event of README.md").removesuffix("\n")
     assert json.dumps(without_changing_values(shown)) == json.dumps(without_changing_values(response))
 
 
@@ -125,27 +127,44 @@ def test_output_of_deploy_local(tmp_path):
 @READMES
 def test_first_real_precheck(served_function, tmp_path, page: Page):
     """The three requests of the page lead to the report, and no secret is in the arguments of any process."""
-    for tool in ("curl", "jq"):
-        if not shutil.which(tool):
-            pytest.skip(f"{tool} is missing")
     with HuaweiCloud() as cloud:
-        settings = page.code(STEPS[0])
-        for name, url in {"IAM": cloud.url, "DDM": cloud.url, "FUNCTION": served_function.url}.items():
-            settings = re.sub(rf"\b{name}=\S+", f"{name}={url}", settings)
-        script = "\n".join(["set -euo pipefail", settings, *(page.code(step) for step in STEPS[1:])])
-        run = run_recorded(script, tmp_path, ["my-account", "my-user", IAM_PASSWORD, "node-1", "9", DB_PASSWORD])
+        script = "set -euo pipefail\n" + first_precheck(page, cloud, served_function.url)
+        run = run_recorded(script, tmp_path, ["my-account", "my-user", IAM_PASSWORD, *NODES_INPUT])
     assert (run.stderr, run.returncode) == ("", 0)
     assert "Binlog retention" in run.stdout
     assert "\nFAIL: 1 of 3 checks failed" in run.stdout
     assert cloud.user == {"name": "my-user", "password": IAM_PASSWORD, "domain": {"name": "my-account"}}
     assert cloud.precheck == {
         "new_shard_number": "9",
-        "data_nodes": [{"id": "node-1", "user": "root", "password": DB_PASSWORD}],
+        "data_nodes": [{"id": node, "user": "my-db-user", "password": DB_PASSWORD} for node in ("node-1", "node-2")],
     }
     arguments = (tmp_path / "arguments").read_text()
     assert arguments.count("curl ") == 3
     assert arguments.count("jq ") >= 5
     assert not any(secret in arguments for secret in (IAM_PASSWORD, DB_PASSWORD, TOKEN))
+
+
+@READMES
+def test_first_real_precheck_with_a_wrong_password(served_function, tmp_path, page: Page):
+    """Each request that fails shows why: IAM's response, DDM's error and the function's problem."""
+    with HuaweiCloud() as cloud:
+        script = first_precheck(page, cloud, served_function.url)
+        run = run_recorded(script, tmp_path, ["my-account", "my-user", "wrong", *NODES_INPUT])
+    assert "The username or password is wrong." in run.stderr
+    assert '"error_msg": "Incorrect token."' in run.stdout
+    assert '"pointer": "/job_id"' in run.stdout
+    assert '"pointer": "/token"' in run.stdout
+
+
+def first_precheck(page: Page, cloud: "HuaweiCloud", function_url: str) -> str:
+    """Return the commands of the page's first precheck, with local servers. Skips the test if a tool is missing."""
+    for tool in ("curl", "jq"):
+        if not shutil.which(tool):
+            pytest.skip(f"{tool} is missing")
+    settings = page.code(STEPS[0])
+    for name, url in {"IAM": cloud.url, "DDM": cloud.url, "FUNCTION": function_url}.items():
+        settings = re.sub(rf"\b{name}=\S+", f"{name}={url}", settings)
+    return "\n".join([settings, *(page.code(step) for step in STEPS[1:])])
 
 
 def test_local_samples(served_function):
@@ -222,10 +241,14 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/v3/auth/tokens?nocatalog=true":
             assert body["auth"]["scope"]["project"]["id"]
             self.server.user = body["auth"]["identity"]["password"]["user"]
-            self.respond(201, {"token": {}}, {"X-Subject-Token": TOKEN})
+            if self.server.user["password"] == IAM_PASSWORD:
+                self.respond(201, {"token": {}}, {"X-Subject-Token": TOKEN})
+            else:
+                self.respond(401, {"error": {"code": 401, "message": "The username or password is wrong."}}, {})
+        elif self.headers["X-Auth-Token"] != TOKEN:
+            self.respond(401, {"error_code": "APIGW.0301", "error_msg": "Incorrect token."}, {})
         else:
             assert re.fullmatch(r"/v3/\w+/instances/\w+/databases/orders/migration/precheck", self.path)
-            assert self.headers["X-Auth-Token"] == TOKEN
             self.server.precheck = body
             checks = [{"name": "Binlog retention", "status": "SUCCESS"}]
             self.respond(202, {"job_id": JOB_ID, "pre_check_results": checks}, {})

@@ -189,7 +189,8 @@ def test_bounds():
     assert rows["attempts for one result"] == str(ddm._MAX_ATTEMPTS)
     assert rows["connections to DDM"] == f"`THREADS` for each host, {transport._MAX_POOLS} hosts"
     assert rows["report"] == f"{report.MAX_BYTES:,} bytes"
-    assert rows["log line"] == f"message of {log._MAX_MESSAGE_LENGTH} characters"
+    assert rows["log line"] == "4,096 bytes"
+    assert log._MAX_MESSAGE_BYTES + log._MAX_NAMES_BYTES + log._MAX_EXCEPTION_BYTES < 4096 - 900  # the other fields
 
 
 def test_waiting():

@@ -112,3 +112,29 @@ def test_stdout_is_closed(start, fake_ddm: FakeDDM, monkeypatch, error):
     monkeypatch.setattr(sys, "stdout", ClosedStdout())
     response = function.exchange("POST", json.dumps(EVENT).encode(), {})
     assert response.body["verdict"] == "PASS"
+
+
+def test_line_fits_into_a_pipe(function: Function, fake_ddm: FakeDDM):
+    """However long its texts are, the line has at most 4,096 bytes: it never blocks on a pipe that is nearly full."""
+    names = [f"{number}" + "\U0001f511" * 198 for number in range(10, 60)]
+    fake_ddm.behaviours["names"] = results(*(check(name, "WARN") for name in names))
+    response = function.send_event("names", accepted_warnings=names, expected_checks=50)
+    assert response.summary["counts"]["accepted"] == 50
+    assert len(response.log_lines[0].encode()) < 4096
+    assert response.log_entry["accepted_warnings"] == ["… and 50 more"]
+    assert response.log_entry["message"].endswith("…")
+
+
+def test_names_that_fit_are_listed(function: Function, fake_ddm: FakeDDM):
+    """The names of accepted warnings are in the line as long as they fit; the last item counts the others."""
+    names = [f"Check {number:03d}" for number in range(50)]
+    fake_ddm.behaviours["names"] = results(*(check(name, "WARN") for name in names))
+    logged = function.send_event("names", accepted_warnings=names).log_entry["accepted_warnings"]
+    assert logged[:-1] == names[: len(logged) - 1]
+    assert logged == names or logged[-1] == f"… and {51 - len(logged)} more"
+
+
+@pytest.mark.parametrize("body", [b"{", b"{}", b" " * 300_000], ids=["not JSON", "not valid", "too large"])
+def test_no_trace_without_a_valid_event(function: Function, body):
+    """If the event cannot be read, its token is unknown, and the trace ID may contain it: it is not logged."""
+    assert function.send(body, headers={"X-Cloud-Trace-Context": TRACE}).log_entry["trace"] is None

@@ -25,7 +25,8 @@ from helpers.fault_server import FaultServer, receive_bytes, reset
 from helpers.function import EVENT, ServedFunction, serve_function
 
 import ddm_precheck
-from deploy.fake_ddm import FakeDDM, FakeResponse
+from deploy.fake_behaviours import FakeResponse
+from deploy.fake_ddm import FakeDDM
 from tools.instance import Instance
 from tools.soak.bodies import hostile_events
 

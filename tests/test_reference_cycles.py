@@ -28,7 +28,8 @@ from helpers.fault_server import (
 )
 from helpers.function import EVENT, PROBLEM_VALIDATOR, ROOT, TOKEN, InProcessFunction
 
-from deploy.fake_ddm import FakeDDM, FakeResponse
+from deploy.fake_behaviours import FakeResponse
+from deploy.fake_ddm import FakeDDM
 
 LARGE = 100_000
 OWN_CODE = (str(ROOT / "main.py"), str(ROOT / "ddm_precheck"))

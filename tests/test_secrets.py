@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from helpers.envelopes import binary_headers
 from helpers.fault_server import FaultServer, chunk, complete_response, reset, response_head, send
 from helpers.function import EVENT, TOKEN, Function, ServedFunction, serve_function
 
@@ -183,3 +184,12 @@ def test_deep_value_of_the_wrong_type(function: Function, fake_ddm: FakeDDM):
         body = b'{"pre_check_results":[{"status":"SUCCESS","name":' + name + b"}]}"
         fake_ddm.behaviours["deep"] = lambda _, body=body: FakeResponse(200, body)
         assert function.send_event("deep").problem_code == "upstream-contract"
+
+
+def test_token_in_the_traceparent(function: Function):
+    """A trace context that contains the token is neither returned nor logged."""
+    token = "4bf92f3577b34da6a3ce929d0e0e4736"
+    headers = {"traceparent": f"00-{token}-00f067aa0ba902b7-01"}
+    response = function.send(EVENT | {"token": token}, headers=headers | binary_headers())
+    assert response.summary["verdict"] == "PASS"
+    assert "ce-traceparent" not in response.headers

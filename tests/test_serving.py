@@ -194,3 +194,10 @@ def test_malformed_requests(two_threads: ServedFunction, action, status, codes, 
     assert statuses == {status}
     entries = wait_for_entries(two_threads, callers * len(codes) + 1)
     assert sorted(entry["code"] or "" for entry in entries) == sorted(["", *codes * callers])
+
+
+def test_long_request_line(two_threads: ServedFunction):
+    """A request line of over 4 KiB is refused at once: it would fill the memory."""
+    with socket.create_connection(("127.0.0.1", two_threads.port), timeout=20) as sock:
+        sock.sendall(b"POST /" + b"a" * 5000 + b" HTTP/1.1\r\nHost: x\r\n")
+        assert sock.recv(1000).startswith(b"HTTP/1.1 414 ")

@@ -19,7 +19,7 @@ from helpers.function import (
 CALLERS: Final = 64
 """As many requests at once as ``deploy.sh`` lets one instance handle."""
 
-_TIMEOUT_SECONDS: Final = 120
+_TIMEOUT_SECONDS: Final = 60
 _HEADERS: Final = {"Content-Type": "application/json"}
 
 
