@@ -10,10 +10,10 @@ are in tests/test_connection_faults.py unless the row names another module.
 | whole exchange            | each read                      |                         |                               |
 +---------------------------+--------------------------------+-------------------------+-------------------------------+
 | the deadline includes     | each address, and then TLS,    | `_new_conn`             | test_connections.py:          |
-| connecting and TLS        | gets the whole timeout         |                         | test_silence_while_connecting |
+| connecting and TLS        | gets the whole timeout         |                         | test_timeout_while_connecting |
 +---------------------------+--------------------------------+-------------------------+-------------------------------+
-| the head has at most      | 100 lines of 64 KiB each are   | `begin`, `_HeadReader`  | test_fault: "endless header"  |
-| 64 KiB and 100 headers    | accepted                       |                         |                               |
+| the head has at most      | 100 lines of 64 KiB each are   | `begin`, `_HeadReader`  | test_size_of_the_head,        |
+| 64 KiB and 99 headers     | accepted                       |                         | test_number_of_headers        |
 +---------------------------+--------------------------------+-------------------------+-------------------------------+
 | the response has at most  | a chunk of size -1 is read to  | `_DeadlineReader`       | test_fault: "negative chunk   |
 | 2 MiB of HTTP data        | the end of the connection      |                         | size, endless"                |
@@ -24,8 +24,8 @@ are in tests/test_connection_faults.py unless the row names another module.
 | a truncated head is       | the end of the connection ends | `begin`                 | test_fault: "closes in the    |
 | refused                   | a head                         |                         | headers"                      |
 +---------------------------+--------------------------------+-------------------------+-------------------------------+
-| a connection with unread  | the bytes are dropped, or read | `_ResponseReader.close`,| test_connections.py:          |
-| bytes is closed           | as the next response           | `is_connected`          | test_two_requests             |
+| a connection with unread  | the bytes are dropped, or read | `_ResponseReader.close`,| test_stale_responses.py       |
+| bytes is closed           | as the next response           | `is_connected`          |                               |
 +---------------------------+--------------------------------+-------------------------+-------------------------------+
 | all connections have the  | pools create connections of    | `get_connection_with_   | test_proxy.py, test_tls.py    |
 | hooks, also to a proxy    | their own classes              | tls_context`            |                               |
@@ -161,7 +161,7 @@ class _Response(http.client.HTTPResponse):
                 self.headers = None  # type: ignore[assignment] # http.client reads a head only if headers is None
                 super().begin()
         except http.client.HTTPException as error:
-            if type(error) is http.client.HTTPException:  # over 100 headers: the only error without a class of its own
+            if type(error) is http.client.HTTPException:  # over 99 headers: the only error without a class of its own
                 raise ResponseTooLargeError from None
             raise
         finally:

@@ -158,3 +158,34 @@ def test_fault(start, monkeypatch, script, timeout, code, status, attempts):
     assert memory < 24 * MIB
     assert count_open_files() <= files
     assert threading.active_count() <= threads
+
+
+def padded_heads(size: int, number: int) -> bytes:
+    """Return this many heads, all interim but the last, with this size together."""
+    interim = response_head("102 Processing", X_Pad="") * (number - 1)
+    final = response_head(Content_Length=len(PASS_BODY), X_Pad="")
+    padding = size - len(interim) - len(final)
+    share = padding // number
+    interim = response_head("102 Processing", X_Pad="x" * share) * (number - 1)
+    return interim + response_head(Content_Length=len(PASS_BODY), X_Pad="x" * (padding - share * (number - 1)))
+
+
+@pytest.mark.parametrize("number", [1, 2, 20])
+@pytest.mark.parametrize(("size", "code"), [(65_536, None), (65_537, "upstream-contract")], ids=["max", "max + 1"])
+def test_size_of_the_head(start, size, code, number):
+    """The head, with those of the interim responses before it, has at most 64 KiB."""
+    heads = padded_heads(size, number)
+    assert len(heads) == size
+    with FaultServer([[send(heads + PASS_BODY), wait_for_close]]) as ddm:
+        response = start(DDM_ENDPOINT=ddm.url).send_event()
+    assert (response.body.get("code"), ddm.connections) == (code, 1)
+    assert code is None or "the response is over the size limits" in response.body["message"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(99, None), (100, "upstream-contract")], ids=["max", "max + 1"])
+def test_number_of_headers(start, number, code):
+    """A head has at most 99 headers."""
+    headers = {f"X-{index}": "" for index in range(number - 1)}
+    with FaultServer([[send(complete_response(**headers)), wait_for_close]]) as ddm:
+        response = start(DDM_ENDPOINT=ddm.url).send_event()
+    assert (response.body.get("code"), ddm.connections) == (code, 1)

@@ -5,7 +5,7 @@ Together with the bodies of ``tools.soak.bodies``.
 
 import gzip
 import json
-from collections.abc import Callable
+from functools import cache
 from typing import Any, Final
 
 from deploy.fake_behaviours import FakeResponse
@@ -101,21 +101,24 @@ SCRIPTS: Final[dict[str, list[Action]]] = {
 
 
 def add_behaviours(fake_ddm: FakeDDM) -> dict[str, str]:
-    """Let the fake DDM send each of `RESULTS` and `ERRORS`, half of them compressed; return the schemas' names.
+    """Let the fake DDM send each of `RESULTS` and `ERRORS`, half of them compressed.
 
-    The keys are the names of the bodies.
+    Return the database schemas that choose them; the keys are the names of the bodies.
     """
-    db_names = {}
-    for number, (name, body) in enumerate((RESULTS | ERRORS).items()):
-        db_names[name] = f"hostile_{number}"
-        fake_ddm.behaviours[db_names[name]] = _behaviour(
-            400 if name in ERRORS else 200, body, compressed=number % 2 == 0
-        )
+    responses = _responses()
+    db_names = {name: f"hostile_{number}" for number, name in enumerate(responses)}
+    for name, response in responses.items():
+        fake_ddm.behaviours[db_names[name]] = lambda _, response=response: response  # type: ignore[misc]
     return db_names
 
 
-def _behaviour(status: int, body: bytes, *, compressed: bool) -> Callable[[object], FakeResponse]:
-    response = FakeResponse(status, body)
-    if compressed:
-        response = FakeResponse(status, gzip.compress(body), {"Content-Encoding": "gzip"})
-    return lambda _: response
+@cache
+def _responses() -> dict[str, FakeResponse]:
+    responses = {}
+    for number, (name, body) in enumerate((RESULTS | ERRORS).items()):
+        status = 400 if name in ERRORS else 200
+        if number % 2:
+            responses[name] = FakeResponse(status, body)
+        else:
+            responses[name] = FakeResponse(status, gzip.compress(body), {"Content-Encoding": "gzip"})
+    return responses

@@ -1,0 +1,78 @@
+"""CPU time of the served function's worker: what one document may cost, however hostile it is."""
+
+import pytest
+from helpers import hostile
+from helpers.callers import event_body, outcomes, send_in_sequence
+from helpers.function import ServedFunction
+
+from deploy.fake_behaviours import FakeResponse
+from deploy.fake_ddm import FakeDDM
+from tools.instance import Instance
+from tools.soak.bodies import hostile_events
+
+MAX_SECONDS_PER_MIB = 1
+MAX_SECONDS_PER_EVENT = 0.5
+RUNS = 3
+HOSTILE_EVENTS = hostile_events() | {
+    "not closed": b"[" + b'{"a":0},' * 32_000,
+    "white space": b" " * 262_144,
+    "escapes": b'{"token":"' + b"\\u0041" * 43_000 + b'"}',
+}
+LARGE_CHECK = {"note": "a" * 400, "handling_suggestion": "b" * 200, "error_message": "", "error_detail_message": None}
+INVALID_CHECKS = {
+    "unknown statuses": LARGE_CHECK | {"status": "RUNNING"},
+    "no statuses": LARGE_CHECK,
+    "wrong types": dict.fromkeys(LARGE_CHECK, 1) | {"status": "SUCCESS"},
+    "everything wrong": dict.fromkeys(LARGE_CHECK, True) | {"status": 0, "name": "a" * 500},
+    "blank names": {"status": "SUCCESS", "name": " " * 500},
+}
+
+
+@pytest.fixture
+def worker(served_function: ServedFunction, fake_ddm: FakeDDM) -> Instance:
+    """The processes of the served function."""
+    send_in_sequence(served_function, [event_body()])
+    return Instance(served_function.port, served_function.process.pid)
+
+
+def cpu_seconds(function: ServedFunction, worker: Instance, body: bytes, *, times: int = 1) -> float:
+    """Send the body so many times, and that three times over; return the least CPU time of the worker for each body."""
+    measured = []
+    for _ in range(RUNS):
+        before = worker.cpu_seconds()
+        send_in_sequence(function, [body] * times)
+        measured.append(worker.cpu_seconds() - before)
+    return min(measured) / times
+
+
+@pytest.mark.parametrize("body", HOSTILE_EVENTS.values(), ids=HOSTILE_EVENTS)
+def test_event(served_function: ServedFunction, worker: Instance, body):
+    """An event of 256 KiB costs at most half a second, also one with different objects in `accepted_warnings`."""
+    assert outcomes(send_in_sequence(served_function, [body])) == {"invalid-event": 1}
+    assert cpu_seconds(served_function, worker, body) < MAX_SECONDS_PER_EVENT
+
+
+@pytest.mark.parametrize("name", [*hostile.RESULTS, *hostile.ERRORS])
+def test_response_of_ddm(served_function: ServedFunction, worker: Instance, fake_ddm: FakeDDM, name):
+    """A response of 1 MiB, valid or not, costs at most a second."""
+    db_name = hostile.add_behaviours(fake_ddm)[name]
+    assert cpu_seconds(served_function, worker, event_body(db_name)) < MAX_SECONDS_PER_MIB
+
+
+@pytest.mark.parametrize("fields", INVALID_CHECKS.values(), ids=INVALID_CHECKS)
+def test_invalid_result(served_function: ServedFunction, worker: Instance, fake_ddm: FakeDDM, fields):
+    """1,000 invalid checks cost at most 1.5 times as much as 1,000 valid ones of the same size."""
+    invalid = hostile.checks_body(1000, **fields)
+    valid = hostile.checks_body(1000, **LARGE_CHECK, status="SUCCESS", padding="")
+    padding = max(0, len(invalid) - len(valid)) // 1000
+    valid = hostile.checks_body(1000, **LARGE_CHECK, status="SUCCESS", padding="x" * padding)
+    fake_ddm.behaviours |= {
+        "valid": lambda _: FakeResponse(200, valid),
+        "invalid": lambda _: FakeResponse(200, invalid),
+    }
+    assert outcomes(send_in_sequence(served_function, [event_body("valid"), event_body("invalid")])) == {
+        "PASS": 1,
+        "upstream-contract": 1,
+    }
+    cost_of_valid = cpu_seconds(served_function, worker, event_body("valid"), times=10)
+    assert cpu_seconds(served_function, worker, event_body("invalid"), times=10) < 1.5 * cost_of_valid
