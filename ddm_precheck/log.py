@@ -21,8 +21,7 @@ from ddm_precheck.verdict import Decision, problem_verdict
 
 _TRACE: Final = re.compile(r"(?:[0-9a-f]{2}-)?([0-9a-fA-F]{32})(?:[-/].*)?")
 # A write of up to 4,096 bytes (PIPE_BUF) never blocks if the pipe is writable, so no line is longer. Each text that has
-# no limit of its own gets a share, in bytes of JSON. The other fields have at most 900 bytes; LOG_EXECUTION_ID adds a
-# label of 100.
+# no limit of its own gets a share, in bytes of JSON. The other fields need up to 900 bytes, LOG_EXECUTION_ID 100.
 _MAX_MESSAGE_BYTES: Final = 1000
 _MAX_NAMES_BYTES: Final = 1250
 _MAX_EXCEPTION_BYTES: Final = 600

@@ -71,7 +71,7 @@ class _Node:
         self._is_valid = compile_schema(schema)
         self._properties: dict[str, _Node] = {}
         self._items: _Node | None = None
-        self._unique_items: Any = None
+        self._unique_items: dict[str, Any] = {}
         if is_supported(schema):
             schema = dict(schema)
             if "properties" in schema:
@@ -80,8 +80,8 @@ class _Node:
             if "items" in schema:
                 self._items = _Node(schema.pop("items"))
             if "uniqueItems" in schema:
-                self._unique_items = _Validator({"uniqueItems": schema.pop("uniqueItems")})
-        self._validator = _Validator(schema)
+                self._unique_items = {"uniqueItems": schema.pop("uniqueItems")}
+        self._own_schema = schema
 
     def errors(self, value: Any, path: _Path) -> Iterator[_Error]:
         """Yield jsonschema's errors, each with its path."""
@@ -98,16 +98,21 @@ class _Node:
         The order is that of the costs: the value's own keywords such as ``maxItems``, then the items, then
         ``uniqueItems``, for which jsonschema compares every pair of items.
         """
-        errors: Iterator[_Error] = ((path, error) for error in self._validator.iter_errors(value))
+        # The validators are made here: most of them are never needed, and to make all of them delays a cold start.
+        errors = _errors_of_jsonschema(self._own_schema, value, path)
         if isinstance(value, list) and self._items:
             errors = _first_with_any(errors, self._item_errors(value, path))
         if self._unique_items:
-            errors = _first_with_any(errors, ((path, error) for error in self._unique_items.iter_errors(value)))
+            errors = _first_with_any(errors, _errors_of_jsonschema(self._unique_items, value, path))
         yield from errors
 
     def _item_errors(self, items: list[Any], path: _Path) -> Iterator[_Error]:
         for index, item in enumerate(items):
             yield from self._items.errors(item, (*path, index))  # type: ignore[union-attr] # the caller tests _items
+
+
+def _errors_of_jsonschema(schema: Any, value: Any, path: _Path) -> Iterator[_Error]:
+    return ((path, error) for error in _Validator(schema).iter_errors(value))
 
 
 def _first_with_any(*iterators: Iterator[_Error]) -> Iterator[_Error]:
