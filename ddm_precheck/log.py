@@ -123,11 +123,8 @@ def _truncate_json(text: str, max_bytes: int) -> str:
 
 def _first_names(names: tuple[str, ...]) -> list[str]:
     """Return the names that fit into the line; if some do not fit, the last item is their number."""
-    for number in range(len(names), -1, -1):
-        shown = [*names[:number], *([f"… and {len(names) - number} more"] if number < len(names) else [])]
-        if len(json.dumps(shown)) <= _MAX_NAMES_BYTES:
-            break
-    return shown
+    shorter = ([*names[:number], f"… and {len(names) - number} more"] for number in range(len(names) - 1, -1, -1))
+    return next(shown for shown in [list(names), *shorter] if len(json.dumps(shown)) <= _MAX_NAMES_BYTES)
 
 
 def _is_writable(milliseconds: int) -> bool:

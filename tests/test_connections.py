@@ -26,6 +26,7 @@ from helpers.fault_server import (
 )
 from helpers.function import EVENT, TOKEN
 
+from ddm_precheck.connection import _DeadlineReader
 from ddm_precheck.transport import Transport
 from deploy.fake_behaviours import check, results
 from deploy.fake_ddm import FakeDDM
@@ -205,3 +206,14 @@ def test_invalid_host_name(start, host):
     assert response.body["message"] == (
         f"DDM is not available: the host name {host} could not be resolved; check the region"
     )
+
+
+def test_no_read_after_the_deadline():
+    """Once the deadline is over, nothing is read, even if bytes are there."""
+    sock, other = socket.socketpair()
+    with sock, other:
+        sock.settimeout(0.001)
+        reader = _DeadlineReader(sock.makefile("rb").detach(), sock)
+        time.sleep(0.01)
+        with pytest.raises(TimeoutError):
+            reader.readinto(bytearray(1))

@@ -2,7 +2,11 @@
 
 import itertools
 import json
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import FileIO
 
 import pytest
 from helpers.function import EVENT, Function
@@ -138,3 +142,39 @@ def test_names_that_fit_are_listed(function: Function, fake_ddm: FakeDDM):
 def test_no_trace_without_a_valid_event(function: Function, body):
     """If the event cannot be read, its token is unknown, and the trace ID may contain it: it is not logged."""
     assert function.send(body, headers={"X-Cloud-Trace-Context": TRACE}).log_entry["trace"] is None
+
+
+@contextmanager
+def stdout_to_pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileIO]:
+    """Make a pipe stdout, and give its reading end. Not a fixture: pytest replaces stdout after the fixtures."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb", 0) as reader, os.fdopen(writing, "w") as writer:
+        os.set_blocking(reading, False)
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", writer)
+            yield reader
+
+
+def test_pipe_without_room(monkeypatch):
+    """The line goes into the pipe; if the pipe is full, the line is lost and nothing blocks."""
+    with stdout_to_pipe(monkeypatch) as pipe:
+        LogEntry().write(200)
+        line = pipe.read(4096)
+        os.set_blocking(sys.stdout.fileno(), False)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(sys.stdout.fileno(), b" " * 4096)
+        os.set_blocking(sys.stdout.fileno(), True)
+        LogEntry().write(200)
+        rest = pipe.read(1_000_000)
+    assert json.loads(line)["http_status"] == 200
+    assert rest.strip() == b""
+
+
+def test_pipe_filled_by_another_thread(monkeypatch):
+    """If other threads fill the pipe while this one waits for the lock, the line is lost."""
+    monkeypatch.setattr("ddm_precheck.log._is_writable", lambda milliseconds: milliseconds > 0)
+    with stdout_to_pipe(monkeypatch) as pipe:
+        LogEntry().write(200)
+        line = pipe.read(4096)
+    assert line is None
