@@ -82,6 +82,12 @@ CONNECTION_FAULTS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let retries follow at once."""
+    monkeypatch.setattr("ddm_precheck.ddm._MAX_FIRST_PAUSE_SECONDS", 0.01)
+
+
 @contextmanager
 def no_garbage() -> Iterator[None]:
     """Fail if what happens in the context leaves garbage that belongs to a request."""
@@ -134,17 +140,15 @@ def test_refused_request(start, code, body, headers):
 
 
 @pytest.mark.parametrize(("code", "response"), DDM_RESPONSES.values(), ids=DDM_RESPONSES)
-def test_response_of_ddm(start, fake_ddm: FakeDDM, monkeypatch, code, response):
+def test_response_of_ddm(start, fake_ddm: FakeDDM, code, response):
     """A result or an error of DDM is freed with its request."""
-    monkeypatch.setattr("ddm_precheck.ddm._MAX_FIRST_PAUSE_SECONDS", 0.01)
     fake_ddm.behaviours["pass"] = lambda _: response
     assert exchange_without_garbage(start(), json.dumps(EVENT).encode()) == code
 
 
 @pytest.mark.parametrize(("code", "script"), CONNECTION_FAULTS.values(), ids=CONNECTION_FAULTS)
-def test_connection_fault(start, monkeypatch, code, script):
+def test_connection_fault(start, code, script):
     """An exchange that fails is freed with its request; urllib3 keeps its exceptions in variables of their frames."""
-    monkeypatch.setattr("ddm_precheck.ddm._MAX_FIRST_PAUSE_SECONDS", 0.01)
     with FaultServer([script]) as ddm:
         function = start(DDM_ENDPOINT=ddm.url, DDM_TIMEOUT_SECONDS="0.3")
         assert exchange_without_garbage(function, json.dumps(EVENT).encode()) == code
@@ -163,15 +167,13 @@ def test_connection_fault(start, monkeypatch, code, script):
         ),
     ],
 )
-def test_no_connection(start, monkeypatch, variables, code):
+def test_no_connection(start, variables, code):
     """A connection that cannot be made leaves nothing."""
-    monkeypatch.setattr("ddm_precheck.ddm._MAX_FIRST_PAUSE_SECONDS", 0.01)
     assert exchange_without_garbage(start(**variables), json.dumps(EVENT).encode()) == code
 
 
-def test_untrusted_certificate(start, monkeypatch, authority):
+def test_untrusted_certificate(start, authority):
     """A TLS handshake that fails leaves nothing."""
-    monkeypatch.setattr("ddm_precheck.ddm._MAX_FIRST_PAUSE_SECONDS", 0.01)
     with FaultServer([[]], tls=authority.context()) as ddm:
         code = exchange_without_garbage(start(DDM_ENDPOINT=ddm.url), json.dumps(EVENT).encode())
     assert code == "upstream-unavailable"
