@@ -51,6 +51,16 @@ def is_supported(schema: Any) -> bool:
     return isinstance(schema, dict) and schema.keys() <= _SUPPORTED
 
 
+def is_fully_supported(schema: Any) -> bool:
+    """Return whether the schema and all its subschemas have only supported keywords and known types."""
+    if not is_supported(schema):
+        return False
+    types = schema.get("type", [])
+    subschemas = [*schema.get("properties", {}).values(), *([schema["items"]] if "items" in schema else [])]
+    are_known = all(name in _CLASSES for name in ([types] if isinstance(types, str) else types))
+    return are_known and all(is_fully_supported(subschema) for subschema in subschemas)
+
+
 @cache
 def compile_pattern(pattern: str) -> re.Pattern[str]:
     """Compile a pattern with ECMA-262's meaning of ``$``. Python's ``$`` also matches before a trailing line break."""

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from ddm_precheck.fast_validation import compile_pattern, compile_schema
+from ddm_precheck.fast_validation import compile_pattern, compile_schema, is_fully_supported
 from ddm_precheck.schema import _Node
 
 SCHEMAS = {path.name: json.loads(path.read_text()) for path in (ROOT / "schemas").glob("*.schema.json")}
@@ -254,6 +254,23 @@ def mutated(draw: st.DrawFn, value: Any) -> Any:
         case _:
             copy[key] = draw(mutated(copy[key]))
     return copy
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_each_file_is_a_json_schema(name: str):
+    """Each file is a valid JSON Schema. The start of the function does not check again the files that it compiles."""
+    Draft202012Validator.check_schema(SCHEMAS[name])
+    assert is_fully_supported(SCHEMAS[name]) == (name in COMPILED_SCHEMAS)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [{"type": "text"}, {"items": {"type": "text"}}, {"properties": {"a": {"typ": "string"}}}, {"not": {}}, True],
+    ids=["unknown type", "unknown type of items", "unknown keyword of a property", "unsupported keyword", "boolean"],
+)
+def test_not_fully_supported(schema: Any):
+    """A JSON Schema with anything unknown is left to jsonschema's own check."""
+    assert not is_fully_supported(schema)
 
 
 @pytest.mark.parametrize("name", COMPILED_SCHEMAS)
