@@ -15,8 +15,9 @@ from deploy.fake_ddm import FakeDDM
 pytest_plugins = ["helpers.deployment"]
 
 SLOW_MODULES = (
-    *("test_arbitrary_input", "test_connection_faults", "test_connections", "test_deploy", "test_example_flows"),
-    *("test_fast_validation", "test_proxy", "test_serving", "test_tls"),
+    *("test_arbitrary_input", "test_connection_faults", "test_connections", "test_cpu", "test_deploy"),
+    *("test_example_flows", "test_fast_validation", "test_memory", "test_proxy", "test_reference_cycles"),
+    *("test_serving", "test_stale_responses", "test_stdout", "test_tls"),
 )
 """Prefixes of the modules that take long."""
 
@@ -36,10 +37,11 @@ def fake_ddm_server() -> Iterator[FakeDDM]:
 
 
 @pytest.fixture
-def fake_ddm(fake_ddm_server: FakeDDM) -> FakeDDM:
-    """The fake DDM with its own behaviours and no recorded requests."""
+def fake_ddm(fake_ddm_server: FakeDDM) -> Iterator[FakeDDM]:
+    """The fake DDM with its own behaviours and no recorded requests, also for the tests that follow."""
     fake_ddm_server.reset()
-    return fake_ddm_server
+    yield fake_ddm_server
+    fake_ddm_server.reset()
 
 
 @pytest.fixture

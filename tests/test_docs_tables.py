@@ -181,7 +181,7 @@ def test_bounds():
     checks = schema("precheck-result")["properties"]["pre_check_results"]["maxItems"]
     mib = ddm.MAX_BYTES // kib // kib
     assert rows["body of DDM's response"] == f"{mib} MiB after decompression, {checks:,} checks"
-    assert rows["headers of DDM's response"] == f"{connection.MAX_HEAD_BYTES // kib} KiB"
+    assert rows["headers of DDM's response"] == f"{connection.MAX_HEAD_BYTES // kib} KiB, 99 headers"
     settings = from_environment({})
     assert rows["time for one result of DDM"] == f"`DDM_TIMEOUT_SECONDS`, {settings.timeout:.0f} s"
     assert rows["waiting"] == f"`DDM_MAX_WAIT_SECONDS`, {settings.max_wait:.0f} s"
