@@ -54,7 +54,8 @@ def _issue_line(issue: Check, mark: str, max_bytes: int) -> str:
     The mark precedes the status, so that no check's name can imitate the mark.
     """
     line = f"- {mark}{issue['status']} {truncate_bytes(_safe(issue['name']), _MAX_NAME_BYTES)}"
-    error, suggestion = _safe(issue["error"] or issue["error_detail"]), _safe(issue["suggestion"])
+    error = _safe(issue.get("error_message")) or _safe(issue.get("error_detail_message"))
+    suggestion = _safe(issue.get("handling_suggestion"))
     error, suggestion = error and f": {error}", suggestion and f" → {suggestion}"
     return line + _fit(error, suggestion, max_bytes - len(line.encode()))
 

@@ -1,7 +1,7 @@
-"""Parses DDM's response to a validated, normalised and redacted list of checks."""
+"""Parses DDM's response to a validated and redacted list of checks."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypedDict
+from typing import Any, Final, NotRequired, TypedDict
 
 from ddm_precheck import ddm_errors, strict_json
 from ddm_precheck.ddm import MAX_BYTES, DDMResponse
@@ -14,14 +14,17 @@ _SCHEMA: Final = Schema("precheck-result")
 
 
 class Check(TypedDict):
-    """One of DDM's checks, with the fields of the summary. A plain dict is serialized without conversion."""
+    """One of DDM's checks, with DDM's names of the fields. It may have further fields, which are not redacted.
+
+    The texts may be empty: DDM sends an empty text for a field without a value.
+    """
 
     name: str
     status: str
-    note: str | None
-    suggestion: str | None
-    error: str | None
-    error_detail: str | None
+    note: NotRequired[str | None]
+    handling_suggestion: NotRequired[str | None]
+    error_message: NotRequired[str | None]
+    error_detail_message: NotRequired[str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ def parse(response: DDMResponse, event: Event) -> PrecheckResult:
         first = violations[0]
         detail = f"DDM's response is not as documented: {first.pointer or 'the body'} {first.detail}"
         raise _untrusted(detail, upstream, violations)
-    checks = [_check(item) for item in value["pre_check_results"] or []]
+    checks = value["pre_check_results"] or []
     return PrecheckResult(checks, upstream, _redact_all(checks, response.http.body, token))
 
 
@@ -73,23 +76,7 @@ def _violations(value: Any, event: Event) -> tuple[Violation, ...]:
     return violations
 
 
-def _check(item: dict[str, Any]) -> Check:
-    return {
-        "name": item["name"],
-        "status": item["status"],
-        "note": _text(item.get("note")),
-        "suggestion": _text(item.get("handling_suggestion")),
-        "error": _text(item.get("error_message")),
-        "error_detail": _text(item.get("error_detail_message")),
-    }
-
-
-def _text(text: str | None) -> str | None:
-    """Return DDM's text unchanged, or None if the text is missing, empty or white space."""
-    return text if text and not text.isspace() else None
-
-
-def _redact_all(checks: list[Check], body: bytes, token: str) -> frozenset[str]:
+def _redact_all(checks: list[dict[str, Any]], body: bytes, token: str) -> frozenset[str]:
     """Redact the checks in place, if necessary. Return the names that this changes, as they are afterwards.
 
     Redaction is necessary only if the body contains the token, or an escape sequence, which can encode the token or a
@@ -100,10 +87,10 @@ def _redact_all(checks: list[Check], body: bytes, token: str) -> frozenset[str]:
     return frozenset(check["name"] for check in checks if _redact(check, token))
 
 
-def _redact(check: Check, token: str) -> bool:
+def _redact(check: dict[str, Any], token: str) -> bool:
     """Redact the texts of a check in place, and return whether its name has changed."""
-    original, check["name"] = check["name"], redact(check["name"], token)
-    for name in ("note", "suggestion", "error", "error_detail"):
-        if text := check[name]:
-            check[name] = redact(text, token)
-    return check["name"] != original
+    name = check["name"]
+    for field in ("name", "note", "handling_suggestion", "error_message", "error_detail_message"):
+        if text := check.get(field):
+            check[field] = redact(text, token)
+    return bool(check["name"] != name)

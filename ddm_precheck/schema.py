@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +12,8 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
-from ddm_precheck.fast_validation import compile_pattern, compile_schema, is_fully_supported, is_supported
+from ddm_precheck.fast_validation import compile_schema, is_fully_supported, is_supported
+from ddm_precheck.patterns import compile_pattern
 from ddm_precheck.problem import Violation
 
 MAX_VIOLATIONS: Final = 20
@@ -47,10 +49,18 @@ class Schema:
         # The check takes 7 ms of each cold start. What the predicate fully supports does not need it.
         if not is_fully_supported(schema):
             Draft202012Validator.check_schema(schema)
-        self._root = _Node(schema)
+        self._schema = schema
+        self._is_valid = compile_schema(schema)
+
+    @cached_property
+    def _root(self) -> "_Node":
+        # Created for the first invalid value, because the predicates of all subschemas delay a cold start.
+        return _Node(self._schema)
 
     def violations(self, value: object) -> tuple[Violation, ...]:
         """Return the first violations of the JSON Schema, at most `MAX_VIOLATIONS`; none if the value is valid."""
+        if self._is_valid(value):
+            return ()
         try:
             errors = list(itertools.islice(self._root.errors(value, ()), MAX_VIOLATIONS))
         except RecursionError:  # jsonschema's message quotes the value, which may be nested too deeply

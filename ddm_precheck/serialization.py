@@ -1,10 +1,12 @@
 """Serializes Summary and Problem to JSON, as defined in ``schemas/summary.schema.json`` and ``problem.schema.json``."""
 
 import json
+from json.encoder import encode_basestring as quote
 from typing import Any, Final
 
 from ddm_precheck.problem import Problem
 from ddm_precheck.report import build_report
+from ddm_precheck.result import Check
 from ddm_precheck.verdict import Summary, problem_verdict
 
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
@@ -14,24 +16,52 @@ def summary_json(summary: Summary) -> bytes:
     """Return the summary as JSON in UTF-8."""
     decision = summary.decision
     event, upstream = decision.event, decision.upstream
-    return _encode(
-        {
-            "verdict": decision.verdict.value,
-            "can_proceed": decision.can_proceed,
-            "retryable": decision.retry_after is not None,
-            "retry_after_seconds": decision.retry_after,
-            "message": decision.message,
-            **event.ids,
-            "region": event.region,
-            "expected_checks": event.expected_checks,
-            "counts": decision.counts,
-            "report": build_report(decision, summary.issues),
-            "issues": summary.issues,
-            "checks": summary.checks,
-            "checked_at": decision.checked_at,
-            "upstream": {"status": upstream.status, "request_id": upstream.request_id, "attempts": upstream.attempts},
-        }
+    fields = {
+        "verdict": decision.verdict.value,
+        "can_proceed": decision.can_proceed,
+        "retryable": decision.retry_after is not None,
+        "retry_after_seconds": decision.retry_after,
+        "message": decision.message,
+        **event.ids,
+        "region": event.region,
+        "expected_checks": event.expected_checks,
+        "counts": decision.counts,
+        "report": build_report(decision, summary.issues),
+    }
+    last_fields = {
+        "checked_at": decision.checked_at,
+        "upstream": {"status": upstream.status, "request_id": upstream.request_id, "attempts": upstream.attempts},
+    }
+    parts = [
+        _encode(fields).removesuffix("}"),
+        *_list_parts("issues", summary.issues),
+        *_list_parts("checks", summary.checks),
+        _encode(last_fields).removeprefix("{"),
+    ]
+    return ",".join(parts).encode()
+
+
+def _list_parts(name: str, checks: list[Check]) -> list[str]:
+    """Return a field with a list of checks as JSON, in parts that have to be joined by commas."""
+    parts = [_check_json(check) for check in checks] or [""]
+    parts[0] = f'"{name}":[{parts[0]}'
+    parts[-1] += "]"
+    return parts
+
+
+def _check_json(check: Check) -> str:
+    """Return a check as JSON. One formatted string takes half the time that JSONEncoder takes for the same fields."""
+    return (
+        f'{{"name":{quote(check["name"])},"status":"{check["status"]}",'
+        f'"note":{_text_json(check.get("note"))},"suggestion":{_text_json(check.get("handling_suggestion"))},'
+        f'"error":{_text_json(check.get("error_message"))},'
+        f'"error_detail":{_text_json(check.get("error_detail_message"))}}}'
     )
+
+
+def _text_json(text: str | None) -> str:
+    """Return a text as JSON: null if the text is missing, empty or white space."""
+    return quote(text) if text and not text.isspace() else "null"
 
 
 def problem_json(problem: Problem) -> bytes:
@@ -58,8 +88,8 @@ def problem_json(problem: Problem) -> bytes:
             "error_msg": upstream.error_msg,
             "request_id": upstream.request_id,
         }
-    return _encode(fields)
+    return _encode(fields).encode()
 
 
-def _encode(fields: dict[str, Any]) -> bytes:
-    return _ENCODER.encode(fields).encode()
+def _encode(fields: dict[str, Any]) -> str:
+    return _ENCODER.encode(fields)

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from ddm_precheck.fast_validation import compile_pattern, compile_schema, is_fully_supported
+from ddm_precheck.fast_validation import compile_schema, is_fully_supported
+from ddm_precheck.patterns import compile_pattern
 from ddm_precheck.schema import _Node
 
 SCHEMAS = {path.name: json.loads(path.read_text()) for path in (ROOT / "schemas").glob("*.schema.json")}

@@ -31,7 +31,7 @@ many = settings(max_examples=int(os.environ.get("EXAMPLES", "100")) * 3, derando
 
 def issue(name: str, status: str = "FAILED", error: str | None = None, suggestion: str | None = None) -> Check:
     """Return one check with these texts."""
-    return Check(name=name, status=status, note=None, suggestion=suggestion, error=error, error_detail=None)
+    return Check(name=name, status=status, error_message=error, handling_suggestion=suggestion)
 
 
 def report_of(*checks: Check, **fields: object) -> str:
@@ -93,13 +93,13 @@ def validate_form(report: str, checks: list[Check]) -> None:
             id="PENDING with a warning",
         ),
         pytest.param(
-            [issue("a") | {"error_detail": "detail"}],
+            [issue("a") | {"error_detail_message": "detail"}],
             {},
             ["FAIL: 1 of 1 checks failed, 0 warned: a", JOB_LINE, "- FAILED a: detail"],
             id="detail without an error",
         ),
         pytest.param(
-            [issue("a", "FAILED", "error") | {"error_detail": "detail"}],
+            [issue("a", "FAILED", "error") | {"error_detail_message": "detail"}],
             {},
             ["FAIL: 1 of 1 checks failed, 0 warned: a", JOB_LINE, "- FAILED a: error"],
             id="detail and error",
