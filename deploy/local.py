@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from typing import IO, Any, Final, cast
 
-from deploy import samples
+from deploy import sample_events
 from deploy.fake_behaviours import BEHAVIOURS
 from deploy.processes import ProcessError, Processes
 
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
             all_expected = _send_samples(url, uses_fake_ddm=uses_fake_ddm, verbose=options.verbose)
             if not options.once:
                 _serve(processes, url, uses_fake_ddm=uses_fake_ddm)
-    except (LocalError, ProcessError, samples.NoResponseError) as error:
+    except (LocalError, ProcessError, sample_events.NoResponseError) as error:
         sys.stderr.write(f"deploy.sh: {error}\n")
         return 1
     return 0 if all_expected else 1
@@ -121,10 +121,10 @@ def _send_samples(url: str, *, uses_fake_ddm: bool, verbose: bool) -> bool:
     """Send the samples and return whether all responses are as expected. If `verbose`, print all samples completely."""
     if not uses_fake_ddm:
         _print(_REAL_DDM)
-    all_samples = samples.verdict_samples() if uses_fake_ddm else (samples.invalid_sample(),)
+    all_samples = sample_events.verdict_samples() if uses_fake_ddm else (sample_events.invalid_sample(),)
     unexpected = 0
     for number, sample in enumerate(all_samples):
-        response = samples.send(sample, url)
+        response = sample_events.send(sample, url)
         if number == 0 or verbose:
             _print_exchange(url, sample.event, response)
         else:
@@ -137,12 +137,12 @@ def _send_samples(url: str, *, uses_fake_ddm: bool, verbose: bool) -> bool:
     return not unexpected
 
 
-def _print_exchange(url: str, event: Any, response: samples.Response) -> None:
+def _print_exchange(url: str, event: Any, response: sample_events.Response) -> None:
     body = json.dumps(response.body, indent=2, ensure_ascii=False) if response.body else response.text
     _print(f"> POST {url}\n{json.dumps(event, indent=2)}\n< {response.status}\n{body}\n")
 
 
-def _print_line(sample: samples.Sample, response: samples.Response) -> None:
+def _print_line(sample: sample_events.Sample, response: sample_events.Response) -> None:
     body = response.body
     _print(
         f"db_name {sample.event['db_name']}: {response.status} {body.get('verdict')},"
@@ -153,7 +153,7 @@ def _print_line(sample: samples.Sample, response: samples.Response) -> None:
 def _serve(processes: Processes, url: str, *, uses_fake_ddm: bool) -> None:
     """Print how to call the function, and return at the first signal. Raises ProcessError."""
     if uses_fake_ddm:
-        event = samples.event("pass", expected_checks=2)
+        event = sample_events.event("pass", expected_checks=2)
         names = ", ".join(name for name in BEHAVIOURS if name != "pass")
         _print(_CALL_FAKE_DDM.format(url=url, event=json.dumps({**event, "token": "TOKEN"}), names=names))
     else:
@@ -173,7 +173,7 @@ def _serve(processes: Processes, url: str, *, uses_fake_ddm: bool) -> None:
 
 
 def _print(text: str) -> None:
-    sys.stdout.write(f"{text}\n".replace(samples.TOKEN, "***"))
+    sys.stdout.write(f"{text}\n".replace(sample_events.TOKEN, "***"))
     sys.stdout.flush()
 
 
