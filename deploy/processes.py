@@ -11,12 +11,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, Self
 
+from deploy.errors import DeployError
+
 _ROOT: Final = Path(__file__).resolve().parent.parent
 _STOP_SECONDS: Final = 5
-
-
-class ProcessError(Exception):
-    """A child process has ended. The message names the process, on one line."""
 
 
 class Processes:
@@ -70,10 +68,10 @@ class Processes:
         return self._children[name]
 
     def check(self) -> None:
-        """Raise ProcessError if a child has ended."""
+        """Raise DeployError if a child has ended. The message names the child."""
         for name, child in self._children.items():
             if child.poll() is not None:
-                raise ProcessError(f"{name} has ended with exit status {child.returncode}")
+                raise DeployError(f"{name} has ended with exit status {child.returncode}")
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         if self._signal is None:

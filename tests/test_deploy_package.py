@@ -174,7 +174,7 @@ def test_a_module_that_cannot_be_compiled_is_reported(fresh_checkout, tmp_path):
     )
     result = fresh_checkout.execute([sys.executable, "-B", "-c", program], fresh_checkout.root)
     last = result.stderr.splitlines()[-1]
-    assert last.startswith("deploy.bytecode.BytecodeError: CPython 3.12 could not compile the package: ")
+    assert last.startswith("deploy.errors.DeployError: CPython 3.12 could not compile the package: ")
     assert "newer.py" in last
     assert "/tmp" not in last
 
