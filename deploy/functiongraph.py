@@ -18,6 +18,12 @@ from deploy import errors, package, variables
 from deploy.errors import DeployError
 from deploy.functiongraph_api import Api, ApiResponse, DryRunApi, FunctionGraphApi
 
+_REQUIRED_OPTIONS: Final = {
+    "--endpoint": "the base URL of FunctionGraph's API, may contain {region}",
+    "--project-id": "the Huawei Cloud project",
+    "--region": "the region of Huawei Cloud",
+    "--name": "the name of the function",
+}
 _NOT_FOUND: Final = "FSS.1051"
 _RUNTIME: Final = "http"
 # With 512 MB, FunctionGraph provides 0.4 CPU cores. With less memory, a cold start takes too long.
@@ -73,10 +79,12 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parse_options(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="deploy.functiongraph", allow_abbrev=False)
-    for name in ("--endpoint", "--project-id", "--region", "--name"):
-        parser.add_argument(name, required=True)
-    parser.add_argument("--dry-run", action="store_true")
+    parser = argparse.ArgumentParser(
+        prog="deploy.functiongraph", description="Create or update the function.", allow_abbrev=False
+    )
+    for name, text in _REQUIRED_OPTIONS.items():
+        parser.add_argument(name, required=True, help=text)
+    parser.add_argument("--dry-run", action="store_true", help="print the requests and send none")
     variables.add_arguments(parser)
     return parser.parse_args(arguments)
 

@@ -44,9 +44,9 @@ db_name selects the response of the fake DDM: {names}.
 
 def main(arguments: Sequence[str]) -> int:
     """Start the processes, send the samples, and serve until a signal arrives. Return the exit status."""
-    parser = argparse.ArgumentParser(prog="deploy.local", allow_abbrev=False)
-    parser.add_argument("--once", action="store_true")
-    parser.add_argument("--verbose", action="store_true")
+    parser = argparse.ArgumentParser(prog="deploy.local", description="Run the function locally.", allow_abbrev=False)
+    parser.add_argument("--once", action="store_true", help="stop after the samples")
+    parser.add_argument("--verbose", action="store_true", help="print every request and response completely")
     options = parser.parse_args(arguments)
     port = int(os.environ.get("PORT") or "8080")
     url = f"http://127.0.0.1:{port}"

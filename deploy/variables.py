@@ -27,10 +27,13 @@ TOKEN_FILE: Final = "/secrets/ddm-token/token"  # noqa: S105 - a path
 """The path at which Cloud Run mounts the secret of ``--token-secret``."""
 
 _OPTIONS: Final = {
-    "DDM_REGION": ("--ddm-region",),
-    "DDM_ENDPOINT": ("--ddm-endpoint",),
-    "DDM_TOKEN_SOURCE": ("--token-secret", "--agency"),
-    "DDM_ALLOWED_INSTANCES": ("--allow",),
+    "DDM_REGION": {"--ddm-region": "the region of DDM for events without a region"},
+    "DDM_ENDPOINT": {"--ddm-endpoint": "the base URL of DDM, may contain {region}"},
+    "DDM_TOKEN_SOURCE": {
+        "--token-secret": "the secret with the IAM token for events without a token",
+        "--agency": "the agency whose IAM token is for events without a token",
+    },
+    "DDM_ALLOWED_INSTANCES": {"--allow": "the instances for which that token may be used"},
 }
 _MIN_TIMEOUT_SECONDS: Final = 60
 _MAX_CLOUD_RUN_TIMEOUT_SECONDS: Final = 3600
@@ -46,9 +49,11 @@ def main(arguments: Sequence[str]) -> int:
     The lines are the timeout in seconds, the default region (which may be empty), and the value of
     ``--update-env-vars``.
     """
-    parser = argparse.ArgumentParser(prog="deploy.variables", allow_abbrev=False)
-    parser.add_argument("--cloud-run", action="store_true")
-    parser.add_argument("--functiongraph-endpoint")
+    parser = argparse.ArgumentParser(
+        prog="deploy.variables", description="Check the function's variables.", allow_abbrev=False
+    )
+    parser.add_argument("--cloud-run", action="store_true", help="print the three lines for gcloud")
+    parser.add_argument("--functiongraph-endpoint", metavar="URL", help="check this base URL of FunctionGraph's API")
     add_arguments(parser)
     options = parser.parse_args(arguments)
     variables = from_options(options)
@@ -62,9 +67,11 @@ def main(arguments: Sequence[str]) -> int:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``deploy.sh`` that set variables of the function."""
     for options in _OPTIONS.values():
-        for option in options:
-            parser.add_argument(option)
-    parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE")
+        for option, text in options.items():
+            parser.add_argument(option, help=text)
+    parser.add_argument(
+        "--env", action="append", default=[], metavar="NAME=VALUE", help="another variable of the function"
+    )
 
 
 def from_options(options: argparse.Namespace) -> dict[str, str]:
