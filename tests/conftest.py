@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from helpers.certificates import Authority
-from helpers.function import TOKEN, Function, InProcessFunction, ServedFunction, clean_environment, serve_function
+from helpers.function import TOKEN, Function, InProcessFunction, ServedFunction, serve_function
 from helpers.platform_token import AGENCY_VARIABLES, TokenFile
 
 from deploy.fake_ddm import FakeDDM
+from tools.function_server import clean_environment
 
 pytest_plugins = ["helpers.deployment"]
 

@@ -4,16 +4,10 @@ import json
 import sys
 
 import pytest
-from helpers.deployment import (
-    DRY_RUN_ENDS,
-    FUNCTIONGRAPH,
-    PROJECT_ID,
-    TOKEN,
-    Checkout,
-    Result,
-    free_port,
-)
+from helpers.deployment import DRY_RUN_ENDS, FUNCTIONGRAPH, PROJECT_ID, TOKEN, Checkout, Result
 from helpers.functiongraph_api import ApiResponse, FakeFunctionGraph, code_in
+
+from tools.function_server import free_port
 
 URN = f"urn:fss:cn-north-4:{PROJECT_ID}:function:default:ddm-precheck"
 FUNCTIONS = f"/v2/{PROJECT_ID}/fgs/functions"

@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.deployment import DRY_RUN_ENDS, MAX_SECONDS, ROOT, Checkout, free_port, launcher, post
+from helpers.deployment import DRY_RUN_ENDS, MAX_SECONDS, ROOT, Checkout, launcher, post
 
 from deploy.fake_behaviours import BEHAVIOURS
+from tools.function_server import free_port
 
 SAMPLES = ["pass", "warn", "fail", "pending", "unauthorized"]
 VERDICTS = ["PASS", "WARN", "FAIL", "PENDING", "ERROR"]

@@ -9,8 +9,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
-from helpers.function import ROOT, TOKEN, clean_environment, free_port
+from helpers.function import ROOT, TOKEN
 from helpers.markdown import DEPLOYING, LOW_CODE, PAGES, README, README_CN, REFERENCE, Page
+
+from tools.function_server import clean_environment, free_port
 
 JOB_ID = "b2a0c4de-7f51-4f0c-9a3e-2f6d1c8b5e90"
 IAM_PASSWORD, DB_PASSWORD = "Secret-of-IAM-1", "Secret-of-DB-2"

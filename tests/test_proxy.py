@@ -14,7 +14,9 @@ from helpers.fault_server import (
     tunnel,
     wait_for_close,
 )
-from helpers.function import TOKEN, free_port
+from helpers.function import TOKEN
+
+from tools.function_server import free_port
 
 PASS = [send(complete_response()), wait_for_close]
 SLOW_TLS_RECORD = send_slowly(b"\x16\x03\x03\x40\x00" + bytes(900))

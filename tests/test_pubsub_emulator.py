@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 import requests
-from helpers.function import EVENT, EVENT_WITHOUT_TOKEN, TOKEN, ServedFunction, free_port, serve_function
+from helpers.function import EVENT, EVENT_WITHOUT_TOKEN, TOKEN, ServedFunction, serve_function
 from helpers.sink import serve_sink
 
 from deploy.fake_ddm import FakeDDM
+from tools.function_server import free_port
 
 PROJECT = "v1/projects/ddm-precheck"
 

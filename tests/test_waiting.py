@@ -304,9 +304,9 @@ def test_termination_ends_the_wait_over_sockets(fake_ddm: FakeDDM, tmp_path: Pat
         running = pool.submit(requests.post, function.url, json=event, headers=headers, timeout=60)
         while not fake_ddm.requests:
             time.sleep(0.01)
-        function.process.send_signal(signal.SIGTERM)
+        function.server.process.send_signal(signal.SIGTERM)
         received = running.result()
-        assert function.process.wait(30) == 0
+        assert function.server.process.wait(30) == 0
         response = FunctionResponse(received.status_code, received.headers, received.text, function.new_log_lines())
     response.validate(EVENT["token"])
     assert (response.status, response.body["verdict"]) == ((503 if is_delivery else 200), "PENDING")

@@ -8,7 +8,6 @@ import json
 import os
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+
+from tools.function_server import free_port
 
 ROOT: Final = Path(__file__).parent.parent.parent
 TOKEN: Final = "MIIFAKETOKEN+/=0123456789abcdef"
@@ -111,14 +112,6 @@ def copy_repository(target: Path) -> Checkout:
     work = target.parent / f"{target.name} work"
     work.mkdir()
     return Checkout(target, work)
-
-
-def free_port() -> int:
-    """Return a port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def find_python(version: str) -> str:
