@@ -34,7 +34,7 @@ def test_the_first_run_creates_and_the_second_updates(package, checkout):
     """Both set 64 requests at once and keep the number of instances. The token is only in one header."""
     options = (*FUNCTIONGRAPH, "--ddm-region", "cn-north-4", "--ddm-endpoint=https://ddm.{region}.example")
     with FakeFunctionGraph() as api:
-        secrets = {"HUAWEICLOUD_TOKEN": TOKEN, "FUNCTIONGRAPH_ENDPOINT": f"{api.endpoint}/"}
+        secrets = {"HUAWEICLOUD_TOKEN": TOKEN, "FUNCTIONGRAPH_ENDPOINT": f"{api.url}/"}
         results = [checkout.run(*options, **secrets) for _ in range(2)]
     assert [result.status for result in results] == [0, 0]
     assert {result.last_line for result in results} == {f"deployed: {URN}"}
@@ -61,7 +61,7 @@ def test_the_first_run_creates_and_the_second_updates(package, checkout):
 def test_the_token_is_printed_and_stored_nowhere(package, checkout):
     """The token is in no argument of a process, no output and no file of the repository."""
     with FakeFunctionGraph() as api:
-        result = checkout.run(*FUNCTIONGRAPH, FUNCTIONGRAPH_ENDPOINT=api.endpoint, HUAWEICLOUD_TOKEN=TOKEN)
+        result = checkout.run(*FUNCTIONGRAPH, FUNCTIONGRAPH_ENDPOINT=api.url, HUAWEICLOUD_TOKEN=TOKEN)
     assert (result.status, api.names) == (0, CREATE_NAMES)
     assert api.tokens_in_arguments == []
     assert TOKEN not in result.stdout + result.stderr
@@ -74,7 +74,7 @@ def test_an_agency_and_all_variables(package, checkout, function):
     """The config has the agency, the flag for the agency's token, and the variables of --agency, --allow and --env."""
     assignments = ("--env", "K_SINK=https://sink.example/a,b", "--env=DDM_EXPECTED_CHECKS=8")
     with FakeFunctionGraph(function=function) as api:
-        secrets = {"HUAWEICLOUD_TOKEN": TOKEN, "FUNCTIONGRAPH_ENDPOINT": api.endpoint}
+        secrets = {"HUAWEICLOUD_TOKEN": TOKEN, "FUNCTIONGRAPH_ENDPOINT": api.url}
         result = checkout.run(*FUNCTIONGRAPH, *AGENCY, *assignments, **secrets)
     assert (result.status, api.names) == (0, UPDATE_NAMES if function else CREATE_NAMES)
     config = api.requests[-1].body
@@ -102,7 +102,7 @@ def test_an_agency_and_all_variables(package, checkout, function):
 def test_an_invocation_fits_into_the_timeout(package, checkout, options, there, timeout):
     """The timeout has room for the wait, a request to DDM, the sink and 5 seconds more; 60 seconds at least."""
     with FakeFunctionGraph(function=HTTP_FUNCTION | there) as api:
-        result = send_requests(checkout, api.endpoint, *options)
+        result = send_requests(checkout, api.url, *options)
     assert (result.status, api.requests[-1].body["timeout"]) == (0, timeout)
 
 
@@ -113,7 +113,7 @@ def test_an_update_keeps_what_no_option_sets(package, checkout):
     strategy = {"concurrency": 3, "concurrent_num": 100, "new_field": "x"}
     function = {"runtime": "http", "description": "ours", "user_data": json.dumps(variables), **kept}
     with FakeFunctionGraph(function=function | {"strategy_config": strategy}) as api:
-        result = send_requests(checkout, api.endpoint, "--env", "DDM_REGION=cn-north-4")
+        result = send_requests(checkout, api.url, "--env", "DDM_REGION=cn-north-4")
     assert (result.status, api.names) == (0, UPDATE_NAMES)
     user_data = json.dumps({**variables, "DDM_REGION": "cn-north-4"})
     assert api.requests[-1].body == {**CONFIG, **kept, "user_data": user_data, "strategy_config": strategy}
@@ -135,7 +135,7 @@ def test_an_update_keeps_what_no_option_sets(package, checkout):
 def test_64_requests_at_once_or_more(package, checkout, current, sent):
     """A smaller number is raised, a larger one and no limit (-1) stay, and so does the number of instances."""
     with FakeFunctionGraph(function=HTTP_FUNCTION | {"strategy_config": current}) as api:
-        assert send_requests(checkout, api.endpoint).status == 0
+        assert send_requests(checkout, api.url).status == 0
     assert api.requests[-1].body["strategy_config"] == sent
 
 
@@ -144,7 +144,7 @@ def test_an_agency_replaces_another_one(package, checkout):
     variables = {"DDM_TOKEN_SOURCE": "/a/file", "DDM_ALLOWED_INSTANCES": "a/b"}
     function = HTTP_FUNCTION | {"xrole": "another", "enable_auth_in_header": False, "user_data": json.dumps(variables)}
     with FakeFunctionGraph(function=function) as api:
-        assert send_requests(checkout, api.endpoint, *AGENCY).status == 0
+        assert send_requests(checkout, api.url, *AGENCY).status == 0
     config = api.requests[-1].body
     assert (config["xrole"], config["enable_auth_in_header"]) == ("ddm-reader", True)
     assert json.loads(config["user_data"]) == AGENCY_VARIABLES
@@ -262,7 +262,7 @@ REFUSALS = {
 def test_a_refusal_is_one_line(package, checkout, responses, names, message):
     """The last line has the API's error code and message without the token, and no request follows."""
     with FakeFunctionGraph(responses, dict(HTTP_FUNCTION)) as api:
-        result = send_requests(checkout, api.endpoint)
+        result = send_requests(checkout, api.url)
     assert (result.status, result.stdout, api.names) == (1, "", names)
     *requests, last = result.stderr.splitlines()
     assert [line.split()[:2] for line in requests] == [["+", name.split()[0]] for name in names]
@@ -275,7 +275,7 @@ def test_a_refusal_is_the_exit_status_of_the_script(package, checkout):
     """deploy.sh ends with status 1 and the same last line."""
     response = ApiResponse(403, {"error_code": "FSS.0403", "error_msg": "Forbidden"})
     with FakeFunctionGraph({"GET config": response}) as api:
-        result = checkout.run(*FUNCTIONGRAPH, FUNCTIONGRAPH_ENDPOINT=api.endpoint, HUAWEICLOUD_TOKEN=TOKEN)
+        result = checkout.run(*FUNCTIONGRAPH, FUNCTIONGRAPH_ENDPOINT=api.url, HUAWEICLOUD_TOKEN=TOKEN)
     assert (result.status, api.names) == (1, ["GET config"])
     assert result.stderr.splitlines()[-1].endswith("403 FSS.0403: Forbidden")
 

@@ -5,11 +5,10 @@ import re
 import shlex
 import shutil
 import subprocess
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import pytest
 from helpers.function import ROOT, TOKEN
+from helpers.loopback_server import LoopbackServer, QuietHandler
 from helpers.markdown import DEPLOYING, LOW_CODE, PAGES, README, README_CN, REFERENCE, Page
 
 from tools.function_server import clean_environment, free_port
@@ -215,27 +214,16 @@ def run_recorded(script: str, folder, lines: list[str]) -> "subprocess.Completed
     )
 
 
-class HuaweiCloud(ThreadingHTTPServer):
+class HuaweiCloud(LoopbackServer):
     """IAM and DDM, as far as the first two requests need them."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.user: dict = {}
         self.precheck: dict = {}
-        Thread(target=self.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        """The base URL of both services."""
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-    def __exit__(self, *arguments: object) -> None:
-        """Stop serving."""
-        self.shutdown()
-        super().__exit__(*arguments)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     server: HuaweiCloud
 
     def do_POST(self) -> None:
@@ -262,6 +250,3 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, text)
         self.end_headers()
         self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
