@@ -74,15 +74,15 @@ def _function_files(root: Path) -> dict[str, bytes]:
 def _requirement_files(root: Path) -> dict[str, bytes]:
     contents: dict[str, bytes] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for wheel in _download(root, Path(folder)):
+        for wheel in download(root, Path(folder)):
             for name, content in _unpack(wheel):
                 if contents.setdefault(name, content) != content:
                     raise DeployError(f"two requirements contain different files with the name {name}")
     return contents
 
 
-def _download(root: Path, folder: Path) -> list[Path]:
-    """Download the wheels for FunctionGraph with pip.
+def download(root: Path, folder: Path) -> list[Path]:
+    """Download the wheels for FunctionGraph with pip, and return their paths. Raises DeployError.
 
     The two files contain every requirement, so pip does not resolve dependencies (``--no-deps``). Otherwise pip would
     evaluate markers such as ``python_version < "3.13"`` for the Python of this machine.

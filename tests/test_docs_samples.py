@@ -11,7 +11,7 @@ from helpers.function import ROOT, TOKEN
 from helpers.loopback_server import LoopbackServer, QuietHandler
 from helpers.markdown import DEPLOYING, LOW_CODE, PAGES, README, README_CN, REFERENCE, Page
 
-from tools.function_server import clean_environment, free_port
+from tools.function_server import clean_environment
 
 JOB_ID = "b2a0c4de-7f51-4f0c-9a3e-2f6d1c8b5e90"
 IAM_PASSWORD, DB_PASSWORD = "Secret-of-IAM-1", "Secret-of-DB-2"
@@ -109,20 +109,6 @@ def test_dry_run_of_deploy_commands(tmp_path):
         run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
         assert (run.returncode, run.stderr) == (0, "")
         assert run.stdout.startswith("+ gcloud run deploy ddm-precheck ")
-
-
-def test_output_of_deploy_local(tmp_path):
-    """The READMEs show the output of ``./deploy.sh local``, whole or with an ellipsis for the lines left out."""
-    environment = clean_environment() | {"PORT": str(free_port())}
-    command = [ROOT / "deploy.sh", "local", "--once"]
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=120)
-    output = run.stdout.replace(environment["PORT"], "8080")
-    for page in (README, README_CN):
-        prompt, *lines = page.code("output: ./deploy.sh local").splitlines()
-        assert prompt == "$ ./deploy.sh local"
-        assert len(lines) > 5
-        pieces = "\n".join(lines).split("…\n")
-        assert re.search(".*".join(re.escape(piece) for piece in pieces), output, re.DOTALL), output
 
 
 @READMES
