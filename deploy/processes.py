@@ -7,13 +7,12 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from types import FrameType
 from typing import Final, Self
 
 from deploy.errors import DeployError
+from deploy.source import ROOT
 
-_ROOT: Final = Path(__file__).resolve().parent.parent
 _STOP_SECONDS: Final = 5
 
 
@@ -56,7 +55,7 @@ class Processes:
         self._starting = True
         self._children[name] = subprocess.Popen(  # noqa: S603 - the caller's arguments are fixed
             [sys.executable, *arguments],
-            cwd=_ROOT,
+            cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=stdout,
