@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from deploy.errors import DeployError
+
 _VERSION: Final = "3.12"
 # Prints nothing for another implementation, and for a prerelease, whose bytecode CPython 3.12 does not read.
 _PROGRAM: Final = (
@@ -22,10 +24,6 @@ _PROGRAM: Final = (
 # Exclude site and user packages, and fix the order of sets: the bytecode must not depend on this machine.
 _ISOLATED: Final = ("-S", "-s", "-P", "-B", "-W", "ignore")
 _ENVIRONMENT: Final = {"PYTHONHASHSEED": "0"}
-
-
-class BytecodeError(Exception):
-    """A module cannot be compiled. The message names the module, on one line."""
 
 
 def find_python() -> str | None:
@@ -39,7 +37,7 @@ def compile_modules(python: str, modules: Mapping[str, bytes]) -> dict[str, byte
     The bytecode contains the name of its source in the package, and a hash of the source: if the source is edited in
     the package, Python compiles the module again. The same modules and the same `python` give the same bytes.
 
-    Raises BytecodeError.
+    Raises DeployError if a module cannot be compiled. The message names the module.
     """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder).resolve()
@@ -52,7 +50,7 @@ def compile_modules(python: str, modules: Mapping[str, bytes]) -> dict[str, byte
         result = subprocess.run(command, env=_ENVIRONMENT, capture_output=True, text=True, check=False)  # noqa: S603 - fixed arguments
         if result.returncode:
             lines = (result.stdout + result.stderr).replace(f"{root}/", "").split("\n")
-            raise BytecodeError(f"CPython {_VERSION} could not compile the package: {' '.join(filter(None, lines))}")
+            raise DeployError(f"CPython {_VERSION} could not compile the package: {' '.join(filter(None, lines))}")
         return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.rglob("*.pyc"))}
 
 

@@ -8,15 +8,22 @@ import base64
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
 
 from ddm_precheck import settings
-from deploy import package, variables
-from deploy.functiongraph_api import Api, ApiError, ApiResponse, DryRunApi, FunctionGraphApi
+from deploy import errors, package, variables
+from deploy.errors import DeployError
+from deploy.functiongraph_api import Api, ApiResponse, DryRunApi, FunctionGraphApi
 
+_REQUIRED_OPTIONS: Final = {
+    "--endpoint": "the base URL of FunctionGraph's API, may contain {region}",
+    "--project-id": "the Huawei Cloud project",
+    "--region": "the region of Huawei Cloud",
+    "--name": "the name of the function",
+}
 _NOT_FOUND: Final = "FSS.1051"
 _RUNTIME: Final = "http"
 # With 512 MB, FunctionGraph provides 0.4 CPU cores. With less memory, a cold start takes too long.
@@ -28,10 +35,6 @@ _MAX_VARIABLES_BYTES: Final = 4096
 # Fields of the config that the request body of a create does not have.
 _UPDATE_ONLY: Final = ("strategy_config", "enable_auth_in_header")
 _MAX_LINE_LENGTH: Final = 500
-
-
-class DeployError(Exception):
-    """The function cannot be deployed. The message gives the reason and may contain texts of the API."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ class Function:
         return f"urn:fss:{self.region}:{self.project_id}:function:default:{self.name}"
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Deploy the package, or with ``--dry-run`` print the requests. ``deploy.sh`` has checked the options."""
     options = _parse_options(arguments)
     function = Function(
@@ -70,17 +73,18 @@ def main(arguments: list[str]) -> int:
         else:
             deploy(FunctionGraphApi(endpoint, token), function)
             sys.stdout.write(f"deployed: {function.urn}\n")
-    except (ApiError, DeployError) as error:
-        sys.stderr.write(f"deploy.sh: {_redact(str(error), token)}\n")
-        return 1
+    except DeployError as error:  # the message may contain texts of the API
+        raise DeployError(_redact(str(error), token)) from None
     return 0
 
 
-def _parse_options(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="deploy.functiongraph", allow_abbrev=False)
-    for name in ("--endpoint", "--project-id", "--region", "--name"):
-        parser.add_argument(name, required=True)
-    parser.add_argument("--dry-run", action="store_true")
+def _parse_options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="deploy.functiongraph", description="Create or update the function.", allow_abbrev=False
+    )
+    for name, text in _REQUIRED_OPTIONS.items():
+        parser.add_argument(name, required=True, help=text)
+    parser.add_argument("--dry-run", action="store_true", help="print the requests and send none")
     variables.add_arguments(parser)
     return parser.parse_args(arguments)
 
@@ -101,8 +105,8 @@ def _print_requests(endpoint: str, function: Function) -> None:
 def deploy(api: Api, function: Function) -> None:
     """Create the function, or update it if it exists.
 
-    Raises ApiError if the API refuses a request, and DeployError if the existing function is not an HTTP function or
-    its config cannot be kept.
+    Raises DeployError if the API refuses a request or does not respond, or if the existing function is not an HTTP
+    function or its config cannot be kept.
     """
     functions = f"/v2/{function.project_id}/fgs/functions"
     config = api.send("GET", f"{functions}/{function.urn}/config")
@@ -207,11 +211,11 @@ def _call_or_raise(api: Api, method: str, path: str, body: Mapping[str, Any]) ->
 
 
 def _raise_for_status(call: str, response: ApiResponse) -> None:
-    """Raise ApiError with the API's error code and message unless the status is 2xx."""
+    """Raise DeployError with the API's error code and message unless the status is 2xx."""
     if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
         code = response.error_code or "no error_code"
         message = response.body.get("error_msg") or "no error_msg"
-        raise ApiError(f"FunctionGraph refused {call}: {response.status} {code}: {message}")
+        raise DeployError(f"FunctionGraph refused {call}: {response.status} {code}: {message}")
 
 
 def _redact(text: str, token: str) -> str:
@@ -221,4 +225,4 @@ def _redact(text: str, token: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    errors.run(main)

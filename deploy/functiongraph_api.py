@@ -14,11 +14,9 @@ from http import HTTPStatus
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
+from deploy.errors import DeployError
+
 _TIMEOUT_SECONDS: Final = 120
-
-
-class ApiError(Exception):
-    """The API did not respond, or it refused a request. The message may contain the API's own text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,7 @@ class Api(Protocol):
     """The interface of both clients."""
 
     def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> ApiResponse:
-        """Send a request and return the response. Raise ApiError if there is no response."""
+        """Send a request and return the response. Raise DeployError if there is no response."""
 
 
 class FunctionGraphApi:
@@ -66,7 +64,7 @@ class FunctionGraphApi:
                 return ApiResponse(response.status, _parse_object(response.read()))
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
-            raise ApiError(f"{method} {path}: no response ({reason!r})") from None
+            raise DeployError(f"{method} {path}: no response ({reason!r})") from None
 
     def _open(self, request: urllib.request.Request) -> Any:
         try:

@@ -17,9 +17,10 @@ import time
 from collections.abc import Sequence
 from typing import IO, Any, Final, cast
 
-from deploy import samples
+from deploy import errors, sample_events
+from deploy.errors import DeployError
 from deploy.fake_behaviours import BEHAVIOURS
-from deploy.processes import ProcessError, Processes
+from deploy.processes import Processes
 
 _START_SECONDS: Final = 60
 _LISTENING: Final = "listening on "
@@ -41,29 +42,21 @@ db_name selects the response of the fake DDM: {names}.
 """
 
 
-class LocalError(Exception):
-    """The function cannot run on this machine. The message gives the reason, on one line."""
-
-
 def main(arguments: Sequence[str]) -> int:
     """Start the processes, send the samples, and serve until a signal arrives. Return the exit status."""
-    parser = argparse.ArgumentParser(prog="deploy.local", allow_abbrev=False)
-    parser.add_argument("--once", action="store_true")
-    parser.add_argument("--verbose", action="store_true")
+    parser = argparse.ArgumentParser(prog="deploy.local", description="Run the function locally.", allow_abbrev=False)
+    parser.add_argument("--once", action="store_true", help="stop after the samples")
+    parser.add_argument("--verbose", action="store_true", help="print every request and response completely")
     options = parser.parse_args(arguments)
     port = int(os.environ.get("PORT") or "8080")
     url = f"http://127.0.0.1:{port}"
     uses_fake_ddm = not os.environ.get("DDM_ENDPOINT")
-    try:
-        _require_free(port)
-        with Processes() as processes:
-            _start_function(processes, port, _start_fake_ddm(processes) if uses_fake_ddm else {})
-            all_expected = _send_samples(url, uses_fake_ddm=uses_fake_ddm, verbose=options.verbose)
-            if not options.once:
-                _serve(processes, url, uses_fake_ddm=uses_fake_ddm)
-    except (LocalError, ProcessError, samples.NoResponseError) as error:
-        sys.stderr.write(f"deploy.sh: {error}\n")
-        return 1
+    _require_free(port)
+    with Processes() as processes:
+        _start_function(processes, port, _start_fake_ddm(processes) if uses_fake_ddm else {})
+        all_expected = _send_samples(url, uses_fake_ddm=uses_fake_ddm, verbose=options.verbose)
+        if not options.once:
+            _serve(processes, url, uses_fake_ddm=uses_fake_ddm)
     return 0 if all_expected else 1
 
 
@@ -74,7 +67,7 @@ def _require_free(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise LocalError(f"port {port} cannot be used ({error.strerror}): set PORT to another port") from None
+            raise DeployError(f"port {port} cannot be used ({error.strerror}): set PORT to another port") from None
 
 
 def _start_fake_ddm(processes: Processes) -> dict[str, str]:
@@ -86,7 +79,7 @@ def _start_fake_ddm(processes: Processes) -> dict[str, str]:
         selector.register(output, selectors.EVENT_READ)
         line = output.readline().decode() if selector.select(_START_SECONDS) else ""
     if not line.startswith(_LISTENING):
-        raise LocalError("the fake DDM did not start")
+        raise DeployError("the fake DDM did not start")
     # Continue to read the pipe: if it were full, the fake DDM would block.
     threading.Thread(target=shutil.copyfileobj, args=(output, sys.stderr.buffer), daemon=True).start()
     # A proxy cannot reach the loopback address of this machine.
@@ -107,7 +100,7 @@ def _start_function(processes: Processes, port: int, variables: dict[str, str]) 
     while not _is_listening(port):
         processes.check()
         if time.monotonic() > deadline:
-            raise LocalError(f"the function did not listen on port {port} within {_START_SECONDS} s")
+            raise DeployError(f"the function did not listen on port {port} within {_START_SECONDS} s")
         time.sleep(0.1)
 
 
@@ -121,10 +114,10 @@ def _send_samples(url: str, *, uses_fake_ddm: bool, verbose: bool) -> bool:
     """Send the samples and return whether all responses are as expected. If `verbose`, print all samples completely."""
     if not uses_fake_ddm:
         _print(_REAL_DDM)
-    all_samples = samples.verdict_samples() if uses_fake_ddm else (samples.invalid_sample(),)
+    all_samples = sample_events.verdict_samples() if uses_fake_ddm else (sample_events.invalid_sample(),)
     unexpected = 0
     for number, sample in enumerate(all_samples):
-        response = samples.send(sample, url)
+        response = sample_events.send(sample, url)
         if number == 0 or verbose:
             _print_exchange(url, sample.event, response)
         else:
@@ -137,12 +130,12 @@ def _send_samples(url: str, *, uses_fake_ddm: bool, verbose: bool) -> bool:
     return not unexpected
 
 
-def _print_exchange(url: str, event: Any, response: samples.Response) -> None:
+def _print_exchange(url: str, event: Any, response: sample_events.Response) -> None:
     body = json.dumps(response.body, indent=2, ensure_ascii=False) if response.body else response.text
     _print(f"> POST {url}\n{json.dumps(event, indent=2)}\n< {response.status}\n{body}\n")
 
 
-def _print_line(sample: samples.Sample, response: samples.Response) -> None:
+def _print_line(sample: sample_events.Sample, response: sample_events.Response) -> None:
     body = response.body
     _print(
         f"db_name {sample.event['db_name']}: {response.status} {body.get('verdict')},"
@@ -151,9 +144,9 @@ def _print_line(sample: samples.Sample, response: samples.Response) -> None:
 
 
 def _serve(processes: Processes, url: str, *, uses_fake_ddm: bool) -> None:
-    """Print how to call the function, and return at the first signal. Raises ProcessError."""
+    """Print how to call the function, and return at the first signal. Raises DeployError if a process has ended."""
     if uses_fake_ddm:
-        event = samples.event("pass", expected_checks=2)
+        event = sample_events.event("pass", expected_checks=2)
         names = ", ".join(name for name in BEHAVIOURS if name != "pass")
         _print(_CALL_FAKE_DDM.format(url=url, event=json.dumps({**event, "token": "TOKEN"}), names=names))
     else:
@@ -173,9 +166,9 @@ def _serve(processes: Processes, url: str, *, uses_fake_ddm: bool) -> None:
 
 
 def _print(text: str) -> None:
-    sys.stdout.write(f"{text}\n".replace(samples.TOKEN, "***"))
+    sys.stdout.write(f"{text}\n".replace(sample_events.TOKEN, "***"))
     sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    errors.run(main)

@@ -10,11 +10,12 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from deploy import bytecode, source
+from deploy import bytecode, errors, source
+from deploy.errors import DeployError
 
 TARGET: Final = source.ROOT / "dist" / "ddm-precheck.zip"
 
@@ -33,19 +34,10 @@ _NO_BYTECODE: Final = (
 )
 
 
-class PackageError(Exception):
-    """The package cannot be built. The message gives the reason, on one line."""
-
-
-def main() -> int:
+def main(_: Sequence[str]) -> int:
     """Build the package, as ``python -m deploy.package``."""
-    try:
-        has_bytecode = build(source.ROOT, TARGET)
-    except (PackageError, bytecode.BytecodeError, source.SourceError) as error:
-        sys.stderr.write(f"deploy.sh: {error}\n")
-        return 1
-    if not has_bytecode:
-        sys.stderr.write(f"deploy.sh: {_NO_BYTECODE}\n")
+    if not build(source.ROOT, TARGET):
+        errors.print_message(_NO_BYTECODE)
     content = TARGET.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     sys.stdout.write(f"{TARGET.relative_to(source.ROOT)}: {len(content):,} bytes, sha256 {digest}\n")
@@ -55,7 +47,7 @@ def main() -> int:
 def build(root: Path, target: Path) -> bool:
     """Build the package, replace `target` with it and return whether it has bytecode.
 
-    Raises PackageError, BytecodeError or SourceError. In this case, `target` is not changed.
+    Raises DeployError if the package cannot be built. In this case, `target` is not changed.
     """
     contents = _function_files(root) | _requirement_files(root)
     python = bytecode.find_python()
@@ -67,7 +59,7 @@ def build(root: Path, target: Path) -> bool:
     try:
         _write_zip(unfinished, contents)
         if unfinished.stat().st_size > _MAX_BYTES:
-            raise PackageError(f"the package is larger than {_MAX_BYTES:,} bytes, the limit of FunctionGraph")
+            raise DeployError(f"the package is larger than {_MAX_BYTES:,} bytes, the limit of FunctionGraph")
         unfinished.replace(target)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -82,15 +74,15 @@ def _function_files(root: Path) -> dict[str, bytes]:
 def _requirement_files(root: Path) -> dict[str, bytes]:
     contents: dict[str, bytes] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for wheel in _download(root, Path(folder)):
+        for wheel in download(root, Path(folder)):
             for name, content in _unpack(wheel):
                 if contents.setdefault(name, content) != content:
-                    raise PackageError(f"two requirements contain different files with the name {name}")
+                    raise DeployError(f"two requirements contain different files with the name {name}")
     return contents
 
 
-def _download(root: Path, folder: Path) -> list[Path]:
-    """Download the wheels for FunctionGraph with pip.
+def download(root: Path, folder: Path) -> list[Path]:
+    """Download the wheels for FunctionGraph with pip, and return their paths. Raises DeployError.
 
     The two files contain every requirement, so pip does not resolve dependencies (``--no-deps``). Otherwise pip would
     evaluate markers such as ``python_version < "3.13"`` for the Python of this machine.
@@ -104,7 +96,7 @@ def _download(root: Path, folder: Path) -> list[Path]:
     if result.returncode:
         lines = [line.strip() for line in result.stderr.splitlines() if line.strip()]
         errors = [line for line in lines if line.startswith("ERROR:")] or lines or ["pip gave no reason"]
-        raise PackageError(f"pip could not download the requirements: {errors[-1]}")
+        raise DeployError(f"pip could not download the requirements: {errors[-1]}")
     return sorted(folder.iterdir())
 
 
@@ -114,7 +106,7 @@ def _unpack(wheel: Path) -> Iterator[tuple[str, bytes]]:
         for entry in archive.infolist():
             folder = entry.filename.partition("/")[0]
             if folder.endswith(".data"):
-                raise PackageError(f"{wheel.name} has a folder {folder}, which only an installation can place")
+                raise DeployError(f"{wheel.name} has a folder {folder}, which only an installation can place")
             if not entry.is_dir():
                 yield f"{_LIBRARY}/{entry.filename}", archive.read(entry)
 
@@ -129,4 +121,4 @@ def _write_zip(target: Path, contents: dict[str, bytes]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    errors.run(main)

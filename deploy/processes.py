@@ -7,16 +7,13 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from types import FrameType
 from typing import Final, Self
 
-_ROOT: Final = Path(__file__).resolve().parent.parent
+from deploy.errors import DeployError
+from deploy.source import ROOT
+
 _STOP_SECONDS: Final = 5
-
-
-class ProcessError(Exception):
-    """A child process has ended. The message names the process, on one line."""
 
 
 class Processes:
@@ -58,7 +55,7 @@ class Processes:
         self._starting = True
         self._children[name] = subprocess.Popen(  # noqa: S603 - the caller's arguments are fixed
             [sys.executable, *arguments],
-            cwd=_ROOT,
+            cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=stdout,
@@ -70,10 +67,10 @@ class Processes:
         return self._children[name]
 
     def check(self) -> None:
-        """Raise ProcessError if a child has ended."""
+        """Raise DeployError if a child has ended. The message names the child."""
         for name, child in self._children.items():
             if child.poll() is not None:
-                raise ProcessError(f"{name} has ended with exit status {child.returncode}")
+                raise DeployError(f"{name} has ended with exit status {child.returncode}")
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         if self._signal is None:

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ddm_precheck import settings
+from deploy import errors
+from deploy.errors import UsageError
 
 NAMES: Final = (
     "DDM_REGION",
@@ -25,10 +27,13 @@ TOKEN_FILE: Final = "/secrets/ddm-token/token"  # noqa: S105 - a path
 """The path at which Cloud Run mounts the secret of ``--token-secret``."""
 
 _OPTIONS: Final = {
-    "DDM_REGION": ("--ddm-region",),
-    "DDM_ENDPOINT": ("--ddm-endpoint",),
-    "DDM_TOKEN_SOURCE": ("--token-secret", "--agency"),
-    "DDM_ALLOWED_INSTANCES": ("--allow",),
+    "DDM_REGION": {"--ddm-region": "the region of DDM for events without a region"},
+    "DDM_ENDPOINT": {"--ddm-endpoint": "the base URL of DDM, may contain {region}"},
+    "DDM_TOKEN_SOURCE": {
+        "--token-secret": "the secret with the IAM token for events without a token",
+        "--agency": "the agency whose IAM token is for events without a token",
+    },
+    "DDM_ALLOWED_INSTANCES": {"--allow": "the instances for which that token may be used"},
 }
 _MIN_TIMEOUT_SECONDS: Final = 60
 _MAX_CLOUD_RUN_TIMEOUT_SECONDS: Final = 3600
@@ -38,45 +43,41 @@ _CLOUD_RUN_THREADS: Final = 64
 _DELIMITERS: Final = ",@;|#~"
 
 
-class VariableError(ValueError):
-    """An option is wrong. The message names the option and, for ``--env``, the variable, on one line."""
-
-
 def main(arguments: Sequence[str]) -> int:
     """Check the options, as ``python -m deploy.variables``. With ``--cloud-run``, print three lines for ``gcloud``.
 
     The lines are the timeout in seconds, the default region (which may be empty), and the value of
     ``--update-env-vars``.
     """
-    parser = argparse.ArgumentParser(prog="deploy.variables", allow_abbrev=False)
-    parser.add_argument("--cloud-run", action="store_true")
-    parser.add_argument("--functiongraph-endpoint")
+    parser = argparse.ArgumentParser(
+        prog="deploy.variables", description="Check the function's variables.", allow_abbrev=False
+    )
+    parser.add_argument("--cloud-run", action="store_true", help="print the three lines for gcloud")
+    parser.add_argument("--functiongraph-endpoint", metavar="URL", help="check this base URL of FunctionGraph's API")
     add_arguments(parser)
     options = parser.parse_args(arguments)
-    try:
-        variables = from_options(options)
-        if options.functiongraph_endpoint:
-            _check("FUNCTIONGRAPH_ENDPOINT", {"DDM_ENDPOINT": options.functiongraph_endpoint})
-        if options.cloud_run:
-            sys.stdout.write("".join(f"{line}\n" for line in _cloud_run_lines(variables)))
-    except VariableError as error:
-        sys.stderr.write(f"deploy.sh: {error}\n")
-        return 2
+    variables = from_options(options)
+    if options.functiongraph_endpoint:
+        _check("FUNCTIONGRAPH_ENDPOINT", {"DDM_ENDPOINT": options.functiongraph_endpoint})
+    if options.cloud_run:
+        sys.stdout.write("".join(f"{line}\n" for line in _cloud_run_lines(variables)))
     return 0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``deploy.sh`` that set variables of the function."""
     for options in _OPTIONS.values():
-        for option in options:
-            parser.add_argument(option)
-    parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE")
+        for option, text in options.items():
+            parser.add_argument(option, help=text)
+    parser.add_argument(
+        "--env", action="append", default=[], metavar="NAME=VALUE", help="another variable of the function"
+    )
 
 
 def from_options(options: argparse.Namespace) -> dict[str, str]:
     """Return the variables that the options set.
 
-    Raises VariableError if an option is malformed, sets a variable that another option sets, or has a value that the
+    Raises UsageError if an option is malformed, sets a variable that another option sets, or has a value that the
     function's settings refuse.
     """
     variables = _own_options(options)
@@ -84,12 +85,12 @@ def from_options(options: argparse.Namespace) -> dict[str, str]:
     for assignment in options.env:
         name, value = _assignment(assignment)
         if name in labels:
-            raise VariableError(f"invalid value: --env {name} ({labels[name]} also sets this variable)")
+            raise UsageError(f"invalid value: --env {name} ({labels[name]} also sets this variable)")
         variables[name] = value
         labels[name] = f"--env {name}"
     for name, value in variables.items():
         if not value.isprintable():
-            raise VariableError(f"invalid value: {labels[name]} (it contains a control character)")
+            raise UsageError(f"invalid value: {labels[name]} (it contains a control character)")
         if name not in {"DDM_TOKEN_SOURCE", "DDM_ALLOWED_INSTANCES"}:
             _check(labels[name], {name: value})
     _check(labels.get("DDM_ALLOWED_INSTANCES") or labels.get("DDM_TOKEN_SOURCE") or "", variables)
@@ -107,17 +108,17 @@ def timeout_seconds(variables: Mapping[str, str]) -> int:
 
 def _cloud_run_lines(variables: Mapping[str, str]) -> tuple[str, str, str]:
     if variables.get("DDM_TOKEN_SOURCE") == settings.AGENCY:
-        raise VariableError("invalid value: --env DDM_TOKEN_SOURCE (an agency exists on FunctionGraph only)")
+        raise UsageError("invalid value: --env DDM_TOKEN_SOURCE (an agency exists on FunctionGraph only)")
     timeout = _cloud_run_timeout(variables)
     return str(timeout), variables.get("DDM_REGION", ""), _update_env_vars(variables)
 
 
 def _cloud_run_timeout(variables: Mapping[str, str]) -> int:
-    """Return the timeout for Cloud Run. Raises VariableError if it is over Cloud Run's maximum."""
+    """Return the timeout for Cloud Run. Raises UsageError if it is over Cloud Run's maximum."""
     seconds = timeout_seconds(variables)
     if seconds > _MAX_CLOUD_RUN_TIMEOUT_SECONDS:
         names = [name for name in ("DDM_MAX_WAIT_SECONDS", "DDM_TIMEOUT_SECONDS") if name in variables]
-        raise VariableError(
+        raise UsageError(
             f"invalid value: --env {' and '.join(names)} (an invocation may take {seconds} s,"
             f" and Cloud Run's maximum timeout is {_MAX_CLOUD_RUN_TIMEOUT_SECONDS} s)"
         )
@@ -134,7 +135,7 @@ def _update_env_vars(variables: Mapping[str, str]) -> str:
         if not any(delimiter in assignment for assignment in assignments):
             prefix = "" if delimiter == "," else f"^{delimiter}^"
             return prefix + delimiter.join(assignments)
-    raise VariableError(f"invalid value: --env (each of the characters {_DELIMITERS} occurs in a value)")
+    raise UsageError(f"invalid value: --env (each of the characters {_DELIMITERS} occurs in a value)")
 
 
 def _own_options(options: argparse.Namespace) -> dict[str, str]:
@@ -161,22 +162,22 @@ def _assignment(text: str) -> tuple[str, str]:
         # A text that is not a valid name may be a secret, so it is not printed.
         pattern = r"[A-Za-z_][A-Za-z0-9_]{0,40}" if equals else r"[A-Z_][A-Z0-9_]{0,40}"
         label = f" {name}" if re.fullmatch(pattern, name) else ""
-        raise VariableError(f"invalid value: --env{label} (expected NAME=VALUE, and one of {', '.join(NAMES)})")
+        raise UsageError(f"invalid value: --env{label} (expected NAME=VALUE, and one of {', '.join(NAMES)})")
     if not equals:
-        raise VariableError(f"invalid value: --env {name} (expected {name}=VALUE)")
+        raise UsageError(f"invalid value: --env {name} (expected {name}=VALUE)")
     return name, value
 
 
 def _check(label: str, variables: Mapping[str, str]) -> None:
-    """Raise VariableError if the function would not start with these variables. The label names the option."""
+    """Raise UsageError if the function would not start with these variables. The label names the option."""
     try:
         settings.from_environment(variables)
     except settings.SettingsError as error:
         message = str(error)
         if label == "FUNCTIONGRAPH_ENDPOINT":
             message = message.replace("DDM_ENDPOINT", label)
-        raise VariableError(f"invalid value: {label} ({message})") from None
+        raise UsageError(f"invalid value: {label} ({message})") from None
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    errors.run(main)

@@ -7,24 +7,29 @@ from pathlib import Path
 
 import pytest
 from helpers.certificates import Authority
-from helpers.function import TOKEN, Function, InProcessFunction, ServedFunction, clean_environment, serve_function
+from helpers.function import TOKEN, Function, InProcessFunction, ServedFunction, serve_function
 from helpers.platform_token import AGENCY_VARIABLES, TokenFile
 
 from deploy.fake_ddm import FakeDDM
+from tools.function_server import clean_environment
 
 pytest_plugins = ["helpers.deployment"]
 
 SLOW_MODULES = (
-    *("test_arbitrary_input", "test_connection_faults", "test_connections", "test_cpu", "test_deploy"),
-    *("test_example_flows", "test_fast_validation", "test_memory", "test_proxy", "test_reference_cycles"),
-    *("test_serving", "test_stale_responses", "test_stdout", "test_tls"),
+    *("test_arbitrary_input", "test_cpu", "test_deploy", "test_docs_samples", "test_example_approvals"),
+    *("test_example_flows", "test_memory", "test_pubsub_emulator", "test_secrets", "test_serving", "test_soak"),
+    *("test_stdout", "test_waiting"),
 )
-"""Prefixes of the modules that take long."""
+"""Prefixes of the modules that take ten seconds or more."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the slow modules last, so that most faults show early."""
-    items.sort(key=lambda item: (item.path.stem.startswith(SLOW_MODULES), item.path.name))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run the slow modules last, so that most faults show early.
+
+    Parallel processes run them first: the last module keeps one process busy while the others are idle.
+    """
+    is_parallel = hasattr(config, "workerinput")
+    items.sort(key=lambda item: (item.path.stem.startswith(SLOW_MODULES) != is_parallel, item.path.name))
 
 
 @pytest.fixture(scope="session")

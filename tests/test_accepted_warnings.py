@@ -3,7 +3,7 @@
 import pytest
 from helpers.envelopes import ATTRIBUTES, STRUCTURED_HEADERS, binary_headers, push_body
 from helpers.function import EVENT, TOKEN, Function, character_id
-from helpers.sink import serve_sink
+from helpers.sink import Sink
 
 from deploy.fake_behaviours import check, results
 from deploy.fake_ddm import FakeDDM
@@ -161,7 +161,7 @@ def test_extension_canproceed(start, function: Function, db_name, fields, verdic
 def test_extension_canproceed_at_the_sink(start, fake_ddm: FakeDDM, name):
     """The sink receives the decision in the extension `canproceed` for each kind of event delivery."""
     event = EVENT | {"db_name": "warn", "accepted_warnings": [name]}
-    with serve_sink() as sink:
+    with Sink() as sink:
         function = start(K_SINK=sink.url)
         for body, headers in [
             (ATTRIBUTES | {"data": event}, STRUCTURED_HEADERS),

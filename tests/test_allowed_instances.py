@@ -5,11 +5,12 @@ import sys
 
 import pytest
 from helpers.file_watch import FileWatch
-from helpers.function import EVENT, EVENT_WITHOUT_TOKEN, ROOT, TOKEN, Function, clean_environment
+from helpers.function import EVENT, EVENT_WITHOUT_TOKEN, ROOT, TOKEN, Function
 from helpers.platform_token import AGENCY_HEADER, ENVELOPES, FOREIGN_PROJECT, INSTANCE, sent_tokens
 
 from ddm_precheck.settings import SettingsError, from_environment
 from deploy.fake_ddm import FakeDDM
+from tools.function_server import clean_environment
 
 NOT_ALLOWED = (
     "The platform's token may not be used for this instance; send a token, or add the instance to DDM_ALLOWED_INSTANCES"

@@ -10,7 +10,7 @@ from tools.benchmark import plot, report
 from tools.benchmark.ddm import prepared_ddm
 from tools.benchmark.load import event
 from tools.benchmark.measurements import FUNCTION, Latency
-from tools.instance import ROOT, serve
+from tools.function_server import ROOT, serve
 
 PEERS = sorted(path.stem for path in (ROOT / "tools/benchmark/peers").glob("*.py") if path.stem != "__init__")
 FIGURES = report.Figures(
@@ -27,11 +27,11 @@ def test_compared_functions_handle_the_same_event(tmp_path, source):
     """Each compared function gets DDM's result for the event and returns a verdict or, the minimum, the result."""
     with prepared_ddm() as (endpoint, _):
         variables = {"DDM_ENDPOINT": endpoint, "DDM_REGION": "cn-north-4"}
-        with serve(variables, tmp_path / "log", source=source) as instance:
+        with serve(variables, tmp_path / "log", source=source) as server:
             headers = {"Content-Type": "application/json"}
-            response = requests.post(instance.url, data=event("checks_20"), headers=headers, timeout=30)
-            assert instance.connections() >= 1
-            assert 10 < instance.memory() <= instance.peak_memory() + 1
+            response = requests.post(server.url, data=event("checks_20"), headers=headers, timeout=30)
+            assert server.connections() >= 1
+            assert 10 < server.memory() <= server.peak_memory() + 1
     body = response.json()
     assert response.status_code == 200
     if source.endswith("pooled_requests.py"):

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from helpers import tool_cache
 from helpers.envelopes import TRACEPARENT
-from helpers.function import EVENT, ServedFunction, clean_environment, validate_summary
+from helpers.function import EVENT, ServedFunction, validate_summary
 
 from deploy.fake_ddm import FakeDDM
+from tools.function_server import clean_environment
 
 
 @pytest.mark.parametrize("mode", ["structured", "binary"])

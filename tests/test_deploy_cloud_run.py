@@ -171,7 +171,7 @@ def test_the_printed_command_works(checkout, gcloud):
     result = checkout.run(*CLOUD_RUN, PATH=gcloud.path)
     path = f"{gcloud.path}{os.pathsep}{os.environ['PATH']}"
     with FakeFunctionGraph({"POST ": ApiResponse(200, {"verdict": "PASS"})}) as server:
-        line = result.last_line.replace(GcloudStub.url, server.endpoint)
+        line = result.last_line.replace(GcloudStub.url, server.url)
         environment = checkout.environment(PATH=path, HUAWEICLOUD_TOKEN=TOKEN, no_proxy="127.0.0.1")
         output = subprocess.run(["bash", "-c", line], env=environment, capture_output=True, check=True).stdout
     (request,) = server.requests

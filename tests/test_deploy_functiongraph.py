@@ -4,16 +4,10 @@ import json
 import sys
 
 import pytest
-from helpers.deployment import (
-    DRY_RUN_ENDS,
-    FUNCTIONGRAPH,
-    PROJECT_ID,
-    TOKEN,
-    Checkout,
-    Result,
-    free_port,
-)
+from helpers.deployment import DRY_RUN_ENDS, FUNCTIONGRAPH, PROJECT_ID, TOKEN, Checkout, Result
 from helpers.functiongraph_api import ApiResponse, FakeFunctionGraph, code_in
+
+from tools.function_server import free_port
 
 URN = f"urn:fss:cn-north-4:{PROJECT_ID}:function:default:ddm-precheck"
 FUNCTIONS = f"/v2/{PROJECT_ID}/fgs/functions"
@@ -36,12 +30,15 @@ def send_requests(checkout: Checkout, endpoint: str, *options: str) -> Result:
     return checkout.execute(command, checkout.root, HUAWEICLOUD_TOKEN=TOKEN, HTTP_PROXY="http://127.0.0.1:9")
 
 
-def test_the_first_run_creates_and_the_second_updates(package, checkout):
-    """Both set 64 requests at once and keep the number of instances. The token is only in one header."""
+def test_the_first_run_creates_and_the_second_updates(checkout, built_checkout, local_wheels):
+    """Both set 64 requests at once and keep the number of instances. The token is only in one header.
+
+    The first run also builds the package.
+    """
     options = (*FUNCTIONGRAPH, "--ddm-region", "cn-north-4", "--ddm-endpoint=https://ddm.{region}.example")
     with FakeFunctionGraph() as api:
-        secrets = {"HUAWEICLOUD_TOKEN": TOKEN, "FUNCTIONGRAPH_ENDPOINT": f"{api.endpoint}/"}
-        results = [checkout.run(*options, **secrets) for _ in range(2)]
+        secrets = {"HUAWEICLOUD_TOKEN": TOKEN, "FUNCTIONGRAPH_ENDPOINT": f"{api.url}/"}
+        results = [each.run(*options, **secrets, **local_wheels) for each in (checkout, built_checkout)]
     assert [result.status for result in results] == [0, 0]
     assert {result.last_line for result in results} == {f"deployed: {URN}"}
     assert [(request.name, request.path) for request in api.requests] == [
@@ -64,10 +61,11 @@ def test_the_first_run_creates_and_the_second_updates(package, checkout):
     assert {request.token for request in api.requests} == {TOKEN}
 
 
-def test_the_token_is_printed_and_stored_nowhere(package, checkout):
+def test_the_token_is_printed_and_stored_nowhere(checkout, local_wheels):
     """The token is in no argument of a process, no output and no file of the repository."""
     with FakeFunctionGraph() as api:
-        result = checkout.run(*FUNCTIONGRAPH, FUNCTIONGRAPH_ENDPOINT=api.endpoint, HUAWEICLOUD_TOKEN=TOKEN)
+        secrets = {"HUAWEICLOUD_TOKEN": TOKEN, "FUNCTIONGRAPH_ENDPOINT": api.url}
+        result = checkout.run(*FUNCTIONGRAPH, **secrets, **local_wheels)
     assert (result.status, api.names) == (0, CREATE_NAMES)
     assert api.tokens_in_arguments == []
     assert TOKEN not in result.stdout + result.stderr
@@ -76,12 +74,12 @@ def test_the_token_is_printed_and_stored_nowhere(package, checkout):
 
 
 @pytest.mark.parametrize("function", [None, dict(HTTP_FUNCTION)], ids=["create", "update"])
-def test_an_agency_and_all_variables(package, checkout, function):
+def test_an_agency_and_all_variables(built_checkout, function):
     """The config has the agency, the flag for the agency's token, and the variables of --agency, --allow and --env."""
     assignments = ("--env", "K_SINK=https://sink.example/a,b", "--env=DDM_EXPECTED_CHECKS=8")
     with FakeFunctionGraph(function=function) as api:
-        secrets = {"HUAWEICLOUD_TOKEN": TOKEN, "FUNCTIONGRAPH_ENDPOINT": api.endpoint}
-        result = checkout.run(*FUNCTIONGRAPH, *AGENCY, *assignments, **secrets)
+        secrets = {"HUAWEICLOUD_TOKEN": TOKEN, "FUNCTIONGRAPH_ENDPOINT": api.url}
+        result = built_checkout.run(*FUNCTIONGRAPH, *AGENCY, *assignments, **secrets)
     assert (result.status, api.names) == (0, UPDATE_NAMES if function else CREATE_NAMES)
     config = api.requests[-1].body
     assert (config["xrole"], config["enable_auth_in_header"]) == ("ddm-reader", True)
@@ -105,21 +103,21 @@ def test_an_agency_and_all_variables(package, checkout, function):
     ],
     ids=str,
 )
-def test_an_invocation_fits_into_the_timeout(package, checkout, options, there, timeout):
+def test_an_invocation_fits_into_the_timeout(built_checkout, options, there, timeout):
     """The timeout has room for the wait, a request to DDM, the sink and 5 seconds more; 60 seconds at least."""
     with FakeFunctionGraph(function=HTTP_FUNCTION | there) as api:
-        result = send_requests(checkout, api.endpoint, *options)
+        result = send_requests(built_checkout, api.url, *options)
     assert (result.status, api.requests[-1].body["timeout"]) == (0, timeout)
 
 
-def test_an_update_keeps_what_no_option_sets(package, checkout):
+def test_an_update_keeps_what_no_option_sets(built_checkout):
     """Variables, larger limits, the limit of instances and the agency stay. Unknown fields are not sent."""
     variables = {"DDM_TIMEOUT_SECONDS": "20", "DDM_REGION": "cn-north-1", "MY_OWN": "value"}
     kept = {"memory_size": 1024, "timeout": 300, "xrole": "another-agency", "enable_auth_in_header": True}
     strategy = {"concurrency": 3, "concurrent_num": 100, "new_field": "x"}
     function = {"runtime": "http", "description": "ours", "user_data": json.dumps(variables), **kept}
     with FakeFunctionGraph(function=function | {"strategy_config": strategy}) as api:
-        result = send_requests(checkout, api.endpoint, "--env", "DDM_REGION=cn-north-4")
+        result = send_requests(built_checkout, api.url, "--env", "DDM_REGION=cn-north-4")
     assert (result.status, api.names) == (0, UPDATE_NAMES)
     user_data = json.dumps({**variables, "DDM_REGION": "cn-north-4"})
     assert api.requests[-1].body == {**CONFIG, **kept, "user_data": user_data, "strategy_config": strategy}
@@ -138,29 +136,29 @@ def test_an_update_keeps_what_no_option_sets(package, checkout):
     ],
     ids=str,
 )
-def test_64_requests_at_once_or_more(package, checkout, current, sent):
+def test_64_requests_at_once_or_more(built_checkout, current, sent):
     """A smaller number is raised, a larger one and no limit (-1) stay, and so does the number of instances."""
     with FakeFunctionGraph(function=HTTP_FUNCTION | {"strategy_config": current}) as api:
-        assert send_requests(checkout, api.endpoint).status == 0
+        assert send_requests(built_checkout, api.url).status == 0
     assert api.requests[-1].body["strategy_config"] == sent
 
 
-def test_an_agency_replaces_another_one(package, checkout):
+def test_an_agency_replaces_another_one(built_checkout):
     """The option decides, also over variables of an earlier deployment."""
     variables = {"DDM_TOKEN_SOURCE": "/a/file", "DDM_ALLOWED_INSTANCES": "a/b"}
     function = HTTP_FUNCTION | {"xrole": "another", "enable_auth_in_header": False, "user_data": json.dumps(variables)}
     with FakeFunctionGraph(function=function) as api:
-        assert send_requests(checkout, api.endpoint, *AGENCY).status == 0
+        assert send_requests(built_checkout, api.url, *AGENCY).status == 0
     config = api.requests[-1].body
     assert (config["xrole"], config["enable_auth_in_header"]) == ("ddm-reader", True)
     assert json.loads(config["user_data"]) == AGENCY_VARIABLES
 
 
 @pytest.mark.parametrize("options", [(), (*AGENCY, "--env", "DDM_MAX_WAIT_SECONDS=100")], ids=["defaults", "agency"])
-def test_a_dry_run_prints_the_requests_and_sends_none(package, checkout, options):
-    """A dry run prints the requests of a create and of an update, changes only dist/ and needs no token."""
-    before = {name: time for name, time in checkout.files().items() if "/dist" not in name}
-    result = checkout.run(*FUNCTIONGRAPH, *options, "--dry-run")
+def test_a_dry_run_prints_the_requests_and_sends_none(built_checkout, options):
+    """A dry run prints the requests of a create and of an update, changes no file and needs no token."""
+    before = built_checkout.files()
+    result = built_checkout.run(*FUNCTIONGRAPH, *options, "--dry-run")
     functions = f"https://functiongraph.cn-north-4.myhuaweicloud.com{FUNCTIONS}"
     assert (result.status, result.stderr, result.last_line) == (0, "", DRY_RUN_ENDS)
     assert result.commands == [
@@ -180,7 +178,7 @@ def test_a_dry_run_prints_the_requests_and_sends_none(package, checkout, options
     assert created == {**base, **agency, **CODE, **file, **CREATE_ONLY}
     assert first == second == {**base, **agency, **in_header, "strategy_config": {"concurrent_num": 64}}
     assert code == {**CODE, **file}
-    assert {name: time for name, time in checkout.files().items() if "/dist" not in name} == before
+    assert built_checkout.files() == before
 
 
 def refusal(name: str, status: int, body: object, message: str, **headers: str):
@@ -265,10 +263,10 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize(("responses", "names", "message"), REFUSALS.values(), ids=list(REFUSALS))
-def test_a_refusal_is_one_line(package, checkout, responses, names, message):
+def test_a_refusal_is_one_line(built_checkout, responses, names, message):
     """The last line has the API's error code and message without the token, and no request follows."""
     with FakeFunctionGraph(responses, dict(HTTP_FUNCTION)) as api:
-        result = send_requests(checkout, api.endpoint)
+        result = send_requests(built_checkout, api.url)
     assert (result.status, result.stdout, api.names) == (1, "", names)
     *requests, last = result.stderr.splitlines()
     assert [line.split()[:2] for line in requests] == [["+", name.split()[0]] for name in names]
@@ -277,25 +275,25 @@ def test_a_refusal_is_one_line(package, checkout, responses, names, message):
     assert TOKEN not in result.stderr
 
 
-def test_a_refusal_is_the_exit_status_of_the_script(package, checkout):
+def test_a_refusal_is_the_exit_status_of_the_script(built_checkout):
     """deploy.sh ends with status 1 and the same last line."""
     response = ApiResponse(403, {"error_code": "FSS.0403", "error_msg": "Forbidden"})
     with FakeFunctionGraph({"GET config": response}) as api:
-        result = checkout.run(*FUNCTIONGRAPH, FUNCTIONGRAPH_ENDPOINT=api.endpoint, HUAWEICLOUD_TOKEN=TOKEN)
+        result = built_checkout.run(*FUNCTIONGRAPH, FUNCTIONGRAPH_ENDPOINT=api.url, HUAWEICLOUD_TOKEN=TOKEN)
     assert (result.status, api.names) == (1, ["GET config"])
     assert result.stderr.splitlines()[-1].endswith("403 FSS.0403: Forbidden")
 
 
-def test_an_api_that_does_not_respond_is_one_line(package, checkout):
+def test_an_api_that_does_not_respond_is_one_line(built_checkout):
     """If there is no connection, the error is one line without a traceback."""
-    result = send_requests(checkout, f"http://127.0.0.1:{free_port()}")
+    result = send_requests(built_checkout, f"http://127.0.0.1:{free_port()}")
     assert result.status == 1
     assert "no response" in result.stderr.splitlines()[-1]
     assert "Traceback" not in result.stderr
 
 
-def test_the_region_is_filled_into_the_endpoint(package, checkout):
+def test_the_region_is_filled_into_the_endpoint(built_checkout):
     """FUNCTIONGRAPH_ENDPOINT may contain {region}, as the default does."""
     endpoint = "https://functiongraph.{region}.example/base/"
-    result = checkout.run(*FUNCTIONGRAPH, "--dry-run", FUNCTIONGRAPH_ENDPOINT=endpoint)
+    result = built_checkout.run(*FUNCTIONGRAPH, "--dry-run", FUNCTIONGRAPH_ENDPOINT=endpoint)
     assert result.commands[0].startswith("GET https://functiongraph.cn-north-4.example/base/v2/")

@@ -1,6 +1,7 @@
 """`deploy.sh local`: installs, starts the fake DDM and the function, shows samples, serves, and ends all processes."""
 
 import json
+import re
 import shlex
 import shutil
 import signal
@@ -10,9 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.deployment import DRY_RUN_ENDS, MAX_SECONDS, ROOT, Checkout, free_port, launcher, post
+from helpers.deployment import DRY_RUN_ENDS, MAX_SECONDS, ROOT, Checkout, launcher, post
+from helpers.markdown import README, README_CN, Page
 
 from deploy.fake_behaviours import BEHAVIOURS
+from tools.function_server import free_port
 
 SAMPLES = ["pass", "warn", "fail", "pending", "unauthorized"]
 VERDICTS = ["PASS", "WARN", "FAIL", "PENDING", "ERROR"]
@@ -76,6 +79,18 @@ def test_local_shows_one_sample_whole_and_a_line_for_each_other(installed_checko
     assert lines.count('  "token": "***",') == 1
     assert lines[-1] == "5 of 5 responses as expected."
     assert installed_checkout.processes() == []
+
+
+@pytest.mark.parametrize("page", [README, README_CN], ids=["README", "README_CN"])
+def test_the_readmes_show_the_output(installed_checkout, page: Page):
+    """The READMEs show the output of ``./deploy.sh local``, whole or with an ellipsis for the lines left out."""
+    port = str(free_port())
+    output = installed_checkout.run("local", "--once", PORT=port).stdout.replace(port, "8080")
+    prompt, *lines = page.code("output: ./deploy.sh local").splitlines()
+    assert prompt == "$ ./deploy.sh local"
+    assert len(lines) > 5
+    pieces = "\n".join(lines).split("…\n")
+    assert re.search(".*".join(re.escape(piece) for piece in pieces), output, re.DOTALL), output
 
 
 def test_the_first_sample_says_how_many_checks_are_expected(installed_checkout):

@@ -18,7 +18,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
-from helpers.deployment import DRY_RUN_ENDS, ROOT, Checkout, copy_repository, find_python, launcher, make_path, post
+from helpers.deployment import DRY_RUN_ENDS, ROOT, Checkout, find_python, launcher, make_path, post
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -130,38 +130,33 @@ def test_bytecode_belongs_to_its_source(package, tmp_path):
     assert wrong == []
 
 
-def test_the_same_input_gives_the_same_bytes(package, tmp_path):
-    """Another path, another Python that builds and another hash seed make no difference."""
-    other = copy_repository(tmp_path / "elsewhere")
-    path = make_path(tmp_path / "tools", python3=launcher(find_python("3.13")))
-    path = f"{path}{os.pathsep}{os.environ['PATH']}"
-    assert other.run("functiongraph", "--package-only", PATH=path, PYTHONHASHSEED="7").status == 0
-    assert other.package.read_bytes() == package.read_bytes()
-
-
-def test_without_python_3_12_there_is_no_bytecode(package, fresh_checkout, tmp_path):
-    """The package is the same except for the bytecode, and one line describes the effect."""
-    path = make_path(tmp_path / "tools", python3=launcher(find_python("3.13")))
-    nowhere = {"HOME": str(tmp_path), "PYENV_ROOT": "/none", "UV_PYTHON_INSTALL_DIR": "/none", "XDG_DATA_HOME": "/none"}
-    result = fresh_checkout.run("functiongraph", "--package-only", PATH=path, **nowhere)
-    assert (result.status, result.stderr.count("\n")) == (0, 1)
-    assert "no CPython 3.12 found" in result.stderr
-    assert "three times the CPU" in result.stderr
-    assert names(fresh_checkout.package) == [name for name in names(package) if not name.endswith(".pyc")]
-
-
 @pytest.mark.parametrize("manager", ["pyenv", "uv"])
-def test_python_3_12_of_a_version_manager_is_found(package, fresh_checkout, tmp_path, manager):
-    """A CPython 3.12 that is not on PATH compiles the same bytecode."""
+def test_the_same_input_gives_the_same_bytes(package, fresh_checkout, local_wheels, tmp_path, manager):
+    """Another path, another Python that builds and another hash seed make no difference.
+
+    Nor does a CPython 3.12 that is not on PATH but belongs to a version manager.
+    """
     real = Path(find_python("3.12"))
     path = make_path(tmp_path / "tools", python3=launcher(find_python("3.13")))
     folder = tmp_path / ("pyenv/versions/3.12.99/bin" if manager == "pyenv" else "uv/cpython-3.12.99-linux/bin")
     folder.mkdir(parents=True)
     (folder / "python3.12").symlink_to(real)
-    found = {"PYENV_ROOT": str(tmp_path / "pyenv"), "UV_PYTHON_INSTALL_DIR": str(tmp_path / "uv")}
-    result = fresh_checkout.run("functiongraph", "--package-only", PATH=path, HOME=str(tmp_path), **found)
+    variables = {"PYENV_ROOT": str(tmp_path / "pyenv"), "UV_PYTHON_INSTALL_DIR": str(tmp_path / "uv")}
+    variables |= {"PATH": path, "HOME": str(tmp_path), "PYTHONHASHSEED": "7", **local_wheels}
+    result = fresh_checkout.run("functiongraph", "--package-only", **variables)
     assert (result.status, result.stderr) == (0, "")
     assert fresh_checkout.package.read_bytes() == package.read_bytes()
+
+
+def test_without_python_3_12_there_is_no_bytecode(package, fresh_checkout, local_wheels, tmp_path):
+    """The package is the same except for the bytecode, and one line describes the effect."""
+    path = make_path(tmp_path / "tools", python3=launcher(find_python("3.13")))
+    nowhere = {"HOME": str(tmp_path), "PYENV_ROOT": "/none", "UV_PYTHON_INSTALL_DIR": "/none", "XDG_DATA_HOME": "/none"}
+    result = fresh_checkout.run("functiongraph", "--package-only", PATH=path, **nowhere, **local_wheels)
+    assert (result.status, result.stderr.count("\n")) == (0, 1)
+    assert "no CPython 3.12 found" in result.stderr
+    assert "three times the CPU" in result.stderr
+    assert names(fresh_checkout.package) == [name for name in names(package) if not name.endswith(".pyc")]
 
 
 def test_a_module_that_cannot_be_compiled_is_reported(fresh_checkout, tmp_path):
@@ -174,7 +169,7 @@ def test_a_module_that_cannot_be_compiled_is_reported(fresh_checkout, tmp_path):
     )
     result = fresh_checkout.execute([sys.executable, "-B", "-c", program], fresh_checkout.root)
     last = result.stderr.splitlines()[-1]
-    assert last.startswith("deploy.bytecode.BytecodeError: CPython 3.12 could not compile the package: ")
+    assert last.startswith("deploy.errors.DeployError: CPython 3.12 could not compile the package: ")
     assert "newer.py" in last
     assert "/tmp" not in last
 
@@ -189,11 +184,15 @@ def test_a_package_that_cannot_be_built_leaves_the_old_one(fresh_checkout):
     assert [path.read_text() for path in fresh_checkout.package.parent.iterdir()] == ["the old one"]
 
 
-def test_package_only_may_be_a_dry_run(checkout, package):
-    """The dry run builds the package without credentials, and says that nothing was deployed."""
-    result = checkout.run("functiongraph", "--package-only", "--dry-run")
+def test_package_only_may_be_a_dry_run(fresh_checkout, local_wheels):
+    """The dry run builds the package without credentials, changes only dist/, and says that nothing was deployed."""
+    before = fresh_checkout.files()
+    result = fresh_checkout.run("functiongraph", "--package-only", "--dry-run", **local_wheels)
     assert (result.status, result.stderr, result.commands, result.last_line) == (0, "", [], DRY_RUN_ENDS)
-    assert package.exists()
+    new = {str(fresh_checkout.package), str(fresh_checkout.package.parent)}
+    after = fresh_checkout.files()
+    assert after.keys() == before.keys() | new
+    assert {name: time for name, time in after.items() if name not in new} == before
 
 
 @pytest.fixture

@@ -11,8 +11,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 import yaml
-from helpers.function import ROOT, clean_environment
+from helpers.function import ROOT
 from helpers.markdown import PAGES, README, README_CN, SECURITY, Page
+
+from tools.function_server import clean_environment
 
 QUESTION_PAGES = [page for page in PAGES if page.name.startswith("docs/") and page.name != "docs/performance-table.md"]
 PICTURES = sorted((ROOT / "docs").glob("*.svg"))

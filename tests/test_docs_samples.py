@@ -5,12 +5,13 @@ import re
 import shlex
 import shutil
 import subprocess
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import pytest
-from helpers.function import ROOT, TOKEN, clean_environment, free_port
+from helpers.function import ROOT, TOKEN
+from helpers.loopback_server import LoopbackServer, QuietHandler
 from helpers.markdown import DEPLOYING, LOW_CODE, PAGES, README, README_CN, REFERENCE, Page
+
+from tools.function_server import clean_environment
 
 JOB_ID = "b2a0c4de-7f51-4f0c-9a3e-2f6d1c8b5e90"
 IAM_PASSWORD, DB_PASSWORD = "Secret-of-IAM-1", "Secret-of-DB-2"
@@ -110,20 +111,6 @@ def test_dry_run_of_deploy_commands(tmp_path):
         assert run.stdout.startswith("+ gcloud run deploy ddm-precheck ")
 
 
-def test_output_of_deploy_local(tmp_path):
-    """The READMEs show the output of ``./deploy.sh local``, whole or with an ellipsis for the lines left out."""
-    environment = clean_environment() | {"PORT": str(free_port())}
-    command = [ROOT / "deploy.sh", "local", "--once"]
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=120)
-    output = run.stdout.replace(environment["PORT"], "8080")
-    for page in (README, README_CN):
-        prompt, *lines = page.code("output: ./deploy.sh local").splitlines()
-        assert prompt == "$ ./deploy.sh local"
-        assert len(lines) > 5
-        pieces = "\n".join(lines).split("…\n")
-        assert re.search(".*".join(re.escape(piece) for piece in pieces), output, re.DOTALL), output
-
-
 @READMES
 def test_first_real_precheck(served_function, tmp_path, page: Page):
     """The three requests of the page lead to the report, and no secret is in the arguments of any process."""
@@ -213,27 +200,16 @@ def run_recorded(script: str, folder, lines: list[str]) -> "subprocess.Completed
     )
 
 
-class HuaweiCloud(ThreadingHTTPServer):
+class HuaweiCloud(LoopbackServer):
     """IAM and DDM, as far as the first two requests need them."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.user: dict = {}
         self.precheck: dict = {}
-        Thread(target=self.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        """The base URL of both services."""
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-    def __exit__(self, *arguments: object) -> None:
-        """Stop serving."""
-        self.shutdown()
-        super().__exit__(*arguments)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     server: HuaweiCloud
 
     def do_POST(self) -> None:
@@ -260,6 +236,3 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, text)
         self.end_headers()
         self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass

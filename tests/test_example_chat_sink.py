@@ -10,10 +10,11 @@ from typing import Final
 
 import pytest
 import requests
-from helpers.function import EVENT, ROOT, ServedFunction, clean_environment, free_port, serve_function
+from helpers.function import EVENT, ROOT, ServedFunction, serve_function
 from helpers.http_stub import HTTPStub, Respond, StubResponse
 
 from deploy.fake_ddm import FakeDDM
+from tools.function_server import clean_environment, free_port
 
 SOURCE: Final = ROOT / "examples" / "google" / "chat_sink" / "main.py"
 KEY: Final = "0123456789abcdef"

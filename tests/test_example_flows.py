@@ -21,10 +21,11 @@ from helpers.flows import (
     pipeline,
     run_pipeline,
 )
-from helpers.function import EVENT_WITHOUT_TOKEN, TOKEN, ServedFunction, free_port
+from helpers.function import EVENT_WITHOUT_TOKEN, TOKEN, ServedFunction
 
 from deploy.fake_behaviours import after, results
 from deploy.fake_ddm import FakeDDM
+from tools.function_server import free_port
 
 pytestmark = pytest.mark.engines
 

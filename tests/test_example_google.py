@@ -11,7 +11,9 @@ from typing import Final
 
 import pytest
 from helpers.fake_gcloud import EVENTARC_SUBSCRIPTION, NUMBER, URL, Call, find_call, run_script
-from helpers.function import ROOT, clean_environment
+from helpers.function import ROOT
+
+from tools.function_server import clean_environment
 
 GOOGLE: Final = ROOT / "examples" / "google"
 RENEWAL: Final = ROOT / "examples" / "token-renewal" / "google.sh"

@@ -7,13 +7,13 @@ from itertools import chain
 
 import pytest
 
+from tools.function_server import ROOT
 from tools.fuzz.cases import SETTINGS, random_case
 from tools.fuzz.comparison import Response, differences
 from tools.fuzz.events import TOKEN
 from tools.fuzz.model import Case, DDMResponse
 from tools.fuzz.oracle import expect
 from tools.fuzz.runner import run
-from tools.instance import ROOT
 
 EVENT = {"project_id": "p", "instance_id": "i", "db_name": "orders", "job_id": "j", "token": TOKEN}
 RESULT = {"job_id": "j", "pre_check_results": [{"name": "Time zone", "status": "WARN"}]}

@@ -5,7 +5,7 @@ from helpers.envelopes import binary_headers
 from helpers.file_watch import FileWatch
 from helpers.function import EVENT, EVENT_WITHOUT_TOKEN, TOKEN, Function
 from helpers.platform_token import AGENCY_HEADER, AGENCY_VARIABLES, ENVELOPES, TokenFile
-from helpers.sink import serve_sink
+from helpers.sink import Sink
 
 from deploy.fake_behaviours import FakeResponse, check, error, results
 from deploy.fake_ddm import FakeDDM
@@ -19,7 +19,7 @@ def variables(request: pytest.FixtureRequest, token_file: TokenFile) -> dict[str
 
 def test_token_is_not_sent_to_the_sink(start, token_file: TokenFile):
     """The sink receives the summary, and nothing of the token."""
-    with serve_sink() as sink:
+    with Sink() as sink:
         body, headers = ENVELOPES["structured"](EVENT_WITHOUT_TOKEN)
         function = start(**token_file.variables, K_SINK=sink.url)
         assert function.send(body, headers=headers).status == 202

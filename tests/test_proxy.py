@@ -1,5 +1,7 @@
 """Proxies: the variables of the environment are respected, and a proxy never gets the token."""
 
+from collections.abc import Callable, Iterator
+
 import pytest
 from helpers.certificates import Authority
 from helpers.fault_server import (
@@ -14,7 +16,9 @@ from helpers.fault_server import (
     tunnel,
     wait_for_close,
 )
-from helpers.function import TOKEN, free_port
+from helpers.function import TOKEN, InProcessFunction
+
+from tools.function_server import free_port
 
 PASS = [send(complete_response()), wait_for_close]
 SLOW_TLS_RECORD = send_slowly(b"\x16\x03\x03\x40\x00" + bytes(900))
@@ -23,18 +27,34 @@ REFUSED = "DDM is not available: the proxy did not connect to ddm.example.com"
 TIMEOUT = "DDM took too long: ddm.example.com did not respond in time"
 
 
-def test_https_proxy(start, authority: Authority):
+@pytest.fixture
+def ddm(authority: Authority) -> Iterator[FaultServer]:
+    """A DDM with TLS that responds with a result."""
+    with FaultServer([PASS], tls=authority.context()) as server:
+        yield server
+
+
+@pytest.fixture
+def proxy() -> Iterator[FaultServer]:
+    """A proxy without TLS that connects to the requested host."""
+    with FaultServer([[tunnel]], before_request=True) as server:
+        yield server
+
+
+@pytest.fixture
+def start_with_proxy(start, authority: Authority, ddm: FaultServer) -> Callable[..., InProcessFunction]:
+    """Start the function with this DDM and the URL of a proxy."""
+
+    def start_function(proxy_url: str, **variables: str) -> InProcessFunction:
+        bundle = str(authority.bundle)
+        return start(DDM_ENDPOINT=ddm.url, REQUESTS_CA_BUNDLE=bundle, HTTPS_PROXY=proxy_url, **variables)
+
+    return start_function
+
+
+def test_https_proxy(start_with_proxy, ddm: FaultServer, proxy: FaultServer):
     """The proxy of `HTTPS_PROXY` gets its own credentials and not the token; DDM gets no proxy credentials."""
-    with (
-        FaultServer([PASS], tls=authority.context()) as ddm,
-        FaultServer([[tunnel]], before_request=True) as proxy,
-    ):
-        function = start(
-            DDM_ENDPOINT=ddm.url,
-            REQUESTS_CA_BUNDLE=str(authority.bundle),
-            HTTPS_PROXY=f"http://someone:secret@127.0.0.1:{proxy.port}",
-        )
-        response = function.send_event()
+    response = start_with_proxy(f"http://someone:secret@127.0.0.1:{proxy.port}").send_event()
     assert (response.summary["verdict"], ddm.connections, proxy.connections) == ("PASS", 1, 1)
     (connect,) = proxy.requests
     assert connect.startswith(b"CONNECT localhost:%d HTTP/1." % ddm.port)
@@ -43,17 +63,10 @@ def test_https_proxy(start, authority: Authority):
     assert b"Proxy-Authorization" not in ddm.requests[0]
 
 
-def test_proxy_over_tls(start, authority: Authority):
+def test_proxy_over_tls(start_with_proxy, authority: Authority, ddm: FaultServer):
     """The proxy may itself use TLS; each request then has a connection of its own."""
-    with (
-        FaultServer([PASS], tls=authority.context()) as ddm,
-        FaultServer([[tunnel]], tls=authority.context(), before_request=True) as proxy,
-    ):
-        function = start(
-            DDM_ENDPOINT=ddm.url,
-            REQUESTS_CA_BUNDLE=str(authority.bundle),
-            HTTPS_PROXY=f"https://localhost:{proxy.port}",
-        )
+    with FaultServer([[tunnel]], tls=authority.context(), before_request=True) as proxy:
+        function = start_with_proxy(f"https://localhost:{proxy.port}")
         verdicts = [function.send_event().body["verdict"] for _ in range(2)]
     assert verdicts == ["PASS", "PASS"]
     assert (ddm.connections, proxy.connections) == (2, 2)
@@ -108,17 +121,7 @@ def test_http_uses_no_proxy(start, name):
     assert (response.summary["verdict"], ddm.connections, proxy.connections) == ("PASS", 1, 0)
 
 
-def test_no_proxy(start, authority: Authority):
+def test_no_proxy(start_with_proxy, ddm: FaultServer, proxy: FaultServer):
     """A host that `NO_PROXY` names is requested without the proxy."""
-    with (
-        FaultServer([PASS], tls=authority.context()) as ddm,
-        FaultServer([[tunnel]], before_request=True) as proxy,
-    ):
-        function = start(
-            DDM_ENDPOINT=ddm.url,
-            REQUESTS_CA_BUNDLE=str(authority.bundle),
-            HTTPS_PROXY=f"http://127.0.0.1:{proxy.port}",
-            NO_PROXY="localhost",
-        )
-        response = function.send_event()
+    response = start_with_proxy(f"http://127.0.0.1:{proxy.port}", NO_PROXY="localhost").send_event()
     assert (response.summary["verdict"], ddm.connections, proxy.connections) == ("PASS", 1, 0)

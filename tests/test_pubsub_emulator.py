@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 import requests
-from helpers.function import EVENT, EVENT_WITHOUT_TOKEN, TOKEN, ServedFunction, free_port, serve_function
-from helpers.sink import serve_sink
+from helpers.function import EVENT, EVENT_WITHOUT_TOKEN, TOKEN, ServedFunction, serve_function
+from helpers.sink import Sink
 
 from deploy.fake_ddm import FakeDDM
+from tools.function_server import free_port
 
 PROJECT = "v1/projects/ddm-precheck"
 
@@ -103,7 +104,7 @@ def test_a_sink_receives_a_fail_of_an_event_without_a_token(emulator: str, fake_
         "DDM_TOKEN_SOURCE": str(tmp_path / "token"),
         "DDM_ALLOWED_INSTANCES": f"{EVENT['project_id']}/{EVENT['instance_id']}",
     }
-    with serve_sink() as sink, serve_function(variables | {"K_SINK": sink.url}, tmp_path) as function:
+    with Sink() as sink, serve_function(variables | {"K_SINK": sink.url}, tmp_path) as function:
         _put(f"{emulator}/{PROJECT}/topics/wanted-with-sink", {})
         subscription = {
             "topic": "projects/ddm-precheck/topics/wanted-with-sink",

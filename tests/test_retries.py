@@ -1,10 +1,11 @@
 """Retries and the timeout of the request to DDM."""
 
 import pytest
-from helpers.function import Function, free_port
+from helpers.function import Function
 
 from deploy.fake_behaviours import error
 from deploy.fake_ddm import FakeDDM
+from tools.function_server import free_port
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])

@@ -58,9 +58,9 @@ def test_termination_during_a_request(fake_ddm: FakeDDM, tmp_path):
         running = pool.submit(post_event, function, "long")
         while not fake_ddm.requests:
             time.sleep(0.01)
-        function.process.send_signal(signal.SIGTERM)
+        function.server.process.send_signal(signal.SIGTERM)
         assert running.result().json()["verdict"] == "PENDING"
-        assert function.process.wait(10) == 0
+        assert function.server.process.wait(10) == 0
         assert [entry["verdict"] for entry in wait_for_entries(function, 1)] == ["PENDING"]
 
 

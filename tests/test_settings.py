@@ -5,10 +5,11 @@ import subprocess
 import sys
 
 import pytest
-from helpers.function import EVENT, ROOT, clean_environment
+from helpers.function import EVENT, ROOT
 
 from ddm_precheck.settings import SettingsError, from_environment
 from deploy.fake_ddm import FakeDDM
+from tools.function_server import clean_environment
 
 INVALID_VALUES = {
     "DDM_ENDPOINT": [

@@ -7,13 +7,13 @@ from uuid import UUID
 import pytest
 from helpers.envelopes import ATTRIBUTES, TRACEPARENT, binary_headers, push_body, send_structured
 from helpers.function import EVENT, TOKEN
-from helpers.sink import Sink, serve_sink
+from helpers.sink import Sink
 
 
 @pytest.fixture
 def sink() -> Iterator[Sink]:
     """A sink for one test."""
-    with serve_sink() as server:
+    with Sink() as server:
         yield server
 
 
@@ -72,7 +72,6 @@ def test_sink_rejects_the_summary(start, sink: Sink, status):
 def test_sink_refuses_the_connection(start, sink: Sink):
     """If nothing listens at the sink's URL, the problem is `sink-unavailable`."""
     url = sink.url
-    sink.shutdown()
     sink.server_close()
     response = send_structured(start(K_SINK=url), data=EVENT)
     assert (response.problem_code, response.body["upstream"]["status"]) == ("sink-unavailable", 200)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tools.instance import ROOT
+from tools.function_server import ROOT
 from tools.soak.bodies import EVENT_BYTES, RESULT_BYTES, hostile_events, hostile_results
 from tools.soak.cases import schedule
 from tools.soak.clients import Tally, _outcome

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 from helpers.certificates import Authority
-from helpers.function import ROOT, clean_environment
+from helpers.function import ROOT
 
 from ddm_precheck.settings import SettingsError, from_environment
+from tools.function_server import clean_environment
 
 SECRET = "proxypassword"
 INVALID_PROXIES = [

@@ -12,7 +12,7 @@ import pytest
 from helpers.callers import CALLERS, event_body, outcomes, send_at_once, send_in_sequence
 from helpers.envelopes import push_body
 from helpers.function import EVENT, ServedFunction, serve_function
-from helpers.sink import Sink, serve_sink
+from helpers.sink import Sink
 
 from deploy.fake_behaviours import check, results
 from deploy.fake_ddm import FakeDDM
@@ -96,7 +96,7 @@ def assert_one_event_each(function: ServedFunction, sink: Sink) -> None:
 def test_stdout_cannot_be_written(fake_ddm: FakeDDM, tmp_path, redirection, execution_id):
     """If stdout is closed or full, each response is right, and each delivery reaches the sink once."""
     with (
-        serve_sink() as sink,
+        Sink() as sink,
         serve_redirected(redirection, fake_ddm, tmp_path, K_SINK=sink.url, LOG_EXECUTION_ID=execution_id) as function,
     ):
         assert_responses_are_right(function)
@@ -112,7 +112,7 @@ def test_nobody_reads_stdout(fake_ddm: FakeDDM, tmp_path, pipe: Pipe, free_pages
     """If nobody reads the pipe, no request waits for it; once somebody reads, entries are written again."""
     variables = {"LOG_EXECUTION_ID": execution_id}
     with (
-        serve_sink() as sink,
+        Sink() as sink,
         serve_redirected(pipe.redirection, fake_ddm, tmp_path, K_SINK=sink.url, **variables) as function,
     ):
         pipe.fill(free_pages=free_pages)
@@ -144,7 +144,7 @@ def test_long_entry_and_one_page_free(fake_ddm: FakeDDM, tmp_path, pipe: Pipe):
 
 def test_reader_of_stdout_has_gone(fake_ddm: FakeDDM, tmp_path, pipe: Pipe):
     """If the reader of the pipe has gone, each response is right, and each delivery reaches the sink once."""
-    with serve_sink() as sink, serve_redirected(pipe.redirection, fake_ddm, tmp_path, K_SINK=sink.url) as function:
+    with Sink() as sink, serve_redirected(pipe.redirection, fake_ddm, tmp_path, K_SINK=sink.url) as function:
         send_in_sequence(function, [event_body()])
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, pipe.descriptor)  # closes the reading end; the fixture closes the copy

@@ -18,7 +18,7 @@ import pytest
 import requests
 from helpers.envelopes import ATTRIBUTES, STRUCTURED_HEADERS, binary_headers, push_body
 from helpers.function import EVENT, ROOT, Function, FunctionResponse, ServedFunction, serve_function
-from helpers.sink import serve_sink
+from helpers.sink import Sink
 
 from ddm_precheck import waiting
 from ddm_precheck.settings import SettingsError, from_environment
@@ -182,7 +182,7 @@ def test_event_delivery_waits_for_the_verdict(waiting_function: Function, make_e
 
 def test_sink_receives_the_verdict_only(start, fake_ddm: FakeDDM, short_pause):
     """The sink receives nothing while the function waits, and then one summary."""
-    with serve_sink() as sink:
+    with Sink() as sink:
         body, headers = ENVELOPES["structured"](EVENT | {"db_name": "pending_twice"} | LONG)
         assert start(K_SINK=sink.url).send(body, headers=headers).status == 202
     assert [summary["verdict"] for _, summary in sink.received] == ["PASS"]
@@ -304,9 +304,9 @@ def test_termination_ends_the_wait_over_sockets(fake_ddm: FakeDDM, tmp_path: Pat
         running = pool.submit(requests.post, function.url, json=event, headers=headers, timeout=60)
         while not fake_ddm.requests:
             time.sleep(0.01)
-        function.process.send_signal(signal.SIGTERM)
+        function.server.process.send_signal(signal.SIGTERM)
         received = running.result()
-        assert function.process.wait(30) == 0
+        assert function.server.process.wait(30) == 0
         response = FunctionResponse(received.status_code, received.headers, received.text, function.new_log_lines())
     response.validate(EVENT["token"])
     assert (response.status, response.body["verdict"]) == ((503 if is_delivery else 200), "PENDING")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tools.openapi import Description
-from tools.samples import sample_responses
+from tools.sample_responses import sample_responses
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ddm_precheck.problem import ProblemCode
-from tools.samples import EVENT, SUMMARIES
+from tools.sample_responses import EVENT, SUMMARIES
 
 _SCHEMAS: Final = Path(__file__).resolve().parent.parent / "schemas"
 _TITLE: Final = "DDM precheck"

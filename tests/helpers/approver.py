@@ -2,10 +2,10 @@
 
 import json
 import re
-import threading
 import urllib.request
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
+
+from helpers.loopback_server import LoopbackServer, QuietHandler
 
 ASKED: Final = "asked"
 """The approval that sends the body in the request for approval, unchanged."""
@@ -24,30 +24,22 @@ _COMMAND: Final = re.compile(
 )
 
 
-class Approver(ThreadingHTTPServer):
+class Approver(LoopbackServer):
     """Receives ``{"text": …}`` and does what the command in the text would do, once for each job.
 
     The job's approval says with what body. ``errors`` holds what went wrong, ``texts`` the received texts.
     """
 
-    daemon_threads = True
-
     def __init__(self, approvals: dict[str, Any]) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.approvals = approvals
         self.errors: list[str] = []
         self.texts: list[str] = []
-        threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
     def url(self) -> str:
         """The URL that receives the requests for approval."""
-        return f"http://127.0.0.1:{self.server_address[1]}/"
-
-    def server_close(self) -> None:
-        """Stop the server; the context's end calls this."""
-        self.shutdown()
-        super().server_close()
+        return f"{super().url}/"
 
     def receive(self, message: Any) -> None:
         """Send the approval for the job in the message."""
@@ -67,7 +59,7 @@ class Approver(ThreadingHTTPServer):
             self.errors.append(repr(error))
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     server: Approver
 
     def do_POST(self) -> None:
@@ -77,6 +69,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
         self.server.receive(message)
-
-    def log_message(self, *_: object) -> None:
-        """Write no log."""

@@ -8,7 +8,6 @@ import json
 import os
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+
+from deploy.package import download
+from tools.function_server import free_port
 
 ROOT: Final = Path(__file__).parent.parent.parent
 TOKEN: Final = "MIIFAKETOKEN+/=0123456789abcdef"
@@ -111,14 +113,6 @@ def copy_repository(target: Path) -> Checkout:
     work = target.parent / f"{target.name} work"
     work.mkdir()
     return Checkout(target, work)
-
-
-def free_port() -> int:
-    """Return a port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def find_python(version: str) -> str:
@@ -228,10 +222,18 @@ def registry() -> None:
 
 
 @pytest.fixture(scope="session")
-def package(checkout: Checkout, registry: None) -> Path:
+def local_wheels(registry: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Pip's variables for a build from a folder: the wheels of the package, downloaded once for the whole run."""
+    folder = tmp_path_factory.mktemp("wheels")
+    download(ROOT, folder)
+    return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": folder.as_uri()}
+
+
+@pytest.fixture(scope="session")
+def package(checkout: Checkout, local_wheels: dict[str, str]) -> Path:
     """The package for FunctionGraph with bytecode, built once for the whole run."""
     find_python("3.12")
-    result = checkout.run("functiongraph", "--package-only")
+    result = checkout.run("functiongraph", "--package-only", **local_wheels)
     content = checkout.package.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     assert result == Result(0, f"dist/ddm-precheck.zip: {len(content):,} bytes, sha256 {digest}\n", "")
@@ -239,9 +241,22 @@ def package(checkout: Checkout, registry: None) -> Path:
 
 
 @pytest.fixture(scope="session")
-def installed_checkout(checkout: Checkout, registry: None) -> Checkout:
-    """The copy of the repository after the first run of `deploy.sh local`."""
-    result = checkout.run("local", "--once", PORT=str(free_port()))
+def built_checkout(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A copy of the repository with the package, for the whole run. Its deploy.sh does not build the package again."""
+    copy = copy_repository(tmp_path_factory.mktemp("built") / "a built copy")
+    copy.package.parent.mkdir()
+    shutil.copy(package, copy.package)
+    module = copy.root / "deploy" / "package.py"
+    module.write_text(module.read_text().partition("\nif __name__ ==")[0])
+    return copy
+
+
+@pytest.fixture(scope="session")
+def installed_checkout(registry: None, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A copy of the repository after the first run of `deploy.sh local`, for the whole run."""
+    copy = copy_repository(tmp_path_factory.mktemp("installed") / "an installed copy")
+    # Without compilation: Python compiles a module at its import, and many modules are never imported.
+    result = copy.run("local", "--once", PORT=str(free_port()), PIP_NO_COMPILE="1")
     assert (result.status, result.last_line) == (0, "5 of 5 responses as expected.")
     assert "Installing the requirements" in result.stderr
-    return checkout
+    return copy

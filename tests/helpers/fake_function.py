@@ -1,9 +1,9 @@
 """Another server in the place of the function: it sends invalid responses, or redirects."""
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
+
+from helpers.loopback_server import LoopbackServer, QuietHandler
 
 INVALID_RESPONSES: Final = {
     "empty": b"",
@@ -22,33 +22,25 @@ INVALID_RESPONSES: Final = {
 """Bodies that another server may send with the status 200, by the ``db_name`` for which `FakeFunction` sends them."""
 
 
-class FakeFunction(ThreadingHTTPServer):
+class FakeFunction(LoopbackServer):
     """Responds with one of `INVALID_RESPONSES`, or redirects every request to `location`.
 
     ``headers`` and ``bodies`` hold those of the requests that it received.
     """
 
-    daemon_threads = True
-
     def __init__(self, location: str | None = None) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.location = location
         self.headers: list[dict[str, str]] = []
         self.bodies: list[bytes] = []
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    def server_close(self) -> None:
-        """Stop the server; the context's end calls this."""
-        self.shutdown()
-        super().server_close()
 
     @property
     def url(self) -> str:
         """The URL to use as that of the function."""
-        return f"http://127.0.0.1:{self.server_address[1]}/"
+        return f"{super().url}/"
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     server: FakeFunction
 
     def do_POST(self) -> None:
@@ -78,6 +70,3 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
         self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Write no log."""

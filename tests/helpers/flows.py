@@ -20,7 +20,8 @@ import pytest
 
 from helpers import tool_cache
 from helpers.approver import ASKED, NOBODY, Approver
-from helpers.function import ROOT, TOKEN, clean_environment
+from helpers.function import ROOT, TOKEN
+from tools.function_server import clean_environment
 
 NODE_RED: Final = "4.1.15"
 MAX_POLLS: Final = 3

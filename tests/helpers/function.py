@@ -5,11 +5,6 @@ exactly one log entry, before a test sees the response.
 """
 
 import json
-import os
-import re
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +16,8 @@ import jsonschema
 import pytest
 import requests
 from functions_framework import create_app
+
+from tools.function_server import FunctionServer, serve
 
 ROOT: Final = Path(__file__).parent.parent.parent
 TOKEN: Final = "MIISECRETTOKEN+/=0123456789"
@@ -39,10 +36,6 @@ LOG_FIELDS: Final = [
 ]
 OPTIONAL_LOG_FIELDS: Final = ["accepted_warnings", "exception", "logging.googleapis.com/labels"]
 STRUCTURED_CONTENT_TYPE: Final = "application/cloudevents+json"
-START_TIMEOUT_SECONDS: Final = 30
-_INHERITED_VARIABLES: Final = re.compile(
-    r"(?i)(DDM_|K_|CLOUD_RUN_|FUNCTION_|GUNICORN_).*|THREADS|WORKERS|PORT|LOG_EXECUTION_ID|.*_proxy|.*_CA_BUNDLE"
-)
 
 
 def json_schema_validator(name: str) -> jsonschema.Draft202012Validator:
@@ -197,10 +190,10 @@ class InProcessFunction(Function):
 class ServedFunction(Function):
     """The function that functions-framework serves, in its own process."""
 
-    def __init__(self, port: int, process: "subprocess.Popen[bytes]", output: Path) -> None:
-        self.port = port
-        self.url = f"http://127.0.0.1:{port}/"
-        self.process = process
+    def __init__(self, server: FunctionServer, output: Path) -> None:
+        self.server = server
+        self.port = server.port
+        self.url = server.url
         self._output = output
         self._read_characters = 0
 
@@ -233,53 +226,12 @@ class ServedFunction(Function):
 def serve_function(
     environment: Mapping[str, str], folder: Path, root: Path = ROOT, prefix: Sequence[str] = ()
 ) -> Iterator[ServedFunction]:
-    """Serve the function on a free loopback port until the context ends; its output goes to a file in the folder.
-
-    ``prefix`` is a command that runs the command after it, such as `env`.
-    """
-    port = free_port()
-    output = folder / f"served-{port}.log"
-    command = [*prefix, sys.executable, "-m", "functions_framework", "--target", "precheck", "--host", "127.0.0.1"]
-    with (
-        output.open("wb") as log,
-        subprocess.Popen(
-            [*command, "--port", str(port)],
-            cwd=root,
-            env={**clean_environment(), **environment},
-            stdout=log,
-            stderr=log,
-        ) as process,
-    ):
-        try:
-            _wait_until_listening(port, process, output)
-            yield ServedFunction(port, process, output)
-        finally:
-            process.terminate()
-
-
-def _wait_until_listening(port: int, process: "subprocess.Popen[bytes]", output: Path) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_SECONDS
-    while process.poll() is None and time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    pytest.fail(f"The served function does not listen: {output.read_text()}")
+    """Serve the function with `tools.function_server.serve` until the context ends; its output is in the folder."""
+    output = folder / "served.log"
+    with serve(environment, output, root=root, prefix=prefix) as server:
+        yield ServedFunction(server, output)
 
 
 def character_id(text: str) -> str:
     """Return an ASCII test ID without backslashes: pytest escapes them again if mutmut collects the tests twice."""
     return ascii(text).replace("\\", "")
-
-
-def free_port() -> int:
-    """Return a loopback port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def clean_environment() -> dict[str, str]:
-    """Return the environment without the variables that the function, its server or requests would read."""
-    return {name: value for name, value in os.environ.items() if not _INHERITED_VARIABLES.fullmatch(name)}

@@ -6,12 +6,12 @@ the caller's token in the arguments of every process on the machine.
 
 import base64
 import json
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
+
+from helpers.loopback_server import LoopbackServer, QuietHandler
 
 _CONFIG_FIELDS: Final = ("func_name", "runtime", "timeout", "handler", "memory_size")
 _CODE_FIELDS: Final = ("code_type", "code_filename", "func_code")
@@ -43,29 +43,17 @@ class ApiRequest:
     body: Any
 
 
-class FakeFunctionGraph:
+class FakeFunctionGraph(LoopbackServer):
     """The API with at most one function. `responses` replaces responses of the API, by the name of the request."""
 
     def __init__(
         self, responses: Mapping[str, ApiResponse] | None = None, function: dict[str, Any] | None = None
     ) -> None:
+        super().__init__(_Handler)
         self.responses = dict(responses or {})
         self.function = function
         self.requests: list[ApiRequest] = []
         self.tokens_in_arguments: list[str] = []
-        handler = type("Handler", (_Handler,), {"api": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        """Start serving."""
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop serving."""
-        self._server.shutdown()
-        self._server.server_close()
 
     @property
     def names(self) -> list[str]:
@@ -105,8 +93,8 @@ def _processes_with_argument(token: str | None) -> list[str]:
     return found
 
 
-class _Handler(BaseHTTPRequestHandler):
-    api: FakeFunctionGraph
+class _Handler(QuietHandler):
+    server: FakeFunctionGraph
 
     def do_GET(self) -> None:
         """Respond to a request of any method."""
@@ -114,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(size)) if size else None
         name = f"{self.command} {self.path.rpartition('/')[2]}"
         token, authorization = self.headers.get("X-Auth-Token"), self.headers.get("Authorization")
-        response = self.api.respond(ApiRequest(name, self.path, token, authorization, body))
+        response = self.server.respond(ApiRequest(name, self.path, token, authorization, body))
         content = (response.body if isinstance(response.body, str) else json.dumps(response.body)).encode()
         self.send_response(response.status)
         for header, value in {"Content-Length": str(len(content)), **response.headers}.items():
@@ -123,9 +111,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     do_POST = do_PUT = do_GET  # noqa: N815 - the names that http.server requires
-
-    def log_message(self, *_: object) -> None:
-        """Print nothing."""
 
 
 def code_in(body: Mapping[str, Any]) -> bytes:

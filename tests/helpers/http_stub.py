@@ -2,11 +2,11 @@
 
 import json
 import ssl
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from helpers.loopback_server import LoopbackServer, QuietHandler
 
 
 @dataclass(frozen=True)
@@ -31,31 +31,22 @@ class StubResponse:
 Respond = Callable[[StubRequest], StubResponse]
 
 
-class HTTPStub(ThreadingHTTPServer):
+class HTTPStub(LoopbackServer):
     """The server, on a loopback port, with TLS if there is a context; ``requests`` holds what it received."""
 
-    daemon_threads = True
-
     def __init__(self, respond: Respond, context: ssl.SSLContext | None = None) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         if context:
             self.socket = context.wrap_socket(self.socket, server_side=True)
         self.respond = respond
         self.requests: list[StubRequest] = []
-        self.authority = f"127.0.0.1:{self.server_address[1]}"
-        self.url = f"http://{self.authority}"
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    def server_close(self) -> None:
-        """Stop the server; the context's end calls this."""
-        self.shutdown()
-        super().server_close()
+        self.authority = f"127.0.0.1:{self.server_port}"
 
     def handle_error(self, *_: object) -> None:
         """Ignore a client that breaks the connection off."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     server: HTTPStub
 
     def do_GET(self) -> None:
@@ -79,6 +70,3 @@ class _Handler(BaseHTTPRequestHandler):
     def do_PATCH(self) -> None:
         """Do the same as for GET."""
         self.do_GET()
-
-    def log_message(self, *_: object) -> None:
-        """Write no log."""

@@ -2,32 +2,36 @@
 
 import json
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from helpers.loopback_server import LoopbackServer, QuietHandler
 
-class Sink(ThreadingHTTPServer):
+
+class Sink(LoopbackServer):
     """Records each CloudEvent and responds with ``status`` and ``body``. If ``status`` is 0, it sends no response.
 
     ``received`` has the headers, with names in lower case, and the JSON body of each request.
     """
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _SinkHandler)
+        super().__init__(_SinkHandler)
         self.status = 202
         self.body = b""
         self.received: list[tuple[dict[str, str], Any]] = []
         self.closing = threading.Event()
 
+    def server_close(self) -> None:
+        """End the handlers that send no response, and stop to serve."""
+        self.closing.set()
+        super().server_close()
+
     @property
     def url(self) -> str:
         """The URL for ``K_SINK``."""
-        return f"http://127.0.0.1:{self.server_address[1]}/inbox"
+        return f"{super().url}/inbox"
 
 
-class _SinkHandler(BaseHTTPRequestHandler):
+class _SinkHandler(QuietHandler):
     server: Sink
 
     def do_POST(self) -> None:
@@ -42,16 +46,3 @@ class _SinkHandler(BaseHTTPRequestHandler):
         self.send_header("Location", self.server.url)
         self.end_headers()
         self.wfile.write(self.server.body)
-
-    def log_message(self, *_: object) -> None:
-        """Write no log."""
-
-
-@contextmanager
-def serve_sink() -> Iterator[Sink]:
-    """Serve a sink until the context ends."""
-    with Sink() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server
-        server.closing.set()
-        server.shutdown()

@@ -13,7 +13,8 @@ from tools.benchmark.cold_start import ColdStart
 from tools.benchmark.ddm import prepared_ddm
 from tools.benchmark.measurements import FUNCTION
 from tools.benchmark.peers import THREADS
-from tools.instance import ROOT, Instance, serve
+from tools.function_server import ROOT, serve
+from tools.function_server import FunctionServer as Instance
 
 _PEERS: Final = {
     "pooled requests only": "pooled_requests",

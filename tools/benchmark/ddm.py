@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from deploy.fake_behaviours import BINLOG, PRIMARY_KEYS, TIME_ZONE
-from tools.samples import EVENT
+from tools.sample_responses import EVENT
 
 SLOW_SECONDS: Final = 0.25
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from http.client import HTTPConnection
 from typing import Any, Final
 
-from tools.samples import EVENT
+from tools.sample_responses import EVENT
 
 _CONTENT_LENGTH: Final = re.compile(rb"(?i)content-length: (\d+)")
 

@@ -10,7 +10,7 @@ from typing import Final
 from tools.benchmark import load
 from tools.benchmark.ddm import SLOW_SECONDS
 from tools.benchmark.peers import THREADS
-from tools.instance import Instance
+from tools.function_server import FunctionServer as Instance
 
 FUNCTION: Final = "this function"
 

@@ -11,12 +11,12 @@ from unittest import mock
 
 from functions_framework import create_app
 
+from tools.function_server import ROOT, clean_environment
 from tools.fuzz.cases import SETTINGS, random_case
 from tools.fuzz.comparison import Response, differences
 from tools.fuzz.ddm import DDM, serve_ddm
 from tools.fuzz.model import Case, Settings
 from tools.fuzz.oracle import expect
-from tools.instance import ROOT, clean_environment
 
 
 @dataclass(slots=True)

@@ -14,5 +14,5 @@ The memory grows during the first few thousand requests, until every arena of th
     bodies    hostile events and hostile results of DDM
     ddm       a fake DDM that fails on real sockets, and the sink, in one separate process
     clients   send the requests and check the responses
-    usage     the memory, threads and file descriptors of the instance, and the limits
+    usage     the memory, threads and file descriptors of the server, and the limits
 """

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from tools.instance import Instance, InstanceError, serve
+from tools.function_server import FunctionServer, ServerError, serve
 from tools.soak.cases import schedule
 from tools.soak.clients import Tally, send_all
 from tools.soak.ddm import faulty_ddm
@@ -39,9 +39,9 @@ def main() -> int:
         }
         log = Path(folder) / "log"
         try:
-            with serve(variables, log) as instance:
-                problems = list(_soak(instance, arguments))
-        except InstanceError as error:
+            with serve(variables, log) as server:
+                problems = list(_soak(server, arguments))
+        except ServerError as error:
             problems = [str(error)]
         problems += _unexpected_lines(log)
     for problem in problems:
@@ -50,7 +50,7 @@ def main() -> int:
     return 1 if problems else 0
 
 
-def _soak(instance: Instance, arguments: argparse.Namespace) -> Iterator[str]:
+def _soak(server: FunctionServer, arguments: argparse.Namespace) -> Iterator[str]:
     """Send the requests, measure after each half of them, and yield a description of each failure."""
     cases = schedule(arguments.requests, arguments.seed)
     half = len(cases) // 2
@@ -60,15 +60,15 @@ def _soak(instance: Instance, arguments: argparse.Namespace) -> Iterator[str]:
     for phase in (cases[:half], cases[half:]):
         remaining = arguments.max_minutes * 60 - (time.monotonic() - start)
         try:
-            asyncio.run(asyncio.wait_for(send_all(instance.port, phase, arguments.clients, tally), remaining))
+            asyncio.run(asyncio.wait_for(send_all(server.port, phase, arguments.clients, tally), remaining))
         except TimeoutError:
             yield f"the requests took longer than {arguments.max_minutes} minutes"
             return
         time.sleep(_IDLE_SECONDS)
-        usages.append(Usage.of(instance))
+        usages.append(Usage.of(server))
     seconds = time.monotonic() - start
     before, after = usages
-    peak = instance.peak_memory()
+    peak = server.peak_memory()
     _print_report(tally, before, after, peak, seconds)
     yield from tally.failures
     yield from exceeded_limits(before, after, peak, arguments.max_growth)
@@ -83,7 +83,7 @@ def _print_report(tally: Tally, before: Usage, after: Usage, peak: float, second
 
 
 def _unexpected_lines(log: Path) -> list[str]:
-    """Return the first lines of the instance's output that are not log entries, such as warnings and stack traces."""
+    """Return the first lines of the server's output that are not log entries, such as warnings and stack traces."""
     known = ("{", "[")  # a log entry, and gunicorn's own lines
     lines = [line for line in log.read_text(errors="replace").splitlines() if not line.startswith(known)]
     return [f"unexpected output: {line[:200]}" for line in lines[:5]]

@@ -1,10 +1,10 @@
-"""The resource usage of the instance, and its limits."""
+"""The resource usage of the server, and its limits."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from tools.instance import Instance
+from tools.function_server import FunctionServer
 
 THREADS: Final = 64
 
@@ -16,7 +16,7 @@ _MAX_MORE_DESCRIPTORS: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The usage of an idle instance: the MiB of master and worker together; the other figures are of the worker."""
+    """The usage of an idle server: the MiB of master and worker together; the other figures are of the worker."""
 
     worker: int
     memory: float
@@ -25,11 +25,11 @@ class Usage:
     other_descriptors: int
 
     @classmethod
-    def of(cls, instance: Instance) -> "Usage":
-        """Measure the instance."""
-        connections = instance.connections()
-        others = instance.file_descriptors() - connections
-        return cls(instance.worker, instance.memory(), instance.threads(), connections, others)
+    def of(cls, server: FunctionServer) -> "Usage":
+        """Measure the server."""
+        connections = server.connections()
+        others = server.file_descriptors() - connections
+        return cls(server.worker, server.memory(), server.threads(), connections, others)
 
     def __str__(self) -> str:
         """Return the figures in one line."""
@@ -40,9 +40,9 @@ class Usage:
 
 
 def exceeded_limits(before: Usage, after: Usage, peak: float, max_growth: float) -> Iterator[str]:
-    """Describe each limit that the instance exceeded between two measurements.
+    """Describe each limit that the server exceeded between two measurements.
 
-    ``peak`` is the instance's peak memory, ``max_growth`` the maximum growth of its memory, both in MiB.
+    ``peak`` is the server's peak memory, ``max_growth`` the maximum growth of its memory, both in MiB.
     """
     if before.worker != after.worker:
         yield "the worker ended and was replaced"

@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from deploy.errors import DeployError
+
 TOKEN: Final = "the-token-of-the-samples"  # noqa: S105 - the fake DDM accepts any token
 _TIMEOUT_SECONDS: Final = 60
-
-
-class NoResponseError(Exception):
-    """The function did not respond. The message gives the reason, on one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +84,7 @@ def invalid_sample() -> Sample:
 
 
 def send(sample: Sample, url: str) -> Response:
-    """Send the event to the function and return the response. Raises NoResponseError."""
+    """Send the event to the function and return the response. Raises DeployError if there is no response."""
     request = urllib.request.Request(url, json.dumps(sample.event).encode(), {"Content-Type": "application/json"})  # noqa: S310 - a loopback address
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
@@ -96,4 +94,4 @@ def send(sample: Sample, url: str) -> Response:
         with error:
             return Response(error.code, error.read().decode())
     except OSError as error:
-        raise NoResponseError(f"the function did not respond: {error}") from None
+        raise DeployError(f"the function did not respond: {error}") from None

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -21,24 +21,25 @@ _VARIABLES_OF_THE_FUNCTION: Final = re.compile(
 )
 
 
-class InstanceError(Exception):
-    """The function does not run. The message contains its output."""
+class ServerError(Exception):
+    """The server does not run. The message contains its output."""
 
 
-class Instance:
-    """One running instance: gunicorn's master process and the worker that handles the requests."""
+class FunctionServer:
+    """The server of one function: gunicorn's master process and the worker that handles the requests."""
 
-    def __init__(self, port: int, master: int) -> None:
+    def __init__(self, port: int, process: "subprocess.Popen[bytes]") -> None:
         self.url = f"http://127.0.0.1:{port}/"
         self.port = port
-        self.master = master
+        self.process = process
+        self.master = process.pid
 
     @property
     def worker(self) -> int:
         """The process ID of the worker. After a crash, the master starts a new worker with another process ID."""
         children = Path(f"/proc/{self.master}/task/{self.master}/children").read_text().split()
         if not children:
-            raise InstanceError("the worker has ended")
+            raise ServerError("the worker has ended")
         return int(children[0])
 
     def cpu_seconds(self) -> float:
@@ -80,15 +81,23 @@ class Instance:
 
 
 @contextmanager
-def serve(variables: Mapping[str, str], log: Path, *, root: Path = ROOT, source: str = "main.py") -> Iterator[Instance]:
+def serve(
+    variables: Mapping[str, str],
+    log: Path,
+    *,
+    root: Path = ROOT,
+    source: str = "main.py",
+    prefix: Sequence[str] = (),
+) -> Iterator[FunctionServer]:
     """Serve the function ``precheck`` in ``root/source`` on a free loopback port while the context lasts.
 
-    ``variables`` are the function's environment variables. Its output is written to the file ``log``.
+    ``variables`` are the function's environment variables. Its output is written to the file ``log``. ``prefix`` is a
+    command that runs the command after it, such as `env`.
 
-    Raises InstanceError if the function does not listen within 30 seconds.
+    Raises ServerError if the function does not listen within 30 seconds.
     """
-    port = _free_port()
-    command = [sys.executable, "-m", "functions_framework", "--target", "precheck", "--source", source]
+    port = free_port()
+    command = [*prefix, sys.executable, "-m", "functions_framework", "--target", "precheck", "--source", source]
     with (
         log.open("wb") as output,
         subprocess.Popen(
@@ -102,9 +111,16 @@ def serve(variables: Mapping[str, str], log: Path, *, root: Path = ROOT, source:
     ):
         try:
             _wait_until_listening(port, process, log)
-            yield Instance(port, process.pid)
+            yield FunctionServer(port, process)
         finally:
             _stop(process)
+
+
+def free_port() -> int:
+    """Return a loopback port on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def clean_environment() -> dict[str, str]:
@@ -116,14 +132,8 @@ def _status(pid: int, field: str) -> int:
     """Return a number of /proc/PID/status; sizes are in KiB."""
     match = re.search(rf"^{field}:\s*(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     if not match:
-        raise InstanceError(f"process {pid} has ended")
+        raise ServerError(f"process {pid} has ended")
     return int(match[1])
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_until_listening(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
@@ -133,12 +143,15 @@ def _wait_until_listening(port: int, process: "subprocess.Popen[bytes]", log: Pa
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.05)
-    raise InstanceError(f"the function does not listen:\n{log.read_text(errors='replace')}")
+    raise ServerError(f"the function does not listen:\n{log.read_text(errors='replace')}")
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """Terminate the master. If the process group still exists after 10 seconds, kill it."""
-    process.terminate()
+    """Stop the master. If the process group still exists after 10 seconds, kill it.
+
+    SIGQUIT stops gunicorn at once. Its graceful stop, after SIGTERM, takes up to two seconds.
+    """
+    process.send_signal(signal.SIGQUIT)
     with suppress(subprocess.TimeoutExpired):
         process.wait(_STOP_SECONDS)
     with suppress(ProcessLookupError):

@@ -1,0 +1,35 @@
+"""The errors of the programs in this folder, and how a program reports them."""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn, TypeAlias
+
+Program: TypeAlias = Callable[[Sequence[str]], int]
+"""A program: it receives its arguments and returns its exit status."""
+
+
+class DeployError(Exception):
+    """The program cannot continue. The message gives the reason, on one line."""
+
+    exit_status = 1
+
+
+class UsageError(DeployError):
+    """An option has a wrong value. The message names the option, on one line."""
+
+    exit_status = 2
+
+
+def run(program: Program) -> NoReturn:
+    """Run the program with the arguments of this process, and exit. A `DeployError` is one line on standard error."""
+    try:
+        status = program(sys.argv[1:])
+    except DeployError as error:
+        print_message(str(error))
+        status = error.exit_status
+    sys.exit(status)
+
+
+def print_message(message: str) -> None:
+    """Print a message to standard error, with the name of the script that the user has started."""
+    sys.stderr.write(f"deploy.sh: {message}\n")

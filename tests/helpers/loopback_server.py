@@ -1,0 +1,37 @@
+"""The base of the HTTP servers in the tests."""
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Final, Self
+
+# The end of a context waits for the next poll. The default, half a second, would be most of the time of many tests.
+_POLL_SECONDS: Final = 0.02
+
+
+class LoopbackServer(ThreadingHTTPServer):
+    """An HTTP server on a free loopback port. It serves in its own thread until its context ends."""
+
+    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(("127.0.0.1", 0), handler)
+
+    @property
+    def url(self) -> str:
+        """The base URL."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def __enter__(self) -> Self:
+        """Start to serve."""
+        threading.Thread(target=self.serve_forever, args=(_POLL_SECONDS,), daemon=True).start()
+        return self
+
+    def server_close(self) -> None:
+        """Stop to serve. The end of the context calls this method."""
+        self.shutdown()
+        super().server_close()
+
+
+class QuietHandler(BaseHTTPRequestHandler):
+    """A handler that writes no log."""
+
+    def log_message(self, *_: object) -> None:
+        """Write no log."""
