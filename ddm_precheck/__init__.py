@@ -8,7 +8,8 @@ this list; `main` may import any of them.
     problem          ProblemCode, Problem, Violation, UpstreamInfo: every outcome without a summary
     text, redaction  external texts: converted to one line, truncated, redacted
     strict_json      bytes -> JSON value; refuses invalid JSON that `json.loads` accepts
-    memory           parses one JSON text at a time
+    memory           one JSON text is parsed at a time; limits for the heap and the request line
+    patterns         the patterns of JSON Schema as regular expressions of Python
     fast_validation  a JSON Schema compiled to a predicate
     schema           the JSON Schemas in schemas/; violations as data
     connection       the hooks that limit the time and the bytes of an HTTP exchange

@@ -4,12 +4,15 @@ The request is "Querying the Asynchronous Pre-check Result of Shard Configuratio
 """
 
 import random
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from time import monotonic, sleep
-from typing import Final
+from typing import Any, Final
 
 from ddm_precheck.event import Event
 from ddm_precheck.problem import Problem, ProblemCode, UpstreamInfo
+from ddm_precheck.redaction import contains_token
 from ddm_precheck.settings import Settings
 from ddm_precheck.transport import (
     DeadlineExceededError,
@@ -56,17 +59,11 @@ class Client:
             attempt += 1
             try:
                 response = self._send(event, deadline - monotonic())
-            except DeadlineExceededError as error:
-                upstream = _upstream_info(started, attempt)
-                raise Problem(ProblemCode.UPSTREAM_TIMEOUT, f"DDM took too long: {error}", upstream=upstream) from None
-            except OversizedResponseError as error:
-                upstream = _upstream_info(started, attempt)
-                raise Problem(ProblemCode.UPSTREAM_CONTRACT, f"DDM's response: {error}", upstream=upstream) from None
+            except (DeadlineExceededError, OversizedResponseError) as error:
+                raise _problem(error, _upstream_info(started, attempt)) from None
             except TransportError as error:
                 if not _pause(attempt, deadline):
-                    upstream = _upstream_info(started, attempt)
-                    detail = f"DDM is not available: {error}"
-                    raise Problem(ProblemCode.UPSTREAM_UNAVAILABLE, detail, upstream=upstream) from None
+                    raise _problem(error, _upstream_info(started, attempt)) from None
             else:
                 if response.status not in _RETRIED_STATUSES or not _pause(attempt, deadline):
                     return DDMResponse(response, _upstream_info(started, attempt, response.status))
@@ -85,6 +82,28 @@ class Client:
         }
         url = self._settings.endpoint_in(event.region) + path
         return self._transport.send("GET", url, headers, timeout=timeout, max_bytes=MAX_BYTES)
+
+
+def request_id(headers: Mapping[str, str], body: Mapping[str, Any], token: str) -> str | None:
+    """Return the request ID, which Huawei Cloud's support needs, from the headers or the body.
+
+    A usable request ID has at most 128 printable ASCII characters and does not contain the token. If there is no usable
+    request ID, return None.
+    """
+    for value in (headers.get("X-Request-Id"), body.get("request_id")):
+        if isinstance(value, str) and re.fullmatch(r"[!-~]{1,128}", value) and not contains_token(value, token):
+            return value
+    return None
+
+
+def _problem(error: TransportError, upstream: UpstreamInfo) -> Problem:
+    match error:
+        case DeadlineExceededError():
+            return Problem(ProblemCode.UPSTREAM_TIMEOUT, f"DDM took too long: {error}", upstream=upstream)
+        case OversizedResponseError():
+            return Problem(ProblemCode.UPSTREAM_CONTRACT, f"DDM's response: {error}", upstream=upstream)
+        case _:
+            return Problem(ProblemCode.UPSTREAM_UNAVAILABLE, f"DDM is not available: {error}", upstream=upstream)
 
 
 def _pause(attempt: int, deadline: float) -> bool:

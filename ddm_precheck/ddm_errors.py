@@ -11,9 +11,9 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from ddm_precheck import strict_json
-from ddm_precheck.ddm import DDMResponse
+from ddm_precheck.ddm import DDMResponse, request_id
 from ddm_precheck.problem import Problem, ProblemCode
-from ddm_precheck.redaction import contains_token, redact
+from ddm_precheck.redaction import redact
 from ddm_precheck.text import one_line
 
 _NOT_FOUND_CODES: Final = frozenset({"DBS.300400", "DBS.300129", "DBS.300379"})
@@ -60,18 +60,6 @@ def error_to_problem(response: DDMResponse, token: str) -> Problem:
     if code is ProblemCode.THROTTLED:
         return Problem(code, detail, upstream=upstream, retry_after=_retry_after(response.http.headers))
     return Problem(code, detail, upstream=upstream)
-
-
-def request_id(headers: Mapping[str, str], body: Mapping[str, Any], token: str) -> str | None:
-    """Return the request ID, which Huawei Cloud's support needs, from the headers or the body.
-
-    A usable request ID has at most 128 printable ASCII characters and does not contain the token. If there is no usable
-    request ID, return None.
-    """
-    for value in (headers.get("X-Request-Id"), body.get("request_id")):
-        if isinstance(value, str) and re.fullmatch(r"[!-~]{1,128}", value) and not contains_token(value, token):
-            return value
-    return None
 
 
 def _problem_code(status: int, error_code: str | None) -> ProblemCode:

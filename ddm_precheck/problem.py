@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Self
 
-_RETRY_SECONDS: Final = 10
+RETRY_SECONDS: Final = 10
+"""The default for the time after which a retry can change the outcome."""
 
 
 class ProblemCode(Enum):
@@ -82,7 +83,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's term; `pending` is a proble
         *,
         errors: tuple[Violation, ...] = (),
         upstream: UpstreamInfo | None = None,
-        retry_after: int = _RETRY_SECONDS,
+        retry_after: int = RETRY_SECONDS,
         log_detail: str | None = None,
     ) -> None:
         super().__init__(detail)

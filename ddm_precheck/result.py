@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, NotRequired, TypedDict
 
 from ddm_precheck import ddm_errors, strict_json
-from ddm_precheck.ddm import MAX_BYTES, DDMResponse
+from ddm_precheck.ddm import MAX_BYTES, DDMResponse, request_id
 from ddm_precheck.event import Event
 from ddm_precheck.problem import Problem, ProblemCode, UpstreamInfo, Violation
 from ddm_precheck.redaction import redact
@@ -48,7 +48,7 @@ def parse(response: DDMResponse, event: Event) -> PrecheckResult:
     status, token = response.http.status, event.token
     if 400 <= status <= 599:
         raise ddm_errors.error_to_problem(response, token)
-    upstream = replace(response.upstream, request_id=ddm_errors.request_id(response.http.headers, {}, token))
+    upstream = replace(response.upstream, request_id=request_id(response.http.headers, {}, token))
     if status != 200:
         raise _untrusted(f"DDM responded with the unexpected status {status}", upstream)
     if response.http.body is None:

@@ -135,13 +135,13 @@ def _first_with_any(*iterators: Iterator[_Error]) -> Iterator[_Error]:
     return iter(())
 
 
-def _pattern(validator: Any, pattern: str, instance: Any, _schema: object) -> Iterator[ValidationError]:
+def _validate_pattern(validator: Any, pattern: str, instance: Any, _schema: object) -> Iterator[ValidationError]:
     """Validate the keyword ``pattern`` as ECMA-262 defines it. jsonschema accepts a trailing line break."""
     if validator.is_type(instance, "string") and not compile_pattern(pattern).search(instance):
         yield ValidationError(f"does not match {pattern!r}")
 
 
-_Validator: Final[Any] = extend(Draft202012Validator, {"pattern": _pattern})
+_Validator: Final[Any] = extend(Draft202012Validator, {"pattern": _validate_pattern})
 
 
 def _to_violations(path: _Path, error: Any) -> Iterator[Violation]:

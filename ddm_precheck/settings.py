@@ -22,6 +22,7 @@ _INSTANCE_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}/([A-Za-z0-9_-]{1,64}
 _MAX_REGION_LENGTH: Final = 32
 _MAX_SECONDS: Final = 3600
 _MAX_CHECKS: Final = 1000
+_MAX_THREADS: Final = 9999
 _PROXY_VARIABLES: Final = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
 # requests parses proxy:3128 as a URL with the scheme "proxy", and then fails for each request.
 _SCHEME_ONLY: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?!//)")
@@ -180,9 +181,7 @@ def _seconds(value: str) -> float:
 def _expected_checks(value: str | None) -> int | None:
     if not value:
         return None
-    if not re.fullmatch(r"[1-9][0-9]{0,3}", value) or int(value) > _MAX_CHECKS:
-        raise SettingsError(f"DDM_EXPECTED_CHECKS must be a whole number from 1 to {_MAX_CHECKS}")
-    return int(value)
+    return _whole_number("DDM_EXPECTED_CHECKS", value, _MAX_CHECKS)
 
 
 def _platform_token(environment: Mapping[str, str]) -> tuple[str | None, frozenset[str]]:
@@ -209,6 +208,10 @@ def _threads(value: str | None) -> int:
     """Return the server's number of threads. If THREADS is not set, return functions-framework's default."""
     if value is None:
         return (os.cpu_count() or 1) * 4
-    if not re.fullmatch(r"[1-9][0-9]{0,3}", value):
-        raise SettingsError("THREADS must be a whole number from 1 to 9999")
+    return _whole_number("THREADS", value, _MAX_THREADS)
+
+
+def _whole_number(variable: str, value: str, maximum: int) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", value) or int(value) > maximum:
+        raise SettingsError(f"{variable} must be a whole number from 1 to {maximum}")
     return int(value)

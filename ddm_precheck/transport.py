@@ -31,15 +31,6 @@ _MAX_POOLS: Final = 32
 _CHUNK_SIZE: Final = 64 * 1024
 _GZIP: Final = 31  # zlib's number for the gzip format and no other
 _WBITS: Final = {"": None, "identity": None, "gzip": _GZIP, "x-gzip": _GZIP}
-_UNRESOLVED: Final = "the host name {host} could not be resolved; check the region"
-_REASONS: Final = (
-    (urllib3.exceptions.NameResolutionError, _UNRESOLVED),
-    (urllib3.exceptions.LocationParseError, _UNRESOLVED),
-    (urllib3.exceptions.ProxyError, "the proxy did not connect to {host}"),
-    (urllib3.exceptions.SSLError, "no TLS connection to {host}, or its certificate is not trusted"),
-    (ConnectionRefusedError, "{host} refused the connection"),
-)
-
 # urllib3's warnings quote headers that it cannot parse, and a header can contain the token. If LOG_EXECUTION_ID is set,
 # the root logger writes such warnings to the log.
 logging.getLogger("urllib3").propagate = False
@@ -55,6 +46,26 @@ class DeadlineExceededError(TransportError):
 
 class OversizedResponseError(TransportError):
     """The response is over the limits that apply to every response. Its status is not used."""
+
+
+# The error and its message, by the types of the causes. The first row of which one type is found applies. If connecting
+# takes all the time, the causes include ReadTimeoutError and no TimeoutError.
+_ERRORS: Final = (
+    ((TimeoutError, urllib3.exceptions.ReadTimeoutError), DeadlineExceededError, "{host} did not respond in time"),
+    (
+        (ResponseTooLargeError,),
+        OversizedResponseError,
+        f"the response is over the size limits (head: {MAX_HEAD_BYTES // 1024} KiB)",
+    ),
+    (
+        (urllib3.exceptions.NameResolutionError, urllib3.exceptions.LocationParseError),
+        TransportError,
+        "the host name {host} could not be resolved; check the region",
+    ),
+    ((urllib3.exceptions.ProxyError,), TransportError, "the proxy did not connect to {host}"),
+    ((urllib3.exceptions.SSLError,), TransportError, "no TLS connection to {host}, or its certificate is not trusted"),
+    ((ConnectionRefusedError,), TransportError, "{host} refused the connection"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +157,9 @@ def _to_transport_error(error: Exception, host: str | None) -> TransportError:
     for cause in causes:
         # urllib3 stores an exception in a variable of its own frame: this cycle would keep the whole stack in memory.
         cause.__traceback__ = None
-    # If connecting takes all the time, the causes include ReadTimeoutError and no TimeoutError.
-    if any(isinstance(cause, TimeoutError | urllib3.exceptions.ReadTimeoutError) for cause in causes):
-        return DeadlineExceededError(f"{host} did not respond in time")
-    if any(isinstance(cause, ResponseTooLargeError) for cause in causes):
-        return OversizedResponseError(f"the response is over the size limits (head: {MAX_HEAD_BYTES // 1024} KiB)")
-    for kind, reason in _REASONS:
-        if any(isinstance(cause, kind) for cause in causes):
-            return TransportError(reason.format(host=host))
+    for types, error_class, message in _ERRORS:
+        if any(isinstance(cause, types) for cause in causes):
+            return error_class(message.format(host=host))
     return TransportError(f"the connection to {host} was lost")
 
 

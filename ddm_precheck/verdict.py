@@ -7,11 +7,10 @@ from enum import StrEnum
 from typing import Final
 
 from ddm_precheck.event import Event
-from ddm_precheck.problem import ProblemCode, UpstreamInfo
+from ddm_precheck.problem import RETRY_SECONDS, ProblemCode, UpstreamInfo
 from ddm_precheck.result import Check, PrecheckResult
 from ddm_precheck.text import one_line, truncate
 
-PENDING_RETRY_SECONDS: Final = 10
 INCOMPLETE_NOTE: Final = "; the list may be incomplete, because expected_checks is not set"
 """The end of the message if the number of checks in the complete list is unknown."""
 
@@ -49,7 +48,7 @@ class Decision:
     @property
     def retry_after(self) -> int | None:
         """Seconds after which a retry can change the verdict, or None if a retry cannot change it."""
-        return PENDING_RETRY_SECONDS if self.verdict is Verdict.PENDING else None
+        return RETRY_SECONDS if self.verdict is Verdict.PENDING else None
 
 
 @dataclass(frozen=True, slots=True)
