@@ -155,11 +155,11 @@ def test_request_headers():
     assert read - of_ddm <= {name for name, _ in REFERENCE.table("request headers")}
 
 
-def test_reply_attributes(start):
-    """The table of a reply's attributes has each attribute of a CloudEvent that the function sends."""
+def test_response_attributes(start):
+    """The table of a response's attributes has each attribute of a CloudEvent that the function sends."""
     traceparent = f"00-{'1' * 32}-{'2' * 16}-01"
     response = send_structured(start(), data=EVENT, traceparent=traceparent)
-    documented = [name for name, _ in REFERENCE.table("reply attributes")]
+    documented = [name for name, _ in REFERENCE.table("response attributes")]
     assert sorted(documented) == sorted(response.body.keys() - {"data"})
 
 
