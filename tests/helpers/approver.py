@@ -1,4 +1,4 @@
-"""A chat with a person in it: receives the requests for approval of the Workflows file and sends the approvals back."""
+"""A fake chat: receives the requests for approval of the Workflows file, and sends the approvals."""
 
 import json
 import re
@@ -11,7 +11,7 @@ ASKED: Final = "asked"
 """The approval that sends the body in the request for approval, unchanged."""
 
 ASKED_TWICE: Final = "asked twice"
-"""The same, sent twice (Node-RED only)."""
+"""The approval of `ASKED`, sent twice (Node-RED only)."""
 
 NOBODY: Final = "nobody"
 """The approval that sends nothing."""
@@ -25,9 +25,9 @@ _COMMAND: Final = re.compile(
 
 
 class Approver(ThreadingHTTPServer):
-    """Receives ``{"text": …}`` and does what the command in the text would do, once for each job.
+    """Receives ``{"text": …}`` and sends the request of the command in the text, once for each job.
 
-    The job's approval says with what body. ``errors`` holds what went wrong, ``texts`` the received texts.
+    The approval of the job selects the body. ``errors`` contains the errors, ``texts`` the received texts.
     """
 
     daemon_threads = True
@@ -45,7 +45,7 @@ class Approver(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}/"
 
     def server_close(self) -> None:
-        """Stop the server; the context's end calls this."""
+        """Stop the server. The end of the context calls this method."""
         self.shutdown()
         super().server_close()
 

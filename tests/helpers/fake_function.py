@@ -1,4 +1,4 @@
-"""Another server in the place of the function: it sends invalid responses, or redirects."""
+"""A server instead of the function: it sends invalid responses, or redirects."""
 
 import json
 import threading
@@ -25,7 +25,7 @@ INVALID_RESPONSES: Final = {
 class FakeFunction(ThreadingHTTPServer):
     """Responds with one of `INVALID_RESPONSES`, or redirects every request to `location`.
 
-    ``headers`` and ``bodies`` hold those of the requests that it received.
+    ``headers`` and ``bodies`` contain the headers and bodies of the received requests.
     """
 
     daemon_threads = True
@@ -38,13 +38,13 @@ class FakeFunction(ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def server_close(self) -> None:
-        """Stop the server; the context's end calls this."""
+        """Stop the server. The end of the context calls this method."""
         self.shutdown()
         super().server_close()
 
     @property
     def url(self) -> str:
-        """The URL to use as that of the function."""
+        """The URL to use as the function's URL."""
         return f"http://127.0.0.1:{self.server_address[1]}/"
 
 

@@ -1,4 +1,4 @@
-"""An HTTP server that records each request and responds as a function says: the peers of the example programs."""
+"""An HTTP server that records each request and calls a Python function for each response."""
 
 import json
 import ssl
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class StubRequest:
-    """One request: ``path`` has the query, the names in ``headers`` are in lower case, ``body`` is the parsed JSON."""
+    """One request. ``path`` includes the query, the names in ``headers`` are in lower case, ``body`` is parsed."""
 
     method: str
     path: str
@@ -32,7 +32,7 @@ Respond = Callable[[StubRequest], StubResponse]
 
 
 class HTTPStub(ThreadingHTTPServer):
-    """The server, on a loopback port, with TLS if there is a context; ``requests`` holds what it received."""
+    """The server, on a loopback port, with TLS if there is a context; ``requests`` contains the received requests."""
 
     daemon_threads = True
 
@@ -47,12 +47,12 @@ class HTTPStub(ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def server_close(self) -> None:
-        """Stop the server; the context's end calls this."""
+        """Stop the server. The end of the context calls this method."""
         self.shutdown()
         super().server_close()
 
     def handle_error(self, *_: object) -> None:
-        """Ignore a client that breaks the connection off."""
+        """Ignore a client that closes the connection early."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -73,11 +73,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_POST(self) -> None:
-        """Do the same as for GET."""
+        """Handle the request like GET."""
         self.do_GET()
 
     def do_PATCH(self) -> None:
-        """Do the same as for GET."""
+        """Handle the request like GET."""
         self.do_GET()
 
     def log_message(self, *_: object) -> None:
