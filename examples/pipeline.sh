@@ -1,30 +1,30 @@
 #!/usr/bin/env bash
-# Requests the result of a DDM precheck and ends with an exit status on which a shell pipeline can branch.
+# Requests the verdict of a DDM precheck, and ends with an exit status on which a shell pipeline can branch.
 #
-#   DDM_PRECHECK_URL=https://… DDM_TOKEN=… ./pipeline.sh < event.json && ./shard.sh
+#   DDM_PRECHECK_URL=https://… DDM_TOKEN=… ./pipeline.sh < event.json && ./change-shards.sh
 #
-# stdin is the event; event.json beside this file is a sample. Two of its fields matter here:
-#   expected_checks   how many different checks DDM makes. Without it, an incomplete list can pass. To learn the number,
-#                     send the event of a precheck that has finished, and count the different names:
+# stdin is the event; event.json beside this file is a sample. Set these two optional fields:
+#   expected_checks   number of different checks in a complete list. Without it, an incomplete list can be a PASS. To
+#                     find it, send the event of a precheck that has finished, and count the different names:
 #                     ./pipeline.sh < finished.json | jq '[.checks[].name] | unique | length'
-#   wait_seconds      how long one request may wait for the verdict. With 40, most prechecks need no second request.
+#   wait_seconds      max time to wait for the verdict in one request. With 40, most prechecks need one request.
 #
 # stdout is the response as the function sent it. stderr is the report, for a person.
 #
 # exit status   meaning
 #   0           go: can_proceed is true
-#   1           stop: a check failed. Nobody can approve that: repair it and start a new precheck
+#   1           stop: a check failed. A FAIL cannot be approved: repair the cause and start a new precheck
 #   2           error: there is no verdict (invalid event, expired token, no usable response, a missing tool)
 #   3           still pending after MAX_POLLS requests
-#   4           approval needed: no check failed, but at least one warned. stderr ends with the variable to set
+#   4           approval needed: no check failed, at least one check warned. stderr ends with the variable to set
 #
 # environment          default   meaning
 #   DDM_PRECHECK_URL             URL of the function, without a redirect
 #   DDM_TOKEN                    IAM token; keep it among the secrets of the pipeline
-#   ACCEPTED_WARNINGS            after an approval: JSON list of exactly the names that a person has approved. The
-#                                function lets a WARN proceed only if every check that warned is in the list
+#   ACCEPTED_WARNINGS            after an approval: JSON list of exactly the names that a person has approved. A WARN
+#                                may proceed only if every check that warned is in the list
 #   MAX_POLLS          30        max number of requests
-#   MAX_WAIT_SECONDS   300       max time between two requests, whatever the response asks for
+#   MAX_WAIT_SECONDS   300       max time between two requests, whatever retry_after_seconds is
 set -uo pipefail
 
 readonly GO=0 STOP=1 ERROR=2 STILL_PENDING=3 APPROVAL_NEEDED=4
@@ -34,8 +34,8 @@ fail() {
   exit "$ERROR"
 }
 
-# Adds the approved names. The text is edited instead of parsed: jq would drop a repeated field, and the function would
-# no longer see and refuse it. An event that is not an object stays invalid.
+# Adds the approved names to the text of the event. jq does not parse the event: jq would drop a repeated field, which
+# the function refuses. An event that is not an object stays invalid.
 accept_warnings() {
   local names
   names=$(jq --compact-output --null-input 'env.ACCEPTED_WARNINGS | fromjson
@@ -45,7 +45,7 @@ accept_warnings() {
 }
 
 # Other users of the machine can read the arguments of a process, so the token and the event go through pipes; printf is
-# part of the shell. curl follows no redirect here, so the token stays with this host.
+# part of the shell. curl follows no redirect, so that no other host receives the token.
 send_event() {
   printf '%s' "$event" | curl --disable --silent --show-error --max-time 60 \
     --header @<(printf 'X-Auth-Token: %s\n' "$DDM_TOKEN") \
@@ -53,7 +53,7 @@ send_event() {
     --data-binary @- "$DDM_PRECHECK_URL"
 }
 
-# Prints one word. Only the JSON value true means go. Any response that fits no rule is an error.
+# Prints the name of the branch. Only the JSON value true means go. A response that matches no condition is an error.
 choose_branch() {
   jq --raw-output --slurp '
     if length != 1 or (.[0] | type) != "object" then "error"
@@ -72,7 +72,7 @@ print_report() {
   jq --raw-output '.report // .message' <<<"$1" 2>/dev/null >&3
 }
 
-# Prints the assignment that approves the warnings, quoted for a shell.
+# Prints the variable that approves the warnings, quoted for a shell.
 print_approval() {
   jq --raw-output '[.issues[] | select(.status == "WARN").name] | unique | tojson
     | "To approve exactly these warnings, run again with ACCEPTED_WARNINGS=\(@sh)"' <<<"$1" 2>/dev/null >&3

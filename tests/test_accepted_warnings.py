@@ -46,7 +46,7 @@ def test_names_are_compared_exactly(function: Function, accepted, can_proceed, n
 
 @pytest.mark.parametrize(("statuses", "accepted", "can_proceed", "number"), LISTS)
 def test_each_warning_must_be_accepted(function: Function, fake_ddm: FakeDDM, statuses, accepted, can_proceed, number):
-    """If one warning is not named, or one check fails, the shard change may not proceed."""
+    """If one warning is not named, or one check fails, the shard change must not proceed."""
     checks = [check(name, STATUSES[letter]) for name, letter in zip("abc", statuses, strict=False)]
     fake_ddm.behaviours["table"] = results(*checks)
     summary = function.send_event("table", accepted_warnings=list(accepted)).summary
@@ -55,7 +55,7 @@ def test_each_warning_must_be_accepted(function: Function, fake_ddm: FakeDDM, st
 
 @pytest.mark.parametrize("accepted", [[TIME_ZONE], ["Removed check"]], ids=["accepted", "not accepted"])
 def test_accepted_warnings_and_the_flag(function: Function, accepted):
-    """If `proceed_on_warn` is true, the names do not limit it."""
+    """If `proceed_on_warn` is true, every warning is accepted, whatever the names are."""
     summary = function.send_event("warn", accepted_warnings=accepted, proceed_on_warn=True).summary
     assert (summary["verdict"], summary["can_proceed"]) == ("WARN", True)
 
@@ -69,7 +69,7 @@ def test_two_checks_of_the_same_name(function: Function, fake_ddm: FakeDDM):
 
 
 def test_incomplete_list_is_not_accepted(function: Function):
-    """While the list of checks is incomplete, the verdict is PENDING, whatever is accepted."""
+    """While the list of checks is incomplete, the verdict is PENDING, whichever warnings are accepted."""
     summary = function.send_event("warn", accepted_warnings=[TIME_ZONE], expected_checks=4).summary
     assert (summary["verdict"], summary["can_proceed"], summary["counts"]["accepted"]) == ("PENDING", False, 1)
 
@@ -101,8 +101,8 @@ def test_values_of_max_length(function: Function, fake_ddm: FakeDDM, names):
     assert response.log_entry["accepted_warnings"] == names
 
 
-def test_hostile_list_is_refused_at_once(function: Function):
-    """A list of 15,000 different objects is refused by its length: comparing each pair would take minutes."""
+def test_hostile_list_is_refused_immediately(function: Function):
+    """A list of 15,000 different objects is refused by its length. Comparing each pair would need minutes."""
     response = function.send(EVENT | {"accepted_warnings": [{"a": number} for number in range(15_000)]})
     assert response.problem_code == "invalid-event"
     assert response.log_entry["duration_ms"] < 10_000

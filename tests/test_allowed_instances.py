@@ -185,6 +185,6 @@ def test_list():
 
 
 def test_no_platform_token():
-    """Without both variables there is no platform's token."""
+    """If neither variable is set, there is no platform's token."""
     settings = from_environment({"DDM_TOKEN_SOURCE": "", "DDM_ALLOWED_INSTANCES": ""})
     assert (settings.token_source, settings.allowed_instances) == (None, frozenset())

@@ -1,4 +1,4 @@
-"""Faults of the connection to DDM, on a real socket: each one ends in time, as the right problem, and is cleaned up."""
+"""Faults of the connection to DDM, on a real socket: each fault ends in time, as a problem, and leaves nothing open."""
 
 import gzip
 import threading
@@ -122,7 +122,7 @@ MESSAGES = {
 
 
 def count_open_files() -> int:
-    """Return the number of files and sockets that this process has open."""
+    """Return the number of open files and sockets of this process."""
     return len(list(Path("/proc/self/fd").iterdir()))
 
 

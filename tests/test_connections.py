@@ -48,7 +48,7 @@ CHUNKS = [
     ids=["no body", "gzip of 200 MiB", "endless body"],
 )
 def test_redirect(start, status, body):
-    """A redirect is not followed, and its body is not read: the next host would receive the token."""
+    """A redirect is not followed, and its body is not read: the other host would receive the token."""
     with FaultServer([PASS]) as target:
         redirect = response_head(
             f"{status} Elsewhere", Location=f"{target.url}/v3", Refresh=f"0; url={target.url}", **GZIP_HEADERS
@@ -209,7 +209,7 @@ def test_invalid_host_name(start, host):
 
 
 def test_no_read_after_the_deadline():
-    """Once the deadline is over, nothing is read, even if bytes are there."""
+    """After the deadline, nothing is read, even if bytes are available."""
     sock, other = socket.socketpair()
     with sock, other:
         sock.settimeout(0.001)

@@ -1,4 +1,4 @@
-"""Results that contradict themselves, or list a check twice: none of them is a go."""
+"""Results that contradict themselves, or list a check twice: with none of them may the shard change proceed."""
 
 import pytest
 from helpers.envelopes import push_body
@@ -38,7 +38,7 @@ def send_with_result(function: Function, fake_ddm: FakeDDM, result: object, **fi
 @pytest.mark.parametrize("checks", LISTS.values(), ids=LISTS)
 @pytest.mark.parametrize("name", ERROR_NAMES)
 def test_error_beside_the_list(function: Function, fake_ddm: FakeDDM, name, checks):
-    """An error code or an error message beside the list of checks is `upstream-contract`, whatever the list."""
+    """An error code or an error message beside the list of checks is `upstream-contract`, for each list of checks."""
     response = send_with_result(function, fake_ddm, {"pre_check_results": checks, name: "The precheck was aborted"})
     assert (response.problem_code, response.pointers) == ("upstream-contract", [f"/{name}"])
     assert response.body["message"] == (
@@ -90,14 +90,14 @@ def test_same_check_twice(function: Function, fake_ddm: FakeDDM, statuses):
 
 
 def test_same_check_twice_in_an_event_delivery(function: Function, fake_ddm: FakeDDM):
-    """The broker delivers the event again until the list is complete."""
+    """While the list is not complete, the problem `pending` makes the broker retry."""
     fake_ddm.behaviours["twice"] = results(check("a"), check("a"))
     response = function.send(push_body(EVENT | {"db_name": "twice", "expected_checks": 2}))
     assert (response.status, response.problem_code) == (503, "pending")
 
 
-def test_failed_twice(function: Function, fake_ddm: FakeDDM):
-    """A check that failed is final, also if the list has it twice."""
+def test_same_check_failed_and_succeeded(function: Function, fake_ddm: FakeDDM):
+    """If the list has a check as FAILED and as SUCCESS, the verdict is FAIL."""
     checks = [check("a", "FAILED"), check("a")]
     summary = send_with_result(function, fake_ddm, {"pre_check_results": checks}, expected_checks=5).summary
     assert summary["verdict"] == "FAIL"

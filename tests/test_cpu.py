@@ -1,4 +1,4 @@
-"""CPU time of the served function's worker: what one document may cost, however hostile it is."""
+"""CPU time of the served function's worker for one event or one response of DDM, however hostile it is."""
 
 import re
 
@@ -40,7 +40,7 @@ def warm_function(served_function: ServedFunction, fake_ddm: FakeDDM) -> ServedF
 
 
 def cpu_seconds(function: ServedFunction, body: bytes, *, times: int = 1) -> float:
-    """Send the body so many times, twice over; return the least CPU time of the worker for each body."""
+    """Send the body this many times, in two rounds. Return the worker's CPU time for each body in the faster round."""
     measured = []
     for _ in range(RUNS):
         before = function.server.cpu_seconds()

@@ -23,7 +23,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def page_id(page: Page) -> str:
-    """Name a page in the ID of a test."""
+    """Return the page's name, as the ID of a test."""
     return page.name
 
 
@@ -41,7 +41,7 @@ def test_links(page):
 
 
 def test_every_page_is_linked_from_the_readme():
-    """A page or a picture that no page links to is not found."""
+    """The README links to every page, and a page links to every picture."""
     linked = {link.partition("#")[0] for link in README.links}
     assert {page.name for page in QUESTION_PAGES} | {"CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"} <= linked
     shown = {(page.path.parent / link).resolve() for page in PAGES for link in page.links}
@@ -49,7 +49,7 @@ def test_every_page_is_linked_from_the_readme():
 
 
 def test_size_of_the_readme():
-    """The README is one page to start with."""
+    """The README is short."""
     assert len(README.text.splitlines()) <= 190
     assert len(README.text.split()) <= 1700
 
@@ -93,7 +93,7 @@ def test_code_blocks_are_well_formed(page, tmp_path):
     for number, code in enumerate(page.code_blocks("bash")):
         script = tmp_path / f"{number}.bash"
         script.write_text(f"#!/usr/bin/env bash\n{code}")
-        # Blocks of one page build on each other, so a variable or a function may be for another block.
+        # A block may define a variable or a function that only another block of the page uses.
         shellcheck = [Path(sys.executable).parent / "shellcheck", "--exclude=SC2034,SC2154,SC2329", script]
         run = subprocess.run(shellcheck, capture_output=True, text=True, check=False, timeout=60)
         assert run.stdout + run.stderr == ""
@@ -123,7 +123,7 @@ def gcloud_commands(code: str) -> list[str]:
 
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda path: path.stem)
 def test_pictures(picture):
-    """Each picture has a title and a description for screen readers, colors for dark mode, and loads nothing."""
+    """Each picture has a title and a description for screen readers, colours for dark mode, and loads nothing."""
     root = ET.parse(picture).getroot()
     assert all(root.findtext(f"{SVG}{name}") for name in ("title", "desc"))
     assert root.get("role") == "img"

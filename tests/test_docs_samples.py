@@ -56,7 +56,7 @@ def test_accepted_warning(start):
 
 
 def test_report(start):
-    """The low-code page shows the report that a person approves: that of the event before its warning is accepted."""
+    """The low-code page shows the report that a person approves: the report before the warning is accepted."""
     event = {name: value for name, value in REFERENCE.json("event: accepted").items() if name != "accepted_warnings"}
     report = start(DDM_REGION=None).send(event).summary["report"]
     shown = LOW_CODE.code("report: accepted without its list")
@@ -96,7 +96,7 @@ def deploy_names(row: list[str]) -> list[str]:
 
 
 def test_dry_run_of_deploy_commands(tmp_path):
-    """Each command for Cloud Run passes a dry run; one for FunctionGraph would have to build the package."""
+    """Each command for Cloud Run passes a dry run. A dry run for FunctionGraph would build the package."""
     gcloud = tmp_path / "gcloud"
     gcloud.write_text("#!/bin/sh\nexit 1\n")
     gcloud.chmod(0o755)

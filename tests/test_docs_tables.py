@@ -1,4 +1,4 @@
-"""The tables of the pages agree with the code and the JSON Schemas: no row is missing, and none is invented."""
+"""The tables of the pages agree with the code and the JSON Schemas: no row is missing, and no row is superfluous."""
 
 import dataclasses
 import json
@@ -76,7 +76,7 @@ def test_event_in_chinese():
 
 @pytest.mark.parametrize("page", [README, README_CN], ids=["README", "README_CN"])
 def test_verdicts(start, page):
-    """The table of the verdicts says what the function says."""
+    """The table of the verdicts agrees with the responses of the function."""
     function = start()
     rows = {row[0]: row[2:] for row in page.table("verdicts")}
     assert list(rows) == ["FAIL", "PENDING", "WARN", "PASS", "ERROR"]
@@ -155,11 +155,11 @@ def test_request_headers():
     assert read - of_ddm <= {name for name, _ in REFERENCE.table("request headers")}
 
 
-def test_reply_attributes(start):
-    """The table of a reply's attributes has each attribute of a CloudEvent that the function sends."""
+def test_response_attributes(start):
+    """The table of a response's attributes has each attribute of a CloudEvent that the function sends."""
     traceparent = f"00-{'1' * 32}-{'2' * 16}-01"
     response = send_structured(start(), data=EVENT, traceparent=traceparent)
-    documented = [name for name, _ in REFERENCE.table("reply attributes")]
+    documented = [name for name, _ in REFERENCE.table("response attributes")]
     assert sorted(documented) == sorted(response.body.keys() - {"data"})
 
 
@@ -171,7 +171,7 @@ def test_deploy_options():
 
 
 def test_bounds():
-    """The figures of SECURITY.md are those of the code. Other tests hold the behaviour at each bound."""
+    """The figures of SECURITY.md are those of the code. Other tests check the behaviour at each bound."""
     rows = {name: figure for name, figure, _ in SECURITY.table("bounds")}
     kib = 1024
     assert rows["body of a request"] == f"{envelope._MAX_BYTES // kib} KiB"
@@ -194,7 +194,7 @@ def test_bounds():
 
 
 def test_waiting():
-    """If a platform is said to allow a wait, the wait and what can follow it fit into the platform's time."""
+    """For each platform, the max wait, the last result of DDM and the sink fit into the platform's timeout."""
     settings = from_environment({})
     rows = [
         (platform, first_number(time), first_number(advice)) for platform, time, advice in TRIGGERS.table("waiting")

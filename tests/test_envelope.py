@@ -53,7 +53,7 @@ STRUCTURED_EVENT = ATTRIBUTES | {"data": EVENT}
     ],
 )
 def test_event_in_envelope(function: Function, fake_ddm: FakeDDM, body, headers):
-    """The request itself shows which envelope it has; the event in it is sent to DDM."""
+    """The function detects the envelope, and requests the result of the event's job."""
     assert function.send(body, headers=headers).summary["verdict"] == "PASS"
     assert [request.job_id for request in fake_ddm.requests] == [EVENT["job_id"]]
 
@@ -174,7 +174,7 @@ def test_response_without_envelope(function: Function, body):
     ],
 )
 def test_ce_id_header_is_decoded(function: Function, value, ce_id):
-    """The value of `ce-id` is decoded as the HTTP binding says, and also as its earlier versions said."""
+    """The value of `ce-id` is decoded according to the HTTP binding and its earlier versions."""
     assert unquote(function.send(EVENT, headers=binary_headers(id=value)).headers["ce-id"]) == ce_id
 
 

@@ -211,7 +211,7 @@ def test_byte_order_mark(function: Function):
     ids=["event", "both", "header"],
 )
 def test_token_of_event_or_header(function: Function, fake_ddm: FakeDDM, event_token, header_token, sent):
-    """The token comes from the event or from the header `X-Auth-Token`; if both are set, the event's is used."""
+    """The token comes from the event or from the header `X-Auth-Token`; if both are set, the event's token is used."""
     event = EVENT_WITHOUT_TOKEN | ({"token": event_token} if event_token else {})
     response = function.send(event, headers={"X-Auth-Token": header_token} if header_token else {})
     assert response.summary["verdict"] == "PASS"
@@ -227,7 +227,7 @@ def test_invalid_token_in_header(function: Function, fake_ddm: FakeDDM, header):
 
 
 def test_empty_token_header(function: Function):
-    """An empty header `X-Auth-Token` is ignored; the message says where the token may be."""
+    """An empty header `X-Auth-Token` is ignored; the message names the places for the token."""
     response = function.send(EVENT_WITHOUT_TOKEN, headers={"X-Auth-Token": ""})
     assert response.body["message"] == "/token is required, in the event or in the header X-Auth-Token"
 
@@ -306,7 +306,7 @@ def test_endless_body(start, method):
 
 
 def test_body_one_byte_short(start, fake_ddm: FakeDDM):
-    """If a body is one byte shorter than its Content-Length, the message says that the event is incomplete."""
+    """If a body is one byte shorter than its Content-Length, the message has the reason: the event is incomplete."""
     body = json.dumps(EVENT).encode()
     announced = {"CONTENT_LENGTH": str(len(body) + 1)}
     response = start().client.post("/", data=body, environ_overrides=announced)

@@ -101,26 +101,26 @@ def event_for(job_id: str, db_name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_only_an_exact_approval_is_go(run: Run, name: str):
-    """The flow ends in "go" only if the approval has exactly the names that warned, and DDM still agrees."""
+    """The flow ends in "go" only if the approval has exactly the names of the warnings in DDM's new result."""
     assert (run.ends[name].branch == "go") == CASES[name].go
     assert run.ends[name].branch in {"go", "stop", "approval", "error"}
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.approval is ASKED])
 def test_an_approval_repeats_the_request(run: Run, name: str):
-    """After an approval, the function asks DDM once more: the approval is about the job's result of that moment."""
+    """After an approval, the function requests the job's result again, and the new result decides."""
     assert run.requests[name] == 2
 
 
 def test_the_response_to_the_approved_event_has_the_accepted_names(run: Run):
-    """The message of the last response says that the warning is accepted, and its report still has the warning."""
+    """The message of the last response counts the accepted warning, and the report still lists it."""
     end = run.ends["approved"]
     assert "1 of 2 checks warned (1 accepted): DB instance time zone" in str(end.message)
     assert "accepted WARN DB instance time zone" in str(end.report)
 
 
-def test_a_failed_check_never_asks_for_approval(run: Run):
-    """A FAIL ends in "stop" after one request, whatever somebody would approve."""
+def test_a_failed_check_requests_no_approval(run: Run):
+    """A FAIL ends in "stop" after one request, whatever the approver would send."""
     assert (run.ends["failed-check"].branch, run.requests["failed-check"]) == ("stop", 1)
     assert run.ends["fails-before-the-second-request"].branch == "stop"
 
@@ -134,13 +134,13 @@ def test_a_failed_check_never_asks_for_approval(run: Run):
 def test_an_approval_beyond_the_report_is_not_used(
     engine: Engine, approval: list[str], served_function: ServedFunction, fake_ddm: FakeDDM, tmp_path: Path
 ):
-    """A flow that has sent a report accepts the names in this report only: with others, it sends no second request."""
+    """A flow accepts exactly the names in the report that it has sent. For other names, it sends no second request."""
     fake_ddm.behaviours.update(BEHAVIOURS)
     (end,) = engine(served_function.url, [Job(event_for("job", "one_warning"), approval)], tmp_path)
     assert (end.branch, len(fake_ddm.requests)) == ("stop", 1)
 
 
-def test_node_red_ignores_an_approval_that_nothing_waits_for(served_function: ServedFunction, tmp_path: Path):
+def test_node_red_refuses_an_approval_for_an_unknown_job(served_function: ServedFunction, tmp_path: Path):
     """An approval for an unknown job ends in "stop"."""
     (end,) = node_red(served_function.url, [Job(None, [TIME_ZONE_NAME])], tmp_path)
     assert (end.branch, end.message) == (
@@ -150,7 +150,7 @@ def test_node_red_ignores_an_approval_that_nothing_waits_for(served_function: Se
 
 
 def test_node_red_uses_an_approval_once(served_function: ServedFunction, fake_ddm: FakeDDM, tmp_path: Path):
-    """An approval that arrives twice repeats the event once."""
+    """If an approval arrives twice, the event is sent again once."""
     fake_ddm.behaviours.update(BEHAVIOURS)
     (end,) = node_red(served_function.url, [Job(event_for("job", "one_warning"), ASKED_TWICE)], tmp_path)
     assert (end.branch, len(fake_ddm.requests)) == ("go", 2)

@@ -73,7 +73,7 @@ def function(sink: str, fake_ddm_server: FakeDDM, tmp_path_factory: pytest.TempP
 
 @pytest.mark.parametrize("db_name", ["pass", "warn", "fail"])
 def test_the_report_of_an_event_delivery_arrives_in_the_chat(function: ServedFunction, chat: HTTPStub, db_name: str):
-    """The function sends the summary, and the sink posts its report: so a person learns of a FAIL as well."""
+    """The function sends the summary, and the sink posts its report: so a person also receives a FAIL."""
     chat.requests.clear()
     report = function.send_event(db_name).summary["report"]
     response = function.send(ENVELOPE | {"data": EVENT | {"db_name": db_name}})
@@ -94,7 +94,7 @@ def test_a_direct_request_does_not_reach_the_chat(function: ServedFunction, chat
 
 @pytest.mark.parametrize("path", ["/", "", "/wrong", f"/{KEY}/x", f"/{KEY[:-1]}", f"/{KEY}0", "/%C3%A9"])
 def test_a_request_without_the_key_is_refused(sink: str, chat: HTTPStub, path: str):
-    """Nobody who does not know the URL can post to the chat."""
+    """Only a sender who knows the key can post to the chat."""
     chat.requests.clear()
     url = sink.removesuffix(f"/{KEY}") + path
     assert requests.post(url, json={"report": "forged"}, timeout=10).status_code == 404
@@ -105,7 +105,7 @@ def test_a_request_without_the_key_is_refused(sink: str, chat: HTTPStub, path: s
     "body", [b"", b"{", b"[]", b'"report"', b'{"report": null}', b'{"report": ["x"]}', b"[" * 100_000]
 )
 def test_a_body_without_a_report_is_refused(sink: str, chat: HTTPStub, body: bytes):
-    """What is no summary is not posted."""
+    """A body that is no summary is not posted."""
     chat.requests.clear()
     assert requests.post(sink, data=body, timeout=10).status_code == 400
     assert requests.get(sink, timeout=10).status_code == 400
@@ -121,7 +121,7 @@ def test_a_body_without_a_report_is_refused(sink: str, chat: HTTPStub, body: byt
     ],
 )
 def test_a_chat_that_refuses_makes_the_broker_retry(fake_ddm_server: FakeDDM, tmp_path: Path, respond: Respond):
-    """If the chat does not accept the report, the event delivery fails with ``sink-unavailable``: nothing is lost."""
+    """If the chat does not accept the report, the event delivery gets ``sink-unavailable``, and the broker retries."""
     with HTTPStub(respond) as chat, chat_sink(f"{chat.url}/webhook?key=secret") as url:
         variables = {"DDM_ENDPOINT": fake_ddm_server.url, "DDM_REGION": "cn-north-4", "K_SINK": f"{url}/{KEY}"}
         with serve_function(variables, tmp_path) as function:

@@ -1,4 +1,4 @@
-"""eventgrid.sh, run against a server in the place of EventGrid; its requests fit the models of the vendor's SDK."""
+"""eventgrid.sh, run against a server instead of EventGrid; its requests fit the models of the vendor's SDK."""
 
 import os
 import shutil
@@ -106,7 +106,7 @@ def test_no_secret_is_an_argument(tmp_path: Path):
 
 
 def test_the_events_in_the_comment_are_events_of_the_function():
-    """The data that the script asks for has the required fields of an event, and no token."""
+    """The data in the script's comment has the required fields of an event, and no token."""
     comment = SCRIPT.read_text()
     assert all(f'"{name}"' in comment for name in EVENT_WITHOUT_TOKEN)
     assert '"token"' not in comment

@@ -1,4 +1,4 @@
-"""The example flows keep the token: no process list has it, no redirect gets it, no event makes curl read a file."""
+"""The example flows keep the token out of process lists and of redirects, and no event makes curl read a file."""
 
 import os
 import shutil

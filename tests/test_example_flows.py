@@ -38,7 +38,7 @@ class Case:
     branch: str
     requests: int = 1
     same_as: str | None = None
-    """The ``db_name`` with the same last response, if this one responds with another each time."""
+    """Another ``db_name`` with the same last response, if the responses for ``db_name`` change with each request."""
 
     fields: tuple[tuple[str, Any], ...] = ()
 
@@ -96,14 +96,14 @@ def event_for(db_name: str, **fields: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_each_response_ends_in_its_branch(run: Run, name: str, served_function: ServedFunction):
-    """The branch is the right one, and receives the message, the issues and the report of the function."""
+    """Each response ends in the right branch, which receives the message, the issues and the report."""
     case, end = CASES[name], run.ends[name]
     last = served_function.send_event(case.same_as or case.db_name, **dict(case.fields)).body
     if run.engine == "workflows" and name == "warn":
-        # Nobody sends the approval that this flow waits for.
+        # No approval arrives.
         assert (end.branch, end.message) == ("stop", f"Not approved - {last['message']}")
     elif run.engine == "workflows" and name == "expired-token":
-        # The emulator reacts to a 401 by renewing its own credentials, and it has none: it never sees the response.
+        # After a 401, the emulator tries to renew its own credentials. It has none, so the flow gets no response.
         assert end.branch == case.branch
     else:
         names = tuple(issue["name"] for issue in last.get("issues", ()))
@@ -120,26 +120,26 @@ def without_job(report: str | None) -> list[str]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_ddm_receives_as_many_requests_as_needed_with_the_stored_token(run: Run, name: str):
-    """Polling stops at the verdict or at the bound, and every request has the token that the event does not have."""
+    """Polling stops at the verdict or after the max number of polls. Every request has the stored token."""
     assert run.tokens[name] == [TOKEN] * CASES[name].requests
 
 
 def test_waiting_saves_the_poll(run: Run):
-    """With ``wait_seconds``, the function receives one request, and asks DDM twice itself."""
+    """With ``wait_seconds``, the function receives one request, and sends two requests to DDM."""
     entries = [entry for entry in run.log_entries if entry["db_name"] == "pending_once"]
     assert [(entry["verdict"], entry["duration_ms"] >= 5000) for entry in entries] == [("PASS", True)]
 
 
 @pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
 def test_an_invalid_response_is_never_go(engine: Engine, tmp_path: Path):
-    """If something that is not the function responds at the URL, the flow ends in its error branch."""
+    """If another server responds at the URL, the flow ends in its error branch."""
     with FakeFunction() as fake_function:
         ends = engine(fake_function.url, [Job(event_for(name)) for name in INVALID_RESPONSES], tmp_path)
     branches = {name: end.branch for name, end in zip(INVALID_RESPONSES, ends, strict=True)}
     assert branches == dict.fromkeys(INVALID_RESPONSES, "error")
 
 
-# The emulator is left out: it ends itself where Workflows raises ConnectionFailedError.
+# Without the emulator: it ends where Workflows raises ConnectionFailedError.
 @pytest.mark.parametrize("engine", [pipeline, node_red], ids=["pipeline", "node-red"])
 def test_no_response_is_an_error(engine: Engine, tmp_path: Path):
     """If the function cannot be reached, the flow ends in its error branch."""

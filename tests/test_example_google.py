@@ -178,7 +178,7 @@ def test_token_renewal(calls: dict[str, list[Call]]):
 
 
 def test_the_documentation_shows_the_subscription():
-    """A page has the same command as the script."""
+    """A page shows the same command as the script."""
     command = "gcloud pubsub subscriptions create precheck-wanted"
     pages = [page.read_text() for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]]
     (shown,) = (page.split(command)[1].split("```")[0] for page in pages if command in page)

@@ -1,4 +1,4 @@
-"""renew_token.py, run as a program against servers in the place of IAM, Kubernetes and Google Cloud."""
+"""renew_token.py, run as a program against servers instead of IAM, Kubernetes and Google Cloud."""
 
 import base64
 import subprocess
@@ -59,7 +59,7 @@ def cluster(authority: Authority, tmp_path: Path) -> dict[str, str]:
 
 
 def at(server: HTTPStub) -> dict[str, str]:
-    """Return the variables that lead a pod to the server."""
+    """Return the variables with which a pod finds the server."""
     host, port = server.authority.split(":")
     return {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
 

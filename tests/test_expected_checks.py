@@ -22,8 +22,8 @@ NOTE = "the list may be incomplete, because expected_checks is not set"
         pytest.param("", 2, 2, "PASS", id="empty default"),
     ],
 )
-def test_event_wins_over_the_default(start, variable, field, expected, verdict):
-    """The summary shows the number that was used; it is null if neither is set."""
+def test_event_precedes_the_default(start, variable, field, expected, verdict):
+    """The summary has the number that is used: the event's, else the default, else null."""
     fields = {} if field is None else {"expected_checks": field}
     summary = start(DDM_EXPECTED_CHECKS=variable).send_event("pass", **fields).summary
     assert (summary["expected_checks"], summary["verdict"]) == (expected, verdict)
@@ -63,7 +63,7 @@ def test_failed_check_is_final(start, fake_ddm: FakeDDM):
 @pytest.mark.parametrize("db_name", ["pass", "warn"])
 @pytest.mark.parametrize("field", [None, 2], ids=["not set", "set"])
 def test_message_without_expected_checks(start, db_name, field):
-    """If the number is not set, the message and the report of PASS and WARN say that the list may be incomplete."""
+    """If the number is not set, the message and the report of PASS and WARN note that the list may be incomplete."""
     fields = {} if field is None else {"expected_checks": field}
     summary = start().send_event(db_name, **fields).summary
     assert summary["message"].endswith(NOTE) == (field is None)

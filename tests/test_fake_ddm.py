@@ -37,7 +37,7 @@ def test_sdk_reads_the_checks(fetch, fake_ddm: FakeDDM):
 
 
 def test_sdk_reads_an_empty_list(fetch):
-    """A precheck that has not started is an empty list."""
+    """If a precheck has not started, the list is empty."""
     assert fetch("pending").pre_check_results == []
 
 
@@ -58,7 +58,7 @@ def test_a_growing_list_ends_at_eight_checks(fetch):
     ],
 )
 def test_sdk_reads_the_errors(fetch, db_name, status, code):
-    """The SDK raises its exception with DDM's error code. Status 429 is left out because the SDK cannot read it."""
+    """The SDK raises its exception with DDM's error code. Status 429 is not tested, because the SDK cannot read it."""
     with pytest.raises(ServiceResponseException) as caught:
         fetch(db_name)
     assert (caught.value.status_code, caught.value.error_code) == (status, code)

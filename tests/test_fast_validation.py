@@ -40,8 +40,8 @@ def errors_of_jsonschema(schema: Any, value: Any) -> set[tuple[Any, ...]]:
 def assert_agrees(schema: Any, value: Any) -> None:
     """Compare the predicate and the errors of a node with jsonschema.
 
-    The predicate never accepts an invalid value. A node finds an error where jsonschema does, and no other error; it
-    may leave some out, since it skips the items of a list that is too long.
+    The predicate never accepts an invalid value. Each error of a node is an error of jsonschema. If jsonschema finds
+    errors, the node finds at least one; it skips the items of a list that is too long.
     """
     expected = errors_of_jsonschema(schema, value)
     assert not (expected and compile_schema(schema)(value))
@@ -203,7 +203,7 @@ def schemas(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         "x-unknown": INSTANCES,
         "$ref": st.just("#/$defs/d"),
     }
-    # Mostly of compiled keywords: another one ends the fast path. And of few: with many, no value is valid.
+    # Mostly compiled keywords, because another keyword ends the fast path. Few keywords: with many, no value is valid.
     return st.booleans() | some_of(compiled) | some_of(compiled) | some_of(compiled | others)
 
 
@@ -270,7 +270,7 @@ def test_each_file_is_a_json_schema(name: str):
     ids=["unknown type", "unknown type of items", "unknown keyword of a property", "unsupported keyword", "boolean"],
 )
 def test_not_fully_supported(schema: Any):
-    """A JSON Schema with anything unknown is left to jsonschema's own check."""
+    """If a JSON Schema has an unknown part, jsonschema checks the JSON Schema itself."""
     assert not is_fully_supported(schema)
 
 

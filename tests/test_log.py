@@ -130,7 +130,7 @@ def test_line_fits_into_a_pipe(function: Function, fake_ddm: FakeDDM):
 
 
 def test_names_that_fit_are_listed(function: Function, fake_ddm: FakeDDM):
-    """The names of accepted warnings are in the line as long as they fit; the last item counts the others."""
+    """The line has the names of accepted warnings that fit; the last item is the number of further names."""
     names = [f"Check {number:03d}" for number in range(50)]
     fake_ddm.behaviours["names"] = results(*(check(name, "WARN") for name in names))
     logged = function.send_event("names", accepted_warnings=names).log_entry["accepted_warnings"]
@@ -146,7 +146,7 @@ def test_no_trace_without_a_valid_event(function: Function, body):
 
 @contextmanager
 def stdout_to_pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileIO]:
-    """Make a pipe stdout, and give its reading end. Not a fixture: pytest replaces stdout after the fixtures."""
+    """Replace stdout with a pipe, and yield the reading end. No fixture: pytest replaces stdout after the fixtures."""
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb", 0) as reader, os.fdopen(writing, "w") as writer:
         os.set_blocking(reading, False)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from helpers import hostile
-from helpers.callers import CALLERS, event_body, outcomes, send_at_once, send_in_sequence
+from helpers.callers import CALLERS, event_body, outcomes, send_concurrently, send_in_sequence
 from helpers.cgroup import memory_cgroup
 from helpers.envelopes import push_body
 from helpers.fault_server import FaultServer, receive_bytes, reset
@@ -105,7 +105,7 @@ def test_refused_events_of_256_kib(large_function: LargeFunction, body):
 
 
 def test_many_refused_events(large_function: LargeFunction):
-    """5,000 refused events leave nothing in memory; small ones, so that the test takes seconds only."""
+    """5,000 refused events leave nothing in memory. The events are small, so that the test needs only seconds."""
     growth = large_function.growth(SMALL_REFUSED_EVENT, first=100, then=100_000 if IS_LONG else 5000)
     assert growth < MAX_GROWTH_MIB / 2
 
@@ -115,7 +115,7 @@ def test_invalid_results(large_function: LargeFunction, fake_ddm: FakeDDM, name)
     """Invalid results of 1 MiB, one after the other, leave nothing in memory."""
     fake_ddm.behaviours["large"] = lambda _: FakeResponse(200, hostile.RESULTS[name])
     growth = large_function.growth(event_body("large"), first=10, then=1000 if IS_LONG else 20)
-    # The heap grows once by the values of a document, of which some stay in use; those of each document would be 400.
+    # The heap grows once, by the values of one result. If all results stayed in memory, it would grow by 400 MiB.
     assert growth < 2 * MAX_GROWTH_MIB
 
 
@@ -138,34 +138,34 @@ def test_lost_connections(tmp_path):
         FaultServer([[reset]], before_request=True) as ddm,
         serve_large_function({"DDM_ENDPOINT": ddm.url}, tmp_path) as large,
     ):
-        send_at_once(large.function, [body] * CALLERS)
+        send_concurrently(large.function, [body] * CALLERS)
         before = large.server.memory()
-        responses = send_at_once(large.function, [body] * CALLERS * (100 if IS_LONG else 4))
+        responses = send_concurrently(large.function, [body] * CALLERS * (100 if IS_LONG else 4))
         growth = large.server.memory() - before
     assert outcomes(responses) == {"upstream-unavailable": len(responses)}
     assert growth < MAX_GROWTH_MIB
 
 
 def test_64_callers_with_large_events(large_function: LargeFunction):
-    """64 callers at once with invalid events of 256 KiB stay within the bound."""
+    """64 concurrent callers with invalid events of 256 KiB stay within the bound."""
     bodies = [REFUSED_EVENTS["small objects"]] * CALLERS * (100 if IS_LONG else 1)
-    responses = send_at_once(large_function.function, [*bodies, *hostile_events().values()])
+    responses = send_concurrently(large_function.function, [*bodies, *hostile_events().values()])
     assert outcomes(responses) == {"invalid-event": len(responses)}
     assert large_function.server.peak_memory() < MAX_MIB
 
 
 def test_64_callers_with_large_results(large_function: LargeFunction, fake_ddm: FakeDDM):
-    """64 callers at once, for whom DDM sends results and errors of 1 MiB, stay within the bound."""
+    """64 concurrent callers, for whom DDM sends results and errors of 1 MiB, stay within the bound."""
     db_names = hostile.add_behaviours(fake_ddm)
     for name in db_names if IS_LONG else []:
-        send_at_once(large_function.function, [event_body(db_names[name])] * CALLERS)
-    responses = send_at_once(large_function.function, [event_body(db_name) for db_name in db_names.values()])
+        send_concurrently(large_function.function, [event_body(db_names[name])] * CALLERS)
+    responses = send_concurrently(large_function.function, [event_body(db_name) for db_name in db_names.values()])
     assert outcomes(responses).keys() == {"upstream-contract", "PASS", "WARN", "FAIL", "rejected"}
     assert large_function.server.peak_memory() < MAX_MIB
 
 
 def test_64_callers_with_broken_http(tmp_path):
-    """64 callers at once, for whom DDM sends large heads, endless bodies and wrong chunks, stay within the bound."""
+    """64 concurrent callers, for whom DDM sends large heads, endless bodies and wrong chunks, stay within the bound."""
     large_head = hostile.SCRIPTS["98 headers of 65 KB"]  # for each second connection: of all scripts, the largest
     pairs = zip(hostile.SCRIPTS.values(), itertools.repeat(large_head))
     scripts = list(itertools.islice(itertools.cycle(itertools.chain.from_iterable(pairs)), 1000))
@@ -173,7 +173,7 @@ def test_64_callers_with_broken_http(tmp_path):
         FaultServer(scripts) as ddm,
         serve_large_function({"DDM_ENDPOINT": ddm.url, "DDM_TIMEOUT_SECONDS": "5"}, tmp_path) as large,
     ):
-        responses = send_at_once(large.function, [event_body()] * CALLERS * (10 if IS_LONG else 1))
+        responses = send_concurrently(large.function, [event_body()] * CALLERS * (10 if IS_LONG else 1))
         peak = large.server.peak_memory()
     assert outcomes(responses).keys() <= {"upstream-contract", "upstream-unavailable", "upstream-timeout"}
     assert peak < MAX_MIB
@@ -185,7 +185,7 @@ def test_64_slow_callers(large_function: LargeFunction, fake_ddm: FakeDDM):
     Then the memory of the responses goes back to the system.
     """
     fake_ddm.behaviours["large"] = lambda _: FakeResponse(200, hostile.RESULTS["1,000 texts of 1 KiB"])
-    send_at_once(large_function.function, [event_body("large")] * 4)
+    send_concurrently(large_function.function, [event_body("large")] * 4)
     before = large_function.server.memory()
     with ExitStack() as stack:
         connections = [HTTPConnection("127.0.0.1", large_function.function.port, timeout=60) for _ in range(CALLERS)]
@@ -202,8 +202,8 @@ def test_64_slow_callers(large_function: LargeFunction, fake_ddm: FakeDDM):
 
 
 @pytest.mark.parametrize("step", ["ddm_precheck.event.parse", "ddm_precheck.result.parse"], ids=["event", "result"])
-def test_one_document_at_a_time(start, monkeypatch, step):
-    """While the document of one request is a Python value, those of other requests are bytes."""
+def test_one_body_at_a_time(start, monkeypatch, step):
+    """While the body of one request is parsed, no other body is parsed."""
     function = start()
     parse = operator.attrgetter(step.removeprefix("ddm_precheck."))(ddm_precheck)
     running, max_running = [], 0

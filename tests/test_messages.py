@@ -117,26 +117,26 @@ SETTINGS = {
 
 @pytest.mark.parametrize(("body", "message"), EVENTS.values(), ids=EVENTS)
 def test_message_about_the_event(start, body, message):
-    """The message says what is wrong in the event, and where."""
+    """The message names the fault in the event, and its place."""
     assert start().send(body).body["message"] == message
 
 
 @pytest.mark.parametrize(("body", "headers", "message"), ENVELOPES.values(), ids=ENVELOPES)
 def test_message_about_the_envelope(start, body, headers, message):
-    """The message says what is wrong in the envelope, and where."""
+    """The message names the fault in the envelope, and its place."""
     assert start().send(body, headers=headers).body["message"] == message
 
 
 @pytest.mark.parametrize(("ddm_response", "message"), DDM_RESPONSES.values(), ids=DDM_RESPONSES)
 def test_message_about_ddms_response(start, fake_ddm: FakeDDM, ddm_response, message):
-    """The message says why DDM's response is not a result."""
+    """The message names the reason why DDM's response is not a result."""
     fake_ddm.behaviours["invalid"] = lambda _: ddm_response
     assert start().send_event("invalid").body["message"] == message
 
 
 @pytest.mark.parametrize(("name", "value", "message"), SETTINGS.values(), ids=SETTINGS)
 def test_message_about_a_setting(name, value, message):
-    """The message names the environment variable and says what it must be."""
+    """The message names the environment variable and its rule."""
     with pytest.raises(SettingsError) as caught:
         from_environment({name: value})
     assert str(caught.value) == f"{name} {message}"

@@ -112,7 +112,7 @@ def test_unusable_content(with_file: Function, fake_ddm: FakeDDM, token_file: To
     ],
 )
 def test_path_without_a_file(with_file: Function, fake_ddm: FakeDDM, token_file: TokenFile, make, reason):
-    """If there is no regular file, the problem is `internal`, at once; the next request can succeed."""
+    """If there is no regular file, the problem is `internal`, immediately; the next request can succeed."""
     token_file.remove()
     make(token_file.path)
     validate_unusable_file(with_file.send(EVENT_WITHOUT_TOKEN), reason, token_file.path)
@@ -176,7 +176,7 @@ def test_max_length_of_the_agencys_token(start):
 
 
 def test_agency_header_is_ignored_with_a_file(with_file: Function, fake_ddm: FakeDDM):
-    """In the mode `file`, a caller cannot replace the token with the agency's header."""
+    """If the token's source is a file, a caller cannot replace the token with the agency's header."""
     response = with_file.send(EVENT_WITHOUT_TOKEN, headers={AGENCY_HEADER: "callers-token"})
     assert (sent_tokens(fake_ddm), response.log_entry["token_from"]) == ([TOKEN], "file")
 
@@ -211,13 +211,13 @@ def test_order_of_the_tokens(start, fake_ddm: FakeDDM, token_file, source, event
 
 @pytest.mark.parametrize("token", ["", None, "two words"], ids=["empty", "null", "space"])
 def test_invalid_token_of_the_caller(with_file: Function, fake_ddm: FakeDDM, token):
-    """If the caller's own token is invalid, the platform's does not replace it."""
+    """If the caller's own token is invalid, the platform's token does not replace it."""
     response = with_file.send(EVENT | {"token": token})
     assert (response.problem_code, response.pointers, fake_ddm.requests) == ("invalid-event", ["/token"], [])
 
 
 def test_invalid_token_in_the_header(with_file: Function, fake_ddm: FakeDDM):
-    """If the token in the header is invalid, the platform's does not replace it."""
+    """If the token in the header is invalid, the platform's token does not replace it."""
     response = with_file.send(EVENT_WITHOUT_TOKEN, headers={"X-Auth-Token": "two words"})
     assert (response.problem_code, response.pointers, fake_ddm.requests) == ("invalid-event", ["/token"], [])
 

@@ -95,7 +95,7 @@ def test_broker_retries_while_pending(emulator, served_function: ServedFunction,
 
 
 def test_a_sink_receives_a_fail_of_an_event_without_a_token(emulator: str, fake_ddm: FakeDDM, tmp_path: Path):
-    """As the scripts deploy it: the token is in a file, and the FAIL, whose delivery succeeds, arrives at the sink."""
+    """With a token file and a sink, as the example scripts deploy the function, a FAIL arrives at the sink."""
     (tmp_path / "token").write_text(f"{TOKEN}\n")
     variables = {
         "DDM_ENDPOINT": fake_ddm.url,

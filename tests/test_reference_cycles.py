@@ -1,7 +1,7 @@
 """Reference cycles: nothing of a request waits for the garbage collector.
 
-An exception to which a frame of its own traceback refers is a cycle. It keeps all these frames, and with them the event
-and DDM's result, until a full collection, and large documents hardly cause one.
+If a frame of an exception's traceback refers to the exception, the two are a cycle. The cycle keeps all these frames,
+with the event and DDM's result, until a full collection, which large JSON values hardly trigger.
 """
 
 import gc
@@ -84,13 +84,13 @@ CONNECTION_FAULTS = {
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let retries follow at once."""
+    """Let retries follow immediately."""
     monkeypatch.setattr("ddm_precheck.ddm._MAX_FIRST_PAUSE_SECONDS", 0.01)
 
 
 @contextmanager
 def no_garbage() -> Iterator[None]:
-    """Fail if what happens in the context leaves garbage that belongs to a request."""
+    """Fail if the code in the context leaves garbage that belongs to a request."""
     gc.collect()
     gc.disable()
     gc.set_debug(gc.DEBUG_SAVEALL)
@@ -106,7 +106,7 @@ def no_garbage() -> Iterator[None]:
 
 
 def describe(value: Any) -> str:
-    """Return what the garbage is: a frame, an exception, a value of the package, a document; or an empty text."""
+    """Describe garbage: a frame, an exception, a value of the package or a large value. Else return an empty text."""
     if isinstance(value, FrameType):
         file = value.f_code.co_filename
         if file.startswith(OWN_CODE) or any(folder in file for folder in LIBRARIES):
@@ -116,7 +116,7 @@ def describe(value: Any) -> str:
     large = [
         each for each in [value, *gc.get_referents(value)] if isinstance(each, list | dict | str | bytes | bytearray)
     ]
-    return f"{type(value)} with a document" if any(len(each) >= LARGE // 8 for each in large) else ""
+    return f"{type(value)} with a large value" if any(len(each) >= LARGE // 8 for each in large) else ""
 
 
 def exchange(function: InProcessFunction, body: bytes, headers: dict[str, str] | None = None) -> str | None:
@@ -168,12 +168,12 @@ def test_connection_fault(start, code, script):
     ],
 )
 def test_no_connection(start, variables, code):
-    """A connection that cannot be made leaves nothing."""
+    """If no connection is possible, the request leaves no garbage."""
     assert exchange_without_garbage(start(**variables), json.dumps(EVENT).encode()) == code
 
 
 def test_untrusted_certificate(start, authority):
-    """A TLS handshake that fails leaves nothing."""
+    """If the TLS handshake fails, the request leaves no garbage."""
     with FaultServer([[]], tls=authority.context()) as ddm:
         code = exchange_without_garbage(start(DDM_ENDPOINT=ddm.url), json.dumps(EVENT).encode())
     assert code == "upstream-unavailable"
@@ -217,12 +217,12 @@ def test_each_problem_code_is_tested():
 def test_cycle_is_found():
     """If an exception and a frame refer to each other, the context fails; otherwise, it would prove nothing."""
 
-    def keep_exception(document: bytes) -> None:
+    def keep_exception(body: bytes) -> None:
         try:
-            int(document)
+            int(body)
         except ValueError as error:
             kept = error
             assert kept
 
-    with pytest.raises(AssertionError, match=r"ValueError.*with a document"), no_garbage():
+    with pytest.raises(AssertionError, match=r"ValueError.*with a large value"), no_garbage():
         keep_exception(LARGE_LIST)

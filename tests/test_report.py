@@ -112,7 +112,7 @@ def test_lines(checks, fields, lines):
 
 
 def test_thousand_chinese_issues(function: Function, fake_ddm: FakeDDM):
-    """A report of 1,000 issues in Chinese has at most 2,000 bytes of UTF-8 and ends with the number left out."""
+    """A report of 1,000 Chinese issues has at most 2,000 bytes of UTF-8 and ends with the number of further issues."""
     texts = {"error_message": CHINESE, "handling_suggestion": CHINESE}
     fake_ddm.behaviours["thousand"] = results(*(check(f"检查项 {n}", "FAILED", **texts) for n in range(1000)))
     summary = function.send_event("thousand").summary
@@ -129,7 +129,7 @@ def test_thousand_chinese_issues(function: Function, fake_ddm: FakeDDM):
 )
 @pytest.mark.parametrize("character", ["a", "é", "检", "\U0001f600"], ids=["1 byte", "2 bytes", "3 bytes", "4 bytes"])
 def test_long_texts_use_the_space(number, length, character):
-    """Long texts are cut between characters, several issues fit, and little of the space remains unused."""
+    """Long texts are truncated between characters, several issues fit, and little of the space remains unused."""
     text = character * length
     checks = [issue(text, "FAILED", text, text) for _ in range(number)]
     report = report_of(*checks)
@@ -142,7 +142,7 @@ def test_long_texts_use_the_space(number, length, character):
 
 
 def test_short_issue_leaves_its_space_to_the_next():
-    """An issue may use the bytes that earlier issues left, and a text the bytes that the issue's other text left."""
+    """An issue may use the bytes that earlier issues do not use; so may a text those of the issue's other text."""
     checks = [issue("a", "FAILED", "error", "suggestion"), issue("b", "WARN", "x" * 1000, "y" * 200)]
     assert report_of(*checks).split("\n")[2:] == [
         "- FAILED a: error → suggestion",
@@ -152,7 +152,7 @@ def test_short_issue_leaves_its_space_to_the_next():
     assert report_of(*swapped).split("\n")[2:] == [f"- FAILED a: {'x' * 200} → {'y' * 1000}"]
 
 
-def test_note_of_an_incomplete_list_is_never_cut():
+def test_note_of_an_incomplete_list_is_never_truncated():
     """If the names in the message are long, they are truncated; the note that the list may be incomplete is kept."""
     first, *_ = report_of(*(issue("检" * 200, "WARN") for _ in range(5))).split("\n")
     assert first.startswith("WARN: 5 of 5 checks warned: 检检")
@@ -216,7 +216,7 @@ def test_no_mention(function: Function, fake_ddm: FakeDDM, mention):
         "accepted x",
         "(accepted)",
     ],
-    ids=["issue", "number left out", "headline", "job", "accepted", "accepted in parentheses"],
+    ids=["issue", "number of further issues", "headline", "job", "accepted", "accepted in parentheses"],
 )
 def test_no_line_can_be_imitated(text):
     """A text that imitates a line of the report stays behind the status of its own issue."""
@@ -228,8 +228,8 @@ def test_no_line_can_be_imitated(text):
 
 
 @pytest.mark.parametrize("length", range(1, 60, 7))
-def test_cut_leaves_whole_characters(length):
-    """Wherever the cut falls, the report is valid UTF-8 without a replacement character."""
+def test_truncation_leaves_whole_characters(length):
+    """Wherever a text is truncated, the report is valid UTF-8 without a replacement character."""
     text = "a" * length + "\U0001f600检é" * 400
     report = report_of(issue(text[:30], "FAILED", text, text))
     assert "\ufffd" not in report
@@ -241,9 +241,9 @@ def test_cut_leaves_whole_characters(length):
     ("text", "max_bytes", "expected"),
     [
         pytest.param("abcde", 5, "abcde", id="fits"),
-        pytest.param("abcdef", 5, "ab…", id="cut"),
-        pytest.param("检检", 5, "…", id="cut in a character"),
-        pytest.param("ab cdef", 6, "ab…", id="space before the cut"),
+        pytest.param("abcdef", 5, "ab…", id="truncated"),
+        pytest.param("检检", 5, "…", id="limit in a character"),
+        pytest.param("ab cdef", 6, "ab…", id="space before the limit"),
         pytest.param("abcd", 3, "…", id="room for the ellipsis"),
         pytest.param("abcd", 2, "…", id="no room for the ellipsis"),
         pytest.param("abcd", -1, "…", id="no room"),
@@ -252,7 +252,7 @@ def test_cut_leaves_whole_characters(length):
     ],
 )
 def test_truncate_bytes(text, max_bytes, expected):
-    """A text is cut between characters, with an ellipsis; without any room, the ellipsis alone remains."""
+    """A text is truncated between characters and gets an ellipsis. If there is no room, only the ellipsis remains."""
     assert truncate_bytes(text, max_bytes) == expected
 
 

@@ -30,7 +30,7 @@ def test_pauses_between_attempts(start, monkeypatch):
 
 
 def test_success_at_the_third_attempt(function: Function, fake_ddm: FakeDDM):
-    """After two failed attempts, the summary says that there were three."""
+    """After two failed attempts and a success, the summary has the number 3."""
     assert function.send_event("down_twice").summary["upstream"]["attempts"] == 3
 
 

@@ -8,13 +8,13 @@ from ddm_precheck.schema import Schema, Violation
 
 
 def test_violations():
-    """A JSON Schema returns what is wrong in a value, and where."""
+    """A violation has the pointer of the value and the broken rule."""
     assert Schema("precheck-result").violations([]) == (Violation("", "must be of type object"),)
     assert Schema("precheck-result").violations({"job_id": "j", "pre_check_results": []}) == ()
 
 
 def test_deep_value():
-    """If an invalid value is too deep for jsonschema, there is one violation that says so."""
+    """If an invalid value is too deep for jsonschema, the only violation has this reason."""
     name: list = []
     for _ in range(200_000):
         name = [name]

@@ -27,7 +27,7 @@ def test_request_line_limit_stays(request_line_option):
 
 
 def test_nothing_changes_without_a_server(request_line_option, monkeypatch):
-    """If the process starts no server, gunicorn is left alone."""
+    """If the process starts no server, gunicorn's limit does not change."""
     monkeypatch.delitem(sys.modules, "functions_framework._cli", raising=False)
     before = request_line_option.validator
     limit_request_line()

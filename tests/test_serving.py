@@ -31,7 +31,7 @@ def post_event(function: ServedFunction, db_name: str = "pass") -> requests.Resp
 
 
 def post_concurrently(function: ServedFunction, number: int, db_name: str) -> list[requests.Response]:
-    """Send the event this many times at once."""
+    """Send the event this many times at the same time."""
     with ThreadPoolExecutor(number) as pool:
         return list(pool.map(lambda _: post_event(function, db_name), range(number)))
 
@@ -197,7 +197,7 @@ def test_malformed_requests(two_threads: ServedFunction, action, status, codes, 
 
 
 def test_long_request_line(two_threads: ServedFunction):
-    """A request line of over 4 KiB is refused at once: it would fill the memory."""
+    """A request line of over 4 KiB is refused immediately; otherwise it would fill the memory."""
     with socket.create_connection(("127.0.0.1", two_threads.port), timeout=20) as sock:
         sock.sendall(b"POST /" + b"a" * 5000 + b" HTTP/1.1\r\nHost: x\r\n")
         assert sock.recv(1000).startswith(b"HTTP/1.1 414 ")

@@ -1,7 +1,6 @@
-"""A false go across requests: what DDM sends beyond one response never is the response to the next request.
+"""Stale responses: bytes that DDM sends after a response are never the response to the next request.
 
-An upstream that is out of step sends the first request's PASS again. The second request, whose checks failed, must not
-get it.
+If DDM sends the PASS of the first request twice, the second request, for which a check failed, must not get this PASS.
 """
 
 import pytest
@@ -20,12 +19,12 @@ from helpers.fault_server import (
 )
 from helpers.function import EVENT
 
-BUFFER_BYTES = 8192  # what Python's buffered readers read at once
+BUFFER_BYTES = 8192  # the buffer size of Python's buffered readers
 JOB_A, JOB_B = EVENT["job_id"], "0c5d2f1e-0000-4000-8000-00000000000b"
 
 
 def result(job_id: str | None, status: str) -> bytes:
-    """Return a result with one check; without a job ID, nothing in it tells to whom it belongs."""
+    """Return a result with one check; without a job ID, the result can belong to any request."""
     job = f'"job_id":"{job_id}",' if job_id else ""
     return f'{{{job}"pre_check_results":[{{"name":"Primary keys","status":"{status}"}}]}}'.encode()
 
@@ -52,7 +51,7 @@ def send_to_both(start, script: list[Action], authority: Authority | None):
         bundle = {"REQUESTS_CA_BUNDLE": str(authority.bundle)} if authority else {}
         function = start(DDM_ENDPOINT=ddm.url, **bundle)
         first = function.send_event(job_id=JOB_A)
-        ddm.closing.wait(0.08)  # time for what DDM sends later
+        ddm.closing.wait(0.08)  # time for bytes that DDM sends later
         second = function.send_event(job_id=JOB_B)
         return first, second, ddm.connections
 

@@ -1,4 +1,4 @@
-"""The start: a proxy or a CA bundle that cannot work stops it with one line, instead of failing every request."""
+"""The start: if a proxy or a CA bundle cannot work, the function does not start; otherwise every request would fail."""
 
 import subprocess
 import sys
@@ -60,7 +60,7 @@ def test_valid_proxy(variable, value):
 
 
 def ca_file(folder: Path, name: str) -> str:
-    """Make the file or the folder of this name, and return its path."""
+    """Create the file or the folder of this name, and return its path."""
     path = folder / name
     if name == "empty file":
         path.touch()

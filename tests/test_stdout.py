@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from helpers.callers import CALLERS, event_body, outcomes, send_at_once, send_in_sequence
+from helpers.callers import CALLERS, event_body, outcomes, send_concurrently, send_in_sequence
 from helpers.envelopes import push_body
 from helpers.function import EVENT, ServedFunction, serve_function
 from helpers.sink import Sink
@@ -27,7 +27,7 @@ REDIRECTIONS = {
 
 
 class Pipe:
-    """A named pipe, of which a function can have the writing end."""
+    """A named pipe that can be the stdout of a function."""
 
     def __init__(self, path: Path) -> None:
         os.mkfifo(path)
@@ -35,7 +35,7 @@ class Pipe:
         self.descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)
 
     def fill(self, *, free_pages: int = 0) -> None:
-        """Write until the pipe is full, and then read so many pages."""
+        """Write until the pipe is full, and then read this many pages."""
         for size in (PAGE_BYTES, 1):
             while select.select([], [self.descriptor], [], 0)[1]:
                 try:
@@ -46,7 +46,7 @@ class Pipe:
             os.read(self.descriptor, PAGE_BYTES)
 
     def read(self) -> bytes:
-        """Read all that the pipe has."""
+        """Read all bytes in the pipe."""
         data = b""
         while select.select([self.descriptor], [], [], 0.2)[0]:
             data += os.read(self.descriptor, 65_536)
@@ -55,7 +55,7 @@ class Pipe:
 
 @pytest.fixture
 def pipe(tmp_path: Path) -> Iterator[Pipe]:
-    """A pipe that only the test's end keeps open for reading."""
+    """A pipe with one reading end, which the fixture holds open."""
     pipe = Pipe(tmp_path / "stdout")
     yield pipe
     os.close(pipe.descriptor)
@@ -63,7 +63,7 @@ def pipe(tmp_path: Path) -> Iterator[Pipe]:
 
 @contextmanager
 def serve_redirected(redirection: str, fake_ddm: FakeDDM, folder: Path, **variables: str) -> Iterator[ServedFunction]:
-    """Serve the function with this redirection of the shell; what it writes to stderr is in the function's log."""
+    """Serve the function with this redirection of the shell. The function's stderr goes to its log file."""
     environment = {"DDM_ENDPOINT": fake_ddm.url, "THREADS": str(CALLERS), **variables}
     with serve_function(environment, folder, prefix=["/bin/sh", "-c", redirection, "sh"]) as function:
         yield function
@@ -76,7 +76,7 @@ def assert_responses_are_right(function: ServedFunction) -> None:
     assert [*outcomes(send_in_sequence(function, bodies))] == [
         *("PASS", "FAIL", "invalid-event", "not-found", "upstream-contract"),
     ]
-    assert outcomes(send_at_once(function, [event_body()] * CALLERS)) == {"PASS": CALLERS}
+    assert outcomes(send_concurrently(function, [event_body()] * CALLERS)) == {"PASS": CALLERS}
     assert time.monotonic() - started < 15  # a write that blocks would never end
     assert "Traceback" not in "".join(function.new_log_lines())
 
@@ -109,7 +109,7 @@ def test_stdout_cannot_be_written(fake_ddm: FakeDDM, tmp_path, redirection, exec
     ids=["full", "one page free", "full, LOG_EXECUTION_ID"],
 )
 def test_nobody_reads_stdout(fake_ddm: FakeDDM, tmp_path, pipe: Pipe, free_pages, execution_id):
-    """If nobody reads the pipe, no request waits for it; once somebody reads, entries are written again."""
+    """If the pipe is not read, no request waits for the pipe. After a read, log entries are written again."""
     variables = {"LOG_EXECUTION_ID": execution_id}
     with (
         Sink() as sink,

@@ -37,7 +37,7 @@ def test_trusted_certificate(start, authority: Authority):
     ],
 )
 def test_untrusted_certificate(start, authority: Authority, host, options, has_bundle):
-    """A server whose certificate is not trusted gets no request; the message says so."""
+    """A server whose certificate is not trusted gets no request; the message contains the reason."""
     bundle = {"REQUESTS_CA_BUNDLE": str(authority.bundle)} if has_bundle else {}
     with FaultServer([PASS], tls=authority.context(host, **options)) as ddm:
         response = start(DDM_ENDPOINT=ddm.url, **bundle).send_event()

@@ -134,7 +134,7 @@ def test_order_of_issues(function: Function, fake_ddm: FakeDDM):
     ids=["control characters", "long name", "seven names"],
 )
 def test_message_is_one_short_line(function: Function, fake_ddm: FakeDDM, names, message):
-    """The message is one line without control characters; it shortens long names and has at most five."""
+    """The message is one line without control characters; it truncates long names and has at most five names."""
     fake_ddm.behaviours["names"] = results(*(check(name, "FAILED") for name in names))
     summary = function.send_event("names").summary
     assert summary["message"] == message

@@ -144,7 +144,7 @@ def test_size_of_the_space():
     ],
 )
 def test_message_at_its_limits(names, fields, message):
-    """The message counts the checks of an incomplete list, and shortens only what is above a limit."""
+    """The message counts the checks of an incomplete list, and truncates only names above a limit."""
     event = Event(**EVENT, **fields)
     checks = [Check(name=name, status="WARN", **NO_TEXTS) for name in names]
     assert judge(event, PrecheckResult(checks, UPSTREAM), CHECKED_AT).decision.message == message

@@ -70,7 +70,7 @@ def served_with_short_pause(
 
 @pytest.fixture(params=["in-process", "served"])
 def waiting_function(request: pytest.FixtureRequest, fake_ddm: FakeDDM, short_pause) -> Function:
-    """The function with a short pause and without a cap below an hour, started in both ways."""
+    """The function with a short pause and a max wait of an hour, started in both ways."""
     if request.param == "served":
         return request.getfixturevalue("served_with_short_pause")
     return request.getfixturevalue("start")(DDM_MAX_WAIT_SECONDS="3600")
@@ -132,7 +132,7 @@ def test_warning_ends_the_wait(waiting_function: Function, fake_ddm: FakeDDM):
 )
 @pytest.mark.parametrize("pending", [0, 1], ids=["first request", "second request"])
 def test_problem_ends_the_wait(start, fake_ddm: FakeDDM, short_pause, behaviour, code, pending):
-    """A problem ends the wait at once, also a retryable one, and also after a PENDING."""
+    """A problem, also a retryable problem, ends the wait immediately, also after a PENDING."""
     fake_ddm.behaviours["problem"] = after(pending, results(), behaviour)
     response = start(DDM_MAX_WAIT_SECONDS="3600").send_event("problem", **LONG)
     assert (response.problem_code, len(fake_ddm.requests)) == (code, pending + 1)

@@ -4,12 +4,11 @@
 #
 # Usage: PROJECT=my-project REGION=europe-west1 ./chat-sink.sh < webhook-url
 #
-# stdin is the URL of the chat's webhook, a secret. It goes to Secret Manager through a pipe.
+# stdin is the URL of the chat's webhook, a secret. The URL goes to Secret Manager through a pipe.
 #
-# **Why a service of its own: nothing that exists can be the sink. A topic of Pub/Sub, Eventarc and Workflows need an
-# access token that the function does not send. A chat's webhook takes {"text": …} and refuses a CloudEvent. So the
-# simplest sink is 20 lines that forward the report.** The function sends no identity, so the service is public, and the
-# last part of its URL is a random key.
+# **Pub/Sub, Eventarc, Workflows and a chat's webhook cannot be the sink: the first three need an access token that the
+# function does not send, and a webhook accepts {"text": …} and refuses a CloudEvent.** The function sends no identity
+# to its sink, so the service is public, and the last part of its URL is a random key.
 set -euo pipefail
 
 : "${PROJECT:?PROJECT is not set: the Google Cloud project}"
@@ -20,7 +19,7 @@ webhook=$(cat)
 [[ $webhook == https://* ]] || { printf 'chat-sink.sh: stdin is not an https URL\n' >&2; exit 2; }
 key=$(od -An -N 24 -t x1 /dev/urandom | tr -d ' \n')
 
-# create_secret NAME VALUE: printf is part of the shell, so the value is in no argument of a process.
+# create_secret NAME VALUE: printf is part of the shell, so no argument of a process contains the value.
 create_secret() {
     printf '%s' "$2" | gcloud secrets create "$1" --project "$PROJECT" --replication-policy automatic --data-file=-
 }

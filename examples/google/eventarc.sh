@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Deploys the function, and lets Eventarc deliver the messages of a Pub/Sub topic to it as CloudEvents. The events need no
-# token, and each verdict goes to a chat.
+# Deploys the function, and lets Eventarc send the messages of a Pub/Sub topic to the function as CloudEvents. The
+# events need no token, and each report goes to a chat.
 #
 # Usage: PROJECT=my-project REGION=europe-west1 DDM_REGION=cn-north-4 ALLOW=PROJECT_ID/INSTANCE_ID EXPECTED_CHECKS=8 \
 #          ./eventarc.sh
 #
-# An alternative to pubsub.sh, with the same requirements: with both, each message would be delivered twice.
+# Run this script instead of pubsub.sh, with the same requirements. With both, the function would get each event twice.
 set -euo pipefail
 
 # shellcheck source-path=SCRIPTDIR source=function.sh
@@ -14,7 +14,7 @@ deploy_function
 
 number=$(gcloud projects describe "$PROJECT" --format 'value(projectNumber)')
 caller=precheck-eventarc@$PROJECT.iam.gserviceaccount.com
-# The identity of Pub/Sub moves dead letters: it publishes to their topic and acknowledges them in the subscription.
+# The identity of Pub/Sub moves dead letters: publishes them to their topic and acknowledges them in the subscription.
 agent=serviceAccount:service-$number@gcp-sa-pubsub.iam.gserviceaccount.com
 
 gcloud pubsub topics create precheck-wanted --project "$PROJECT"
@@ -32,7 +32,7 @@ gcloud eventarc triggers create ddm-precheck --project "$PROJECT" --location "$R
     --event-filters type=google.cloud.pubsub.topic.v1.messagePublished \
     --transport-topic "projects/$PROJECT/topics/precheck-wanted" --service-account "$caller"
 
-# Eventarc creates a push subscription that retries for a day, in the end every ten minutes, and then drops the event.
+# Eventarc creates a push subscription that retries for a day, at last every ten minutes, and then discards the event.
 subscription=$(gcloud eventarc triggers describe ddm-precheck --project "$PROJECT" --location "$REGION" \
     --format 'value(transport.pubsub.subscription)')
 gcloud pubsub subscriptions update "$subscription" --project "$PROJECT" \

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Deploys the function, and lets Pub/Sub push events to it: with an identity, a backoff and a bounded number of attempts.
-# The events need no token, and each verdict goes to a chat.
+# Deploys the function, and lets Pub/Sub push events to the function, with an identity, a backoff and a max number of
+# attempts. The events need no token, and each report goes to a chat.
 #
 # Usage: PROJECT=my-project REGION=europe-west1 DDM_REGION=cn-north-4 ALLOW=PROJECT_ID/INSTANCE_ID EXPECTED_CHECKS=8 \
 #          ./pubsub.sh
 #
-# Run ../token-renewal/google.sh (the secret ddm-token) and chat-sink.sh (the secret precheck-sink) before. To learn the
+# First run ../token-renewal/google.sh (the secret ddm-token) and chat-sink.sh (the secret precheck-sink). To find the
 # number of checks, send the event of a precheck that has finished, and count the different names in the list `checks`.
-# An event is {"project_id": …, "instance_id": …, "db_name": …, "job_id": …}, the data of a message to precheck-wanted.
+# The data of a message to precheck-wanted is the event, {"project_id": …, "instance_id": …, "db_name": …, "job_id": …}.
 set -euo pipefail
 
 # shellcheck source-path=SCRIPTDIR source=function.sh
@@ -17,7 +17,7 @@ deploy_function
 url=$(gcloud run services describe ddm-precheck --project "$PROJECT" --region "$REGION" --format 'value(status.url)')
 number=$(gcloud projects describe "$PROJECT" --format 'value(projectNumber)')
 caller=precheck-push@$PROJECT.iam.gserviceaccount.com
-# The identity of Pub/Sub moves dead letters: it publishes to their topic and acknowledges them in the subscription.
+# The identity of Pub/Sub moves dead letters: publishes them to their topic and acknowledges them in the subscription.
 agent=serviceAccount:service-$number@gcp-sa-pubsub.iam.gserviceaccount.com
 
 gcloud pubsub topics create precheck-wanted --project "$PROJECT"
@@ -30,8 +30,8 @@ gcloud iam service-accounts create precheck-push --project "$PROJECT"
 gcloud run services add-iam-policy-binding ddm-precheck --project "$PROJECT" --region "$REGION" \
     --member "serviceAccount:$caller" --role roles/run.invoker
 
-# While the precheck has not finished, the function responds 503 and Pub/Sub retries: 100 attempts, 10 to 60 seconds
-# apart, are over an hour.
+# While the precheck has not finished, the function responds 503 and Pub/Sub retries, for over an hour: 100 attempts, 10
+# to 60 seconds apart.
 gcloud pubsub subscriptions create precheck-wanted --project "$PROJECT" --topic precheck-wanted \
     --push-endpoint "$url" --push-auth-service-account "$caller" --push-auth-token-audience "$url" \
     --ack-deadline 60 --min-retry-delay 10s --max-retry-delay 60s \

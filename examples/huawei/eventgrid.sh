@@ -1,28 +1,28 @@
 #!/usr/bin/env bash
-# Huawei Cloud: lets EventGrid send events to the function on FunctionGraph. The events need no token: FunctionGraph puts
-# the token of an agency into each request.
+# Huawei Cloud: lets EventGrid send events to the function on FunctionGraph. The events need no token: FunctionGraph
+# puts the token of an agency into each request.
 #
 # 1. In IAM, create an agency for FunctionGraph with the policy DDM ReadOnlyAccess, for the project of the DDM instance.
-# 2. Deploy the function with it. EventGrid discards the body of a response, so **without a sink nobody learns that a
-#    check failed**. To learn the number of checks, send the event of a precheck that has finished, and count the
-#    different names in the list `checks`:
+# 2. Deploy the function with the agency and a sink. EventGrid discards the body of a response, so **without a sink,
+#    nobody receives the verdict**. To find the number of checks, send the event of a precheck that has finished, and
+#    count the different names in the list `checks`:
 #      ./deploy.sh functiongraph --project-id … --region … --ddm-region … --agency AGENCY \
 #        --allow PROJECT_ID/INSTANCE_ID --env DDM_EXPECTED_CHECKS=8 --env K_SINK=https://…
 # 3. Create an API Gateway trigger: security authentication App with simple authentication, timeout 60000 ms.
 # 4. Run this script, once:
 #      PROJECT_ID=… REGION=cn-north-4 FUNCTION_URL=https://… ./eventgrid.sh
-# 5. In the console, give the subscription a dead-letter queue: without it, an event is lost after the last retry.
+# 5. In the console, enable the subscription's dead-letter queue: otherwise an event is lost after the last retry.
 #
 # Then publish CloudEvents to the channel: source precheck-wanted, type com.example.ddm.precheck.wanted, and as data
 # {"project_id": …, "instance_id": …, "db_name": …, "job_id": …, "wait_seconds": 40}. With wait_seconds, most prechecks
-# finish within the first delivery.
+# need one event delivery.
 #
 # environment           meaning
 #   PROJECT_ID          the Huawei Cloud project
 #   REGION              the region of EventGrid
 #   FUNCTION_URL        the URL of the trigger
-#   HUAWEICLOUD_TOKEN   IAM token of somebody with the policy EG FullAccess
-#   APP_CODE            the AppCode of the app that the trigger accepts
+#   HUAWEICLOUD_TOKEN   IAM token of a user with the policy EG FullAccess
+#   APP_CODE            the AppCode of the trigger's credential in API Gateway
 #   EVENTGRID_ENDPOINT  default: https://eg.REGION.myhuaweicloud.com
 set -euo pipefail
 
@@ -32,7 +32,7 @@ done
 export FUNCTION_URL APP_CODE
 api=${EVENTGRID_ENDPOINT:-https://eg.$REGION.myhuaweicloud.com}/v1/$PROJECT_ID
 
-# create COLLECTION: sends the JSON on stdin, and prints the ID of what it created. The token and the body go through
+# create COLLECTION: sends the JSON on stdin, and prints the ID of the created object. The token and the body go through
 # pipes, because other users of the machine can read the arguments of a process.
 create() {
     curl --disable --silent --show-error --fail --max-time 30 \

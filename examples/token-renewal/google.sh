@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Google Cloud: a Cloud Run job, started by Cloud Scheduler every 12 hours, fetches an IAM token of Huawei Cloud and adds
-# it as a version to the secret ddm-token. The function reads the latest version (deploy.sh cloud-run --token-secret).
+# Google Cloud: Cloud Scheduler starts a Cloud Run job every 12 hours. The job requests an IAM token of Huawei Cloud and
+# adds it to the secret ddm-token as a version. The function reads the latest version (--token-secret of
+# deploy.sh cloud-run).
 #
 # Usage: PROJECT=my-project REGION=europe-west1 HUAWEICLOUD_REGION=cn-north-4 HUAWEICLOUD_PROJECT_ID=… \
 #          HUAWEICLOUD_ACCOUNT=… HUAWEICLOUD_USER=ddm-precheck ./google.sh < password
 #
-# stdin is the password of the IAM user, which needs the policy DDM ReadOnlyAccess and no other rights. It goes to Secret
-# Manager through a pipe. Run this script once. For another password: gcloud secrets versions add huaweicloud-password.
+# stdin is the password of the IAM user. The user needs only the policy DDM ReadOnlyAccess. The password goes to Secret
+# Manager through a pipe. Run this script once.
+# To change the password, run gcloud secrets versions add huaweicloud-password.
 set -euo pipefail
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
@@ -27,7 +29,7 @@ gcloud services enable cloudscheduler.googleapis.com secretmanager.googleapis.co
 gcloud secrets create huaweicloud-password --project "$PROJECT" --replication-policy automatic --data-file=-
 gcloud secrets create ddm-token --project "$PROJECT" --replication-policy automatic </dev/null
 
-# The job may read the password and change the token. It cannot read the token.
+# The job may read the password and add and destroy versions of the token. The job cannot read the token.
 gcloud iam service-accounts create ddm-token-renewal --project "$PROJECT"
 gcloud secrets add-iam-policy-binding huaweicloud-password --project "$PROJECT" \
     --member "serviceAccount:$runner" --role roles/secretmanager.secretAccessor
@@ -38,7 +40,7 @@ gcloud run jobs deploy ddm-token-renewal --project "$PROJECT" --region "$REGION"
     --service-account "$runner" --set-env-vars "$variables" \
     --set-secrets /secrets/huaweicloud/password=huaweicloud-password:latest \
     --max-retries 5 --task-timeout 2m --quiet
-# The first token.
+# Store the first token.
 gcloud run jobs execute ddm-token-renewal --project "$PROJECT" --region "$REGION" --wait
 
 gcloud iam service-accounts create ddm-token-schedule --project "$PROJECT"

@@ -1,15 +1,15 @@
-"""Fetch an IAM token of Huawei Cloud, and store it in the secret that the function mounts as a file.
+"""Request an IAM token of Huawei Cloud, and store the token in the secret that the function mounts as a file.
 
-A token is valid for 24 hours, so run this every 12 hours: one missed run does no harm. ``cronjob.yaml`` does it on
-Kubernetes, ``google.sh`` on Google Cloud. Needs Python 3.11 or newer and no packages. Environment variables:
+A token is valid for 24 hours. Run this program every 12 hours, so that one run may fail: ``cronjob.yaml`` does so on
+Kubernetes, ``google.sh`` on Google Cloud. Requires Python 3.11 or newer and no packages. Environment variables:
 
 - HUAWEICLOUD_REGION, HUAWEICLOUD_PROJECT_ID: the region and the project of the DDM instance.
-- HUAWEICLOUD_ACCOUNT, HUAWEICLOUD_USER: an IAM user with the policy DDM ReadOnlyAccess and no other rights.
+- HUAWEICLOUD_ACCOUNT, HUAWEICLOUD_USER: an IAM user with only the policy DDM ReadOnlyAccess.
 - HUAWEICLOUD_PASSWORD_FILE: a file with the user's password.
-- KUBERNETES_SECRET: the name of the secret in the pod's namespace; its key ``token`` is set. Or:
-- GOOGLE_SECRET: ``projects/PROJECT/secrets/NAME``; a version is added, and all but the two newest are destroyed.
+- KUBERNETES_SECRET: the name of the secret in the pod's namespace; the program sets its key ``token``. Or:
+- GOOGLE_SECRET: ``projects/PROJECT/secrets/NAME``; the program adds a version, and destroys all but the two newest.
 
-The password and the token are in no argument and in no output. The exit status is 1 if the token was not stored.
+No argument and no output contains the password or the token. If the token was not stored, the exit status is 1.
 """
 
 import base64
@@ -33,18 +33,18 @@ METADATA_PATH: Final = "/computeMetadata/v1/instance/service-accounts/default/to
 
 
 class RenewalError(Exception):
-    """The token was not stored. The message has no secret."""
+    """The token was not stored. The message contains no secret."""
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Follow no redirect: each request has a secret."""
+    """Disable redirects: following one would send a secret to another host."""
 
     def redirect_request(self, *_: object, **__: object) -> None:
         """Return no request, so that the redirect counts as an error."""
 
 
 def main() -> None:
-    """Fetch a token and store it."""
+    """Request a token and store it."""
     try:
         variables = os.environ
         store = choose_store(variables)
@@ -74,7 +74,7 @@ def fetch_token(variables: Mapping[str, str]) -> str:
     scope = {"project": {"id": require(variables, "HUAWEICLOUD_PROJECT_ID")}}
     region = require(variables, "HUAWEICLOUD_REGION")
     endpoint = variables.get("IAM_ENDPOINT") or f"https://iam.{region}.myhuaweicloud.com"
-    # Without the catalog the token is short enough for a request header of 8 KB.
+    # Without the catalog, the token is short enough for a header line of 8 KB.
     url = f"{endpoint}/v3/auth/tokens?nocatalog=true"
     headers, _ = send("IAM", build_request("POST", url, {"auth": {"identity": identity, "scope": scope}}))
     token = headers.get("X-Subject-Token") or ""
@@ -99,7 +99,7 @@ def store_in_kubernetes(variables: Mapping[str, str], token: str) -> None:
 
 
 def store_in_google(variables: Mapping[str, str], token: str) -> None:
-    """Add a version to the secret, then destroy the versions that nobody can need any more."""
+    """Add a version to the secret, then destroy all but the newest versions."""
     metadata = variables.get("GCE_METADATA_HOST") or "metadata.google.internal"
     endpoint = variables.get("SECRET_MANAGER_ENDPOINT") or "https://secretmanager.googleapis.com"
     request = build_request("GET", f"http://{metadata}{METADATA_PATH}", headers={"Metadata-Flavor": "Google"})
@@ -121,7 +121,7 @@ def version_number(name: str) -> int:
 
 
 def require(variables: Mapping[str, str], name: str) -> str:
-    """Return the variable's value. Raises RenewalError if there is none."""
+    """Return the variable's value. Raises RenewalError if the variable is not set."""
     if not variables.get(name):
         raise RenewalError(f"{name} is not set")
     return variables[name]
@@ -138,7 +138,7 @@ def read_file(path: str) -> str:
 def build_request(
     method: str, url: str, body: object = None, headers: Mapping[str, str] | None = None
 ) -> urllib.request.Request:
-    """Return a request with a JSON body, or without a body if that is None."""
+    """Return a request with a JSON body. If the body is None, the request has no body."""
     data = None if body is None else json.dumps(body).encode()
     all_headers = {"Content-Type": "application/json", **(headers or {})}
     return urllib.request.Request(url, data, all_headers, method=method)  # noqa: S310 - the operator chooses the URL
@@ -147,7 +147,7 @@ def build_request(
 def send(peer: str, request: urllib.request.Request, certificate_file: str | None = None) -> tuple[Message, Any]:
     """Send one request, and return the headers and the JSON body of the response.
 
-    Raises RenewalError, which names the peer and the status, for every response but a 2xx.
+    Raises RenewalError for every status other than 2xx; the message contains the peer and the status.
     """
     try:
         context = ssl.create_default_context(cafile=certificate_file)

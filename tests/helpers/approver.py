@@ -1,4 +1,4 @@
-"""A chat with a person in it: receives the requests for approval of the Workflows file and sends the approvals back."""
+"""A fake chat: receives the requests for approval of the Workflows file, and sends the approvals."""
 
 import json
 import re
@@ -11,7 +11,7 @@ ASKED: Final = "asked"
 """The approval that sends the body in the request for approval, unchanged."""
 
 ASKED_TWICE: Final = "asked twice"
-"""The same, sent twice (Node-RED only)."""
+"""The approval of `ASKED`, sent twice (Node-RED only)."""
 
 NOBODY: Final = "nobody"
 """The approval that sends nothing."""
@@ -25,9 +25,9 @@ _COMMAND: Final = re.compile(
 
 
 class Approver(LoopbackServer):
-    """Receives ``{"text": …}`` and does what the command in the text would do, once for each job.
+    """Receives ``{"text": …}`` and sends the request of the command in the text, once for each job.
 
-    The job's approval says with what body. ``errors`` holds what went wrong, ``texts`` the received texts.
+    The approval of the job selects the body. ``errors`` contains the errors, ``texts`` the received texts.
     """
 
     def __init__(self, approvals: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from helpers.function import (
 )
 
 CALLERS: Final = 64
-"""As many requests at once as ``deploy.sh`` lets one instance handle."""
+"""The number of requests that an instance handles at the same time, as ``deploy.sh`` deploys it."""
 
 _TIMEOUT_SECONDS: Final = 60
 _HEADERS: Final = {"Content-Type": "application/json"}
@@ -28,7 +28,7 @@ def event_body(db_name: str = "pass") -> bytes:
     return json.dumps(EVENT | {"db_name": db_name}).encode()
 
 
-def send_at_once(function: ServedFunction, bodies: Sequence[bytes]) -> list[FunctionResponse]:
+def send_concurrently(function: ServedFunction, bodies: Sequence[bytes]) -> list[FunctionResponse]:
     """Send each body in a connection of its own, `CALLERS` at a time, and return the responses in the same order."""
     with ThreadPoolExecutor(CALLERS) as pool:
         return list(pool.map(lambda body: send_in_sequence(function, [body])[0], bodies))

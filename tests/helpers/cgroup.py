@@ -19,21 +19,21 @@ class MemoryCgroup:
 
     @property
     def prefix(self) -> list[str]:
-        """The command that runs the command after it in the cgroup."""
+        """The start of a command line: it runs the rest of the command line in the cgroup."""
         return ["/bin/sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(self.folder)]
 
     @property
     def kills(self) -> int:
-        """How many processes the kernel has ended because the cgroup exceeded its limit."""
+        """The number of processes that the kernel has ended because the cgroup exceeded its limit."""
         file = self.folder / ("memory.oom_control" if self.version == 1 else "memory.events")
         return sum(int(line.split()[1]) for line in file.read_text().splitlines() if line.startswith("oom_kill "))
 
 
 @contextmanager
 def memory_cgroup(limit: int) -> Iterator[MemoryCgroup]:
-    """Make a cgroup with a limit in bytes, below this process's own; remove it when the context ends.
+    """Create a cgroup with a limit in bytes, below the cgroup of this process, and remove it at the end of the context.
 
-    Its processes must have ended by then. Raises OSError if this process may not make a memory cgroup.
+    Its processes must end before the context. Raises OSError if this process may not create a memory cgroup.
     """
     parent, version = _own_cgroup()
     folder = parent / f"ddm-precheck-tests-{uuid4().hex}"

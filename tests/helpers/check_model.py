@@ -35,7 +35,7 @@ def check(type_name: str, value: Any, path: str) -> list[str]:
 
 
 def check_object(model: Any, value: Any, path: str) -> list[str]:
-    """Return the errors of an object: those of its fields, and those that the model finds itself."""
+    """Return the errors of an object: the errors of its fields, and the errors that the model finds."""
     names = {name: field for field, name in model.attribute_map.items()}
     errors = [f"{path}.{name} is unknown" for name in value if name not in names]
     known = {name: item for name, item in value.items() if name in names}

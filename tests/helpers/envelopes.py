@@ -22,7 +22,7 @@ def base64_json(value: Any) -> str:
 
 
 def push_body(value: Any, **message_fields: Any) -> dict[str, Any]:
-    """Return the body of a Pub/Sub push request whose message carries the value, with further message fields."""
+    """Return the body of a Pub/Sub push request whose message contains the value and further fields."""
     message = {"data": base64_json(value), "messageId": "m-1", "publishTime": "2026-11-23T08:00:00Z"}
     return {"message": message | message_fields, "subscription": "projects/p/subscriptions/s"}
 

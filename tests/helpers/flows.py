@@ -1,7 +1,7 @@
 """The example flows, each run by its real engine.
 
-An engine gets all its jobs at once, so that the waits of their polls pass at the same time. Engines are installed on
-first use into a cache outside the project; if an engine cannot be installed, its tests are skipped.
+An engine runs all its jobs at the same time, so that their pauses overlap. Engines are installed on first use, into a
+cache outside the project; if an engine cannot be installed, its tests are skipped.
 """
 
 import hashlib
@@ -33,9 +33,9 @@ _PIPELINE_BRANCHES: Final = {0: "go", 1: "stop", 2: "error", 3: "error", 4: "app
 
 @dataclass(frozen=True)
 class Job:
-    """What a flow is started with.
+    """The input of one run of a flow.
 
-    ``approval`` is the list of names that the approver sends back: `ASKED` sends the names in the request for
+    ``approval`` is the list of names that the approver sends: `ASKED` sends the names in the request for
     approval, `NOBODY` sends nothing, any other value is sent as it is.
     """
 
@@ -90,7 +90,7 @@ def run_pipeline(event: Any, variables: dict[str, str]) -> "subprocess.Completed
 
 
 def names_to_approve(stderr: str) -> Any:
-    """Return the list in the line of pipeline.sh that says how to approve, read as a shell reads it."""
+    """Return the list of names in pipeline.sh's line on approval, parsed as a shell parses it."""
     (line,) = (line for line in stderr.splitlines() if "ACCEPTED_WARNINGS=" in line)
     (assignment,) = (word for word in shlex.split(line) if word.startswith("ACCEPTED_WARNINGS="))
     return json.loads(assignment.removeprefix("ACCEPTED_WARNINGS="))

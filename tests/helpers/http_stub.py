@@ -1,4 +1,4 @@
-"""An HTTP server that records each request and responds as a function says: the peers of the example programs."""
+"""An HTTP server that records each request and calls a Python function for each response."""
 
 import json
 import ssl
@@ -11,7 +11,7 @@ from helpers.loopback_server import LoopbackServer, QuietHandler
 
 @dataclass(frozen=True)
 class StubRequest:
-    """One request: ``path`` has the query, the names in ``headers`` are in lower case, ``body`` is the parsed JSON."""
+    """One request. ``path`` includes the query, the names in ``headers`` are in lower case, ``body`` is parsed."""
 
     method: str
     path: str
@@ -32,7 +32,7 @@ Respond = Callable[[StubRequest], StubResponse]
 
 
 class HTTPStub(LoopbackServer):
-    """The server, on a loopback port, with TLS if there is a context; ``requests`` holds what it received."""
+    """The server, on a loopback port, with TLS if there is a context; ``requests`` contains the received requests."""
 
     def __init__(self, respond: Respond, context: ssl.SSLContext | None = None) -> None:
         super().__init__(_Handler)
@@ -43,7 +43,7 @@ class HTTPStub(LoopbackServer):
         self.authority = f"127.0.0.1:{self.server_port}"
 
     def handle_error(self, *_: object) -> None:
-        """Ignore a client that breaks the connection off."""
+        """Ignore a client that closes the connection early."""
 
 
 class _Handler(QuietHandler):
@@ -64,9 +64,9 @@ class _Handler(QuietHandler):
         self.wfile.write(body)
 
     def do_POST(self) -> None:
-        """Do the same as for GET."""
+        """Handle the request like GET."""
         self.do_GET()
 
     def do_PATCH(self) -> None:
-        """Do the same as for GET."""
+        """Handle the request like GET."""
         self.do_GET()

@@ -51,6 +51,6 @@ def _install(name: str, *command: str) -> str | None:
         try:
             new.rename(FOLDER / name)
         except OSError:
-            if not (FOLDER / name).exists():  # otherwise another process was faster
+            if not (FOLDER / name).exists():  # else another process has created the folder
                 raise
     return None

@@ -1,11 +1,11 @@
 """A sink for K_SINK: receives each summary as a CloudEvent, and posts its report to a chat.
 
-A chat's webhook cannot be the sink itself: it takes ``{"text": …}`` and refuses a CloudEvent. Environment variables:
+A chat's webhook cannot be the sink: a webhook accepts ``{"text": …}`` and refuses a CloudEvent. Environment variables:
 
-- CHAT_WEBHOOK: the URL of a webhook that takes ``{"text": …}``, such as those of Slack, Google Chat and Mattermost.
-- SINK_KEY: the path at which events are accepted, as the proof that they come from the function.
+- CHAT_WEBHOOK: the URL of a webhook that accepts ``{"text": …}``, such as in Slack, Google Chat and Mattermost.
+- SINK_KEY: the path at which this service accepts events. Only the function knows the path.
 
-The function cannot send an identity to its sink, so this service is public, and the key in the path protects it. Both
+The function sends no identity to its sink, so this service is public, and the key in the path protects it. Both
 variables are secrets.
 """
 
@@ -29,7 +29,8 @@ SINK_KEY: Final = os.environ["SINK_KEY"]
 def receive(request: Request) -> tuple[str, int]:
     """Post the report of one summary to the chat, and respond 204 once the chat has accepted it.
 
-    Any other outcome is an error status: the function responds with ``sink-unavailable``, and the broker retries.
+    For any other outcome, respond with an error status: the function then responds ``sink-unavailable``, and the broker
+    retries.
     """
     if not hmac.compare_digest(request.path.strip("/").encode(), SINK_KEY.encode()):
         return "", 404
@@ -49,7 +50,7 @@ def receive(request: Request) -> tuple[str, int]:
 
 
 def read_report(body: bytes) -> str | None:
-    """Return the report in a summary, None where the body is no summary."""
+    """Return the report in a summary, or None if the body is no summary."""
     try:
         summary: Any = json.loads(body)
         report = summary["report"]
