@@ -21,7 +21,8 @@ from ddm_precheck.verdict import Decision, problem_verdict
 
 _TRACE: Final = re.compile(r"(?:[0-9a-f]{2}-)?([0-9a-fA-F]{32})(?:[-/].*)?")
 # A write of up to 4,096 bytes (PIPE_BUF) never blocks if the pipe is writable, so no line is longer. Each text that has
-# no limit of its own gets a share, in bytes of JSON. The other fields need up to 900 bytes, LOG_EXECUTION_ID 100.
+# no limit of its own gets a share, in bytes of JSON. The other fields need up to 1,000 bytes.
+_EXECUTION_ID: Final = re.compile(r"([A-Za-z0-9_-]{1,64})")
 _MAX_MESSAGE_BYTES: Final = 1000
 _MAX_NAMES_BYTES: Final = 1250
 _MAX_EXCEPTION_BYTES: Final = 600
@@ -39,6 +40,7 @@ class LogEntry:
     """
 
     trace: str | None = None
+    execution_id: str | None = None
     event: Event | None = None
     upstream: UpstreamInfo | None = None
     verdict: str | None = None
@@ -49,16 +51,16 @@ class LogEntry:
     started: float = field(default_factory=monotonic)
 
     def record_event(self, event: Event, request: Request) -> None:
-        """Record the event, and the trace ID of the request unless it contains a token.
+        """Record the event, and the trace ID and the execution ID of the request unless they contain a token.
 
-        Without a valid event, no trace ID is recorded: the token is unknown then, and the trace ID may contain it.
+        Without a valid event, no such ID is recorded: the token is unknown then, and the ID may contain it.
         """
-        self.event, self.trace = event, None
+        self.event = event
         tokens = (event.token, request.headers.get("X-Auth-Token", ""))
+        self.trace = None
         for name in ("X-Cloud-Trace-Context", "traceparent"):
-            match = _TRACE.fullmatch(request.headers.get(name, ""))
-            if match and not any(contains_token(match[1], token) for token in tokens):
-                self.trace = match[1]
+            self.trace = _safe_id(_TRACE, request.headers.get(name, ""), tokens) or self.trace
+        self.execution_id = _safe_id(_EXECUTION_ID, request.headers.get("Function-Execution-Id", ""), tokens)
 
     def record_decision(self, decision: Decision) -> None:
         """Record the outcome of a request that has a verdict."""
@@ -80,8 +82,8 @@ class LogEntry:
             if _is_writable(_BLOCKED_MILLISECONDS):
                 with _lock:
                     if _is_writable(0):
-                        sys.stdout.write(line)
-                        sys.stdout.flush()
+                        _stdout().write(line)
+                        _stdout().flush()
 
     def _fields(self, http_status: int) -> dict[str, Any]:
         event, upstream = self.event, self.upstream
@@ -103,6 +105,8 @@ class LogEntry:
             "token_from": event.token_from if event else None,
             "trace": self.trace,
         }
+        if self.execution_id and _stdout() is not sys.stdout:
+            fields["logging.googleapis.com/labels"] = {"execution_id": self.execution_id}
         if self.accepted:
             fields["accepted_warnings"] = _first_names(self.accepted)
         return fields | ({"exception": _truncate_json(self.exception, _MAX_EXCEPTION_BYTES)} if self.exception else {})
@@ -127,11 +131,21 @@ def _first_names(names: tuple[str, ...]) -> list[str]:
     return next(shown for shown in [list(names), *shorter] if len(json.dumps(shown)) <= _MAX_NAMES_BYTES)
 
 
+def _safe_id(pattern: re.Pattern[str], value: str, tokens: tuple[str, ...]) -> str | None:
+    """Return the ID in a header's value. If the value has another format, or the ID contains a token, return None."""
+    match = pattern.fullmatch(value)
+    return match[1] if match and not any(contains_token(match[1], token) for token in tokens) else None
+
+
+def _stdout() -> Any:
+    """Return stdout without the wrapper of LOG_EXECUTION_ID, which would write the caller's execution ID unchecked."""
+    return getattr(sys.stdout, "stream", sys.stdout)
+
+
 def _is_writable(milliseconds: int) -> bool:
     """Return whether stdout becomes writable within the time. A write to a full pipe would block the request."""
     try:
-        # LOG_EXECUTION_ID puts a wrapper in the place of stdout.
-        descriptor = getattr(sys.stdout, "stream", sys.stdout).fileno()
+        descriptor = _stdout().fileno()
     except (OSError, AttributeError):  # stdout is not a file
         return True
     poll = select.poll()

@@ -13,8 +13,7 @@ from tools.benchmark.cold_start import ColdStart
 from tools.benchmark.ddm import prepared_ddm
 from tools.benchmark.measurements import FUNCTION
 from tools.benchmark.peers import THREADS
-from tools.function_server import ROOT, serve
-from tools.function_server import FunctionServer as Instance
+from tools.function_server import ROOT, FunctionServer, serve
 
 _PEERS: Final = {
     "pooled requests only": "pooled_requests",
@@ -51,7 +50,7 @@ def _measure(rounds: int, revision: str | None) -> report.Figures:
         if revision:
             roots |= {f"revision {revision}": stack.enter_context(_checked_out(revision, folder / "revision"))}
         variables = {"DDM_ENDPOINT": endpoint, "DDM_REGION": "cn-north-4", "THREADS": str(THREADS)}
-        instances: dict[str, Instance] = {}
+        instances: dict[str, FunctionServer] = {}
         for name, module in _PEERS.items():
             peer = serve(variables, folder / f"{module}.log", source=f"tools/benchmark/peers/{module}.py")
             instances[name] = stack.enter_context(peer)

@@ -10,7 +10,7 @@ from typing import Final
 from tools.benchmark import load
 from tools.benchmark.ddm import SLOW_SECONDS
 from tools.benchmark.peers import THREADS
-from tools.function_server import FunctionServer as Instance
+from tools.function_server import FunctionServer
 
 FUNCTION: Final = "this function"
 
@@ -21,7 +21,7 @@ THROUGHPUT_CHECKS: Final = 20
 _THROUGHPUT_SECONDS: Final = 2.0
 _LATENCY_REQUESTS: Final = 20
 
-Instances = Mapping[str, Instance]
+Instances = Mapping[str, FunctionServer]
 """Running instances by the name of their function."""
 
 
