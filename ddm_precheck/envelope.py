@@ -1,7 +1,7 @@
 """HTTP request -> Envelope: the event's JSON value, and the kind of request.
 
 The body of a *direct request* is the event. An *event delivery* is a request from a broker: the event is in a
-CloudEvent or in a Pub/Sub push body. The kind is recognised by the headers and the body, without configuration.
+CloudEvent or in a Pub/Sub push body. The headers and the body determine the kind, without configuration.
 """
 
 import io

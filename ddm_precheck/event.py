@@ -26,7 +26,7 @@ class Event:
     - ``token``: the IAM token, the only secret; empty if the caller sent no token and `credentials` has not added one.
     - ``token_from``: ``event``, ``header``, ``agency``, ``file``, or None if ``token`` is empty.
     - ``region``: None only if DDM's endpoint does not depend on a region.
-    - ``expected_checks``: how many different checks the complete list has; None if this number is unknown.
+    - ``expected_checks``: the number of different checks in a complete list; None if this number is unknown.
     - ``wait_seconds``: the maximum number of seconds to wait for a verdict other than PENDING.
     """
 

@@ -65,7 +65,7 @@ def _text_json(text: str | None) -> str:
 
 
 def problem_json(problem: Problem) -> bytes:
-    """Return the problem as JSON in UTF-8, with the members of RFC 9457."""
+    """Return the problem as JSON in UTF-8, with the fields of RFC 9457."""
     code, upstream = problem.code, problem.upstream
     fields: dict[str, Any] = {
         "verdict": problem_verdict(code).value,

@@ -20,7 +20,7 @@ _COUNTED_AS: Final = {"SUCCESS": "success", "WARN": "warn", "FAILED": "failed"}
 
 
 class Verdict(StrEnum):
-    """The one value to branch on. ERROR is the verdict of a problem."""
+    """The verdict on a precheck. ERROR is the verdict of a problem."""
 
     PASS = "PASS"  # noqa: S105 - not a password
     WARN = "WARN"
