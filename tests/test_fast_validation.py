@@ -274,6 +274,12 @@ def test_not_fully_supported(schema: Any):
     assert not is_fully_supported(schema)
 
 
+def test_unknown_type():
+    """The predicate accepts no value of a type that it does not know."""
+    assert not compile_schema({"type": "text"})("a")
+    assert compile_schema({"type": ["text", "string"]})("a")
+
+
 @pytest.mark.parametrize("name", COMPILED_SCHEMAS)
 def test_examples(name: str):
     """The predicate accepts the examples of the JSON Schemas that the function compiles."""

@@ -130,12 +130,21 @@ def test_line_fits_into_a_pipe(function: Function, fake_ddm: FakeDDM):
 
 
 def test_names_that_fit_are_listed(function: Function, fake_ddm: FakeDDM):
-    """The line has the names of accepted warnings that fit; the last item is the number of further names."""
-    names = [f"Check {number:03d}" for number in range(50)]
+    """The line has as many names of accepted warnings as fit; the last item is the number of further names."""
+    names = [f"Check {number:03d} {'x' * 30}" for number in range(50)]
     fake_ddm.behaviours["names"] = results(*(check(name, "WARN") for name in names))
     logged = function.send_event("names", accepted_warnings=names).log_entry["accepted_warnings"]
-    assert logged[:-1] == names[: len(logged) - 1]
-    assert logged == names or logged[-1] == f"… and {51 - len(logged)} more"
+    fitting = len(logged) - 1
+    assert logged == [*names[:fitting], f"… and {50 - fitting} more"]
+    one_more = [*names[: fitting + 1], f"… and {49 - fitting} more"]
+    assert len(json.dumps(logged)) <= 1250 < len(json.dumps(one_more))
+
+
+def test_all_names_fit(function: Function, fake_ddm: FakeDDM):
+    """The line has all 50 names if they are short."""
+    names = [f"Check {number:03d}" for number in range(50)]
+    fake_ddm.behaviours["names"] = results(*(check(name, "WARN") for name in names))
+    assert function.send_event("names", accepted_warnings=names).log_entry["accepted_warnings"] == names
 
 
 @pytest.mark.parametrize("body", [b"{", b"{}", b" " * 300_000], ids=["not JSON", "not valid", "too large"])
