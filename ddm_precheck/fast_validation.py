@@ -36,12 +36,18 @@ def compile_schema(schema: Any) -> Predicate:
 
 
 def is_supported(schema: Any) -> bool:
-    """Return whether the JSON Schema is an object with supported keywords only. Subschemas are not examined."""
-    return isinstance(schema, dict) and schema.keys() <= _SUPPORTED
+    """Return whether the JSON Schema has supported keywords only, each with an argument of the keyword's type.
+
+    Subschemas are not examined.
+    """
+    return isinstance(schema, dict) and all(
+        keyword in _ANNOTATIONS or type(argument) in _ARGUMENT_CLASSES.get(keyword, ())
+        for keyword, argument in schema.items()
+    )
 
 
 def is_fully_supported(schema: Any) -> bool:
-    """Return whether the schema and all its subschemas have only supported keywords and known types."""
+    """Return whether the JSON Schema and all its subschemas are supported, with known types only."""
     if not is_supported(schema):
         return False
     subschemas = [*schema.get("properties", {}).values(), *([schema["items"]] if "items" in schema else [])]
@@ -193,4 +199,19 @@ _KEYWORDS: Final[dict[str, Callable[[_Compiler, Any, str], Iterator[str]]]] = {
     "additionalProperties": _additional_properties,
 }
 _ANNOTATIONS: Final = {"$schema", "$id", "title", "description", "examples", "default"}
-_SUPPORTED: Final = frozenset(_KEYWORDS.keys() | _ANNOTATIONS)
+_ARGUMENT_CLASSES: Final[dict[str, tuple[type, ...]]] = {
+    "type": (str, list),
+    "enum": (list,),
+    "minLength": (int,),
+    "maxLength": (int,),
+    "minimum": (int, float),
+    "maximum": (int, float),
+    "minItems": (int,),
+    "maxItems": (int,),
+    "pattern": (str,),
+    "items": (dict, bool),
+    "uniqueItems": (bool,),
+    "required": (list,),
+    "properties": (dict,),
+    "additionalProperties": (dict, bool),
+}

@@ -274,6 +274,17 @@ def test_not_fully_supported(schema: Any):
     assert not is_fully_supported(schema)
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [{"minLength": "1 or 1"}, {"required": "job_id"}, {"enum": "PASS"}, {"pattern": 5}, {"maximum": True}, {"type": 1}],
+    ids=json.dumps,
+)
+def test_arguments_of_another_type(schema: Any):
+    """A JSON Schema whose keyword has an argument of another type is not compiled: jsonschema refuses it."""
+    assert not is_fully_supported(schema)
+    assert not compile_schema(schema)("job_id")
+
+
 def test_unknown_type():
     """The predicate accepts no value of a type that it does not know."""
     assert not compile_schema({"type": "text"})("a")
