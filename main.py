@@ -12,11 +12,11 @@ import functions_framework
 import requests  # noqa: F401
 from flask import Request, Response
 
-from ddm_precheck import credentials, envelope, event, log, responses, result, serialization, settings, sink, waiting
-from ddm_precheck.ddm import Client, DDMResponse
-from ddm_precheck.envelope import Envelope
-from ddm_precheck.event import Event
-from ddm_precheck.memory import limit_heap, limit_request_line, one_at_a_time
+from ddm_precheck import credentials, log, responses, result, serialization, settings, sink, waiting
+from ddm_precheck.ddm import DDMClient, DDMResponse
+from ddm_precheck.envelope import Envelope, drain_body, read_body, unwrap
+from ddm_precheck.event import Event, parse_event, refuse_token_in_ids
+from ddm_precheck.memory import configure_malloc, limit_request_line, one_at_a_time
 from ddm_precheck.problem import Problem, ProblemCode
 from ddm_precheck.transport import Transport
 from ddm_precheck.verdict import Decision, Verdict, judge
@@ -25,10 +25,10 @@ try:
     _SETTINGS = settings.from_environment(os.environ)
 except settings.SettingsError as error:
     sys.exit(f"ddm-precheck cannot start: {error}")
-limit_heap()
+configure_malloc()
 limit_request_line()
 _TRANSPORT = Transport(_SETTINGS.threads, _SETTINGS.ca_bundle)
-_DDM = Client(_SETTINGS, _TRANSPORT)
+_DDM = DDMClient(_SETTINGS, _TRANSPORT)
 # Exclude the imported modules from garbage collection: they are never freed, and a request with 1,000 checks starts
 # several collections.
 gc.freeze()
@@ -52,43 +52,43 @@ def precheck(request: Request) -> Response:
 
 def _respond(request: Request, entry: log.LogEntry) -> Response:
     if request.method != "POST":
-        envelope.drain_body(request)
+        drain_body(request)
         if request.method == "OPTIONS":
             entry.message = "OPTIONS: the allowed methods"
             return responses.options_response()
         raise Problem(ProblemCode.METHOD_NOT_ALLOWED, "Send the event with POST")
-    received, parsed = one_at_a_time(_parse_event, envelope.read_body(request), request)
-    entry.record_event(parsed, request)
-    parsed = credentials.with_token(parsed, request.headers, _SETTINGS)
+    envelope, event = one_at_a_time(_parse_request, read_body(request), request)
+    entry.record_event(event, request)
+    event = credentials.with_token(event, request.headers, _SETTINGS)
     # Record the event again before the check: the IDs may contain the platform's token, and the entry redacts them.
-    entry.record_event(parsed, request)
-    event.refuse_token_in_ids(parsed, parsed.token)
-    decision, summary = _decide(parsed, entry)
-    if received.is_delivery and decision.verdict is Verdict.PENDING:
+    entry.record_event(event, request)
+    refuse_token_in_ids(event, event.token)
+    decision, summary_json = _decide(event, entry)
+    if envelope.is_delivery and decision.verdict is Verdict.PENDING:
         raise Problem(ProblemCode.PENDING, decision.message, upstream=decision.upstream)
-    if received.is_delivery and _SETTINGS.sink:
-        sink.send_to_sink(decision, summary, received, _SETTINGS.sink, _TRANSPORT)
+    if envelope.is_delivery and _SETTINGS.sink:
+        sink.send_summary(decision, summary_json, envelope, _SETTINGS.sink, _TRANSPORT)
         return responses.accepted_response()
-    return responses.summary_response(decision, summary, received)
+    return responses.summary_response(decision, summary_json, envelope)
 
 
-def _parse_event(body: bytes, request: Request) -> tuple[Envelope, Event]:
-    received = envelope.unwrap(body, request)
-    return received, event.parse(received.data, request.headers.get("X-Auth-Token"), _SETTINGS)
+def _parse_request(body: bytes, request: Request) -> tuple[Envelope, Event]:
+    envelope = unwrap(body, request)
+    return envelope, parse_event(envelope.data, request.headers.get("X-Auth-Token"), _SETTINGS)
 
 
-def _decide(parsed: Event, entry: log.LogEntry) -> tuple[Decision, bytes]:
+def _decide(event: Event, entry: log.LogEntry) -> tuple[Decision, bytes]:
     """Request the result until the verdict is not PENDING or the wait ends. Return the decision and the summary."""
-    for _ in waiting.polls(min(parsed.wait_seconds, _SETTINGS.max_wait)):
-        decision, summary = one_at_a_time(_judge, _DDM.fetch(parsed), parsed)
+    for _ in waiting.polls(min(event.wait_seconds, _SETTINGS.max_wait)):
+        decision, summary_json = one_at_a_time(_judge, _DDM.fetch(event), event)
         entry.record_decision(decision)
         if decision.verdict is not Verdict.PENDING:
             break
-    return decision, summary
+    return decision, summary_json
 
 
-def _judge(response: DDMResponse, parsed: Event) -> tuple[Decision, bytes]:
-    summary = judge(parsed, result.parse(response, parsed), f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+def _judge(response: DDMResponse, event: Event) -> tuple[Decision, bytes]:
+    summary = judge(event, result.parse(response, event), f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
     # Return only the JSON text: the checks take many times its memory and must not be kept after the lock is released.
     return summary.decision, serialization.summary_json(summary)
 

@@ -15,13 +15,14 @@ this list; `main` may import any of them.
     connection       the hooks that limit the time and the bytes of an HTTP exchange
     transport        one HTTP exchange within a deadline
 
+    checks           DDM's checks as data: Check, PrecheckResult
     event            the event's JSON value -> Event
     credentials      Event -> Event with the platform's token, if the caller sent no token
     ddm              Event -> DDM's HTTP response, with retries
     ddm_errors       DDM's error response -> Problem
-    result           DDM's HTTP response -> validated and redacted checks
-    verdict          Event and checks -> Summary; pure
-    report           Summary -> text for a person; pure
+    result           DDM's HTTP response -> PrecheckResult, validated and redacted
+    verdict          Event and PrecheckResult -> Summary; pure
+    report           Decision and issues -> text for a person; pure
     serialization    Summary, Problem -> JSON
 
     payload, pubsub, cloudevents

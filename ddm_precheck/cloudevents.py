@@ -19,11 +19,11 @@ from ddm_precheck.redaction import contains_token, redact
 from ddm_precheck.verdict import Decision
 
 STRUCTURED_TYPE: Final = "application/cloudevents+json"
-BATCH_TYPES: Final = "application/cloudevents-batch"
+BATCH_TYPE_PREFIX: Final = "application/cloudevents-batch"
 
 _MAX_ID_BYTES: Final = 1024
 _REQUIRED: Final = ("id", "source", "type")
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 # Printable ASCII without space, quote and percent: the HTTP binding does not percent-encode it (section 3.1.3.2).
 _SAFE: Final = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
@@ -41,11 +41,12 @@ class CloudEvent:
 def decode_structured(envelope: Any) -> CloudEvent:
     """Decode a CloudEvent in structured mode (JSON event format 1.0, section 3).
 
-    Raises Problem ``invalid-event`` if a required attribute is missing, or if the data is missing or not JSON.
+    Raises Problem ``invalid-event`` unless the value is an object with the required attributes, ``specversion`` 1.0, an
+    ID of at most 1,024 bytes, and exactly one of ``data`` and ``data_base64``, which is the base64 of JSON.
     """
     if not isinstance(envelope, dict):
         raise invalid_event(Violation("", "must be a CloudEvent, a JSON object"))
-    event_id = _checked_id(envelope)
+    event_id = _validate_attributes(envelope)
     if ("data" in envelope) == ("data_base64" in envelope):
         raise invalid_event(Violation("/data", "or data_base64 is required, and not both: the event or its base64"))
     data = envelope["data"] if "data" in envelope else parse_base64_json(envelope["data_base64"], "/data_base64")
@@ -57,16 +58,16 @@ def decode_binary(data: Any, headers: Headers) -> CloudEvent:
 
     Raises Problem ``invalid-event`` if a required attribute is missing or cannot be decoded.
     """
-    event_id = _checked_id({name: _header(name, headers) for name in ("specversion", *_REQUIRED)})
+    event_id = _validate_attributes({name: _header(name, headers) for name in ("specversion", *_REQUIRED)})
     return CloudEvent(data, event_id, valid_traceparent(_header("traceparent", headers)))
 
 
 def valid_traceparent(value: object) -> str | None:
-    """Return the value if it is a well-formed ``traceparent`` (W3C Trace Context, version 00), else None."""
+    """Return the value if it is a well-formed ``traceparent`` (W3C Trace Context, any version), else None."""
     return value if isinstance(value, str) and _TRACEPARENT.fullmatch(value) else None
 
 
-def is_usable_id(event_id: str) -> bool:
+def fits_in_header(event_id: str) -> bool:
     """Return whether an ID is short enough for a header. If the sink refused the header, each retry would fail too."""
     return len(event_id.encode("utf-8", "replace")) <= _MAX_ID_BYTES
 
@@ -102,7 +103,7 @@ def encode_structured(attributes: Mapping[str, str], data: bytes) -> bytes:
     return b'%s, "data": %s}' % (head[:-1], data)
 
 
-def _checked_id(attributes: Mapping[str, Any]) -> str:
+def _validate_attributes(attributes: Mapping[str, Any]) -> str:
     """Return the ID. Raises Problem ``invalid-event`` if a required attribute is missing."""
     if attributes.get("specversion") != "1.0":
         raise invalid_event(Violation("/specversion", "must be 1.0"))
@@ -110,7 +111,7 @@ def _checked_id(attributes: Mapping[str, Any]) -> str:
         value = attributes.get(name)
         if not isinstance(value, str) or not value:
             raise invalid_event(Violation(f"/{name}", "is required in a CloudEvent and must be a non-empty string"))
-    if not is_usable_id(attributes["id"]):
+    if not fits_in_header(attributes["id"]):
         raise invalid_event(Violation("/id", f"must have at most {_MAX_ID_BYTES} bytes"))
     return str(attributes["id"])
 

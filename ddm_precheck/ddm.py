@@ -36,7 +36,7 @@ class DDMResponse:
     upstream: UpstreamInfo
 
 
-class Client:
+class DDMClient:
     """Sends requests to DDM."""
 
     def __init__(self, settings: Settings, transport: Transport) -> None:
@@ -62,10 +62,10 @@ class Client:
             except (DeadlineExceededError, OversizedResponseError) as error:
                 raise _problem(error, _upstream_info(started, attempt)) from None
             except TransportError as error:
-                if not _pause(attempt, deadline):
+                if not _sleep_before_retry(attempt, deadline):
                     raise _problem(error, _upstream_info(started, attempt)) from None
             else:
-                if response.status not in _RETRIED_STATUSES or not _pause(attempt, deadline):
+                if response.status not in _RETRIED_STATUSES or not _sleep_before_retry(attempt, deadline):
                     return DDMResponse(response, _upstream_info(started, attempt, response.status))
 
     def _send(self, event: Event, timeout: float) -> HTTPResponse:
@@ -106,7 +106,7 @@ def _problem(error: TransportError, upstream: UpstreamInfo) -> Problem:
             return Problem(ProblemCode.UPSTREAM_UNAVAILABLE, f"DDM is not available: {error}", upstream=upstream)
 
 
-def _pause(attempt: int, deadline: float) -> bool:
+def _sleep_before_retry(attempt: int, deadline: float) -> bool:
     """Sleep before the next attempt, with backoff and jitter. Return False if no further attempt is allowed."""
     seconds = _MAX_FIRST_PAUSE_SECONDS * 2 ** (attempt - 1) * random.uniform(0.5, 1)
     if attempt == _MAX_ATTEMPTS or monotonic() + seconds >= deadline:

@@ -69,7 +69,10 @@ def read_body(request: Request) -> bytes:
 
 
 def drain_body(request: Request) -> None:
-    """Read the request's body and discard it."""
+    """Read the request's body, up to 32 MiB, and discard it.
+
+    Raises Problem ``invalid-event`` if the body ends too early.
+    """
     for _ in _chunks(request):
         pass
 
@@ -79,7 +82,7 @@ def unwrap(body: bytes, request: Request) -> Envelope:
 
     Raises Problem ``invalid-event`` if the body is not strict JSON or the envelope is incomplete.
     """
-    if request.mimetype.startswith(cloudevents.BATCH_TYPES):
+    if request.mimetype.startswith(cloudevents.BATCH_TYPE_PREFIX):
         raise invalid_event(Violation("", "must be one event, not a batch of CloudEvents"))
     value = parse_json(body, "the request's body")
     if request.mimetype == cloudevents.STRUCTURED_TYPE:
@@ -90,7 +93,7 @@ def unwrap(body: bytes, request: Request) -> Envelope:
         return _structured(value, request)
     if pubsub.is_push(value):
         data, message_id = pubsub.parse_push(value), pubsub.message_id(value)
-        if message_id is None or not cloudevents.is_usable_id(message_id):
+        if message_id is None or not cloudevents.fits_in_header(message_id):
             message_id = str(uuid4())
         return Envelope(data, Mode.PUSH, message_id, _traceparent(request))
     return Envelope(value, Mode.DIRECT)

@@ -53,7 +53,7 @@ class Event:
         }
 
 
-def parse(data: object, header_token: str | None, settings: Settings) -> Event:
+def parse_event(data: object, header_token: str | None, settings: Settings) -> Event:
     """Validate a JSON value of any type and return the Event. If the event has no token, use ``header_token``.
 
     Raises Problem ``invalid-event`` with a pointer for each broken rule. The problem quotes no value of the event.
@@ -81,7 +81,10 @@ def parse(data: object, header_token: str | None, settings: Settings) -> Event:
 
 
 def refuse_token_in_ids(event: Event, token: str) -> None:
-    """Raise Problem ``invalid-event`` if the token is part of an ID or the region: responses and logs contain these."""
+    """Raise Problem ``invalid-event`` if the token is part of an ID or the region: responses and logs contain these.
+
+    A token of fewer than 8 characters is accepted, because it is not redacted anywhere.
+    """
     if any(contains_token(text, token) for text in [*event.ids.values(), event.region or ""]):
         raise invalid_event(Violation("/token", "must not be part of an ID or of the region"))
 

@@ -20,15 +20,15 @@ from ddm_precheck.text import truncate
 from ddm_precheck.verdict import Decision, problem_verdict
 
 _TRACE: Final = re.compile(r"(?:[0-9a-f]{2}-)?([0-9a-fA-F]{32})(?:[-/].*)?")
+_EXECUTION_ID: Final = re.compile(r"([A-Za-z0-9_-]{1,64})")
 # A write of up to 4,096 bytes (PIPE_BUF) never blocks if the pipe is writable, so no line is longer. Each text that has
 # no limit of its own gets a share, in bytes of JSON. The other fields need up to 1,000 bytes.
-_EXECUTION_ID: Final = re.compile(r"([A-Za-z0-9_-]{1,64})")
 _MAX_MESSAGE_BYTES: Final = 1000
 _MAX_NAMES_BYTES: Final = 1250
 _MAX_EXCEPTION_BYTES: Final = 600
 _BLOCKED_MILLISECONDS: Final = 100
 _NO_IDS: Final = dict.fromkeys(("project_id", "instance_id", "db_name", "job_id"))
-_lock = threading.Lock()
+_LOCK: Final = threading.Lock()
 
 
 @dataclass(slots=True)
@@ -80,7 +80,7 @@ class LogEntry:
         # OSError and ValueError: closed. AttributeError: sys.stdout is None.
         with contextlib.suppress(OSError, ValueError, AttributeError):
             if _is_writable(_BLOCKED_MILLISECONDS):
-                with _lock:
+                with _LOCK:
                     if _is_writable(0):
                         _stdout().write(line)
                         _stdout().flush()

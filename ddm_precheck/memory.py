@@ -8,7 +8,7 @@ import contextlib
 import sys
 import threading
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 from ddm_precheck.problem import Problem
 
@@ -16,10 +16,11 @@ _M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
 _MMAP_THRESHOLD_BYTES: Final = 128 * 1024
 _LOCK: Final = threading.Lock()
+_Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
 
-def limit_heap() -> None:
+def configure_malloc() -> None:
     """Make the C library return freed memory to the operating system. Call this function before threads start.
 
     By default, glibc has several heaps, for different threads. After the first large body is freed, glibc allocates the
@@ -49,7 +50,9 @@ def limit_request_line() -> None:
         LimitRequestLine.validator = staticmethod(lambda _: LimitRequestLine.default)
 
 
-def one_at_a_time(function: Callable[..., _Result], *arguments: object) -> _Result:
+def one_at_a_time(
+    function: Callable[_Arguments, _Result], *args: _Arguments.args, **kwargs: _Arguments.kwargs
+) -> _Result:
     """Call the function under a lock and return its result. Use it to parse, validate or serialize a body.
 
     A Problem of the function is raised without its traceback and context: their frames would keep the parsed body in
@@ -57,7 +60,7 @@ def one_at_a_time(function: Callable[..., _Result], *arguments: object) -> _Resu
     """
     with _LOCK:
         try:
-            return function(*arguments)
+            return function(*args, **kwargs)
         except Problem as problem:
             problem.__context__ = None
             raise problem.with_traceback(None) from None

@@ -71,7 +71,7 @@ class UpstreamInfo:
 class Problem(Exception):  # noqa: N818 - RFC 9457's term; `pending` is a problem but not an error
     """An outcome without a verdict that the caller can act on.
 
-    ``detail`` is one line for a person and never quotes the event. ``errors`` are the violations of a JSON Schema.
+    ``detail`` is one line for a person and never quotes the event. ``errors`` are the violated rules.
     ``upstream`` is the request to DDM, or None if no request was sent. ``retry_after`` is in seconds, or None if a
     retry cannot change the outcome. ``log_detail`` is written to the log instead of ``detail``.
     """
@@ -95,8 +95,9 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's term; `pending` is a proble
         self.log_detail = log_detail
 
 
-def invalid_event(*violations: Violation) -> Problem:
+def invalid_event(first: Violation, *others: Violation) -> Problem:
     """Return the problem `ProblemCode.INVALID_EVENT`. Its detail describes the first violation."""
-    first = violations[0]
-    more = f" (and {len(violations) - 1} more, see errors)" if len(violations) > 1 else ""
-    return Problem(ProblemCode.INVALID_EVENT, f"{first.pointer or 'the event'} {first.detail}{more}", errors=violations)
+    more = f" (and {len(others)} more, see errors)" if others else ""
+    return Problem(
+        ProblemCode.INVALID_EVENT, f"{first.pointer or 'the event'} {first.detail}{more}", errors=(first, *others)
+    )

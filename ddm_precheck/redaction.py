@@ -13,7 +13,7 @@ _MIN_TOKEN_LENGTH: Final = 8
 
 
 def contains_token(text: str, token: str) -> bool:
-    """Return whether `text` contains the token."""
+    """Return whether `text` contains the token. For a token of fewer than 8 characters, return False."""
     return len(token) >= _MIN_TOKEN_LENGTH and token in text
 
 

@@ -7,7 +7,7 @@ one line: in DDM's texts, line breaks, control characters and direction marks ar
 
 from typing import Final
 
-from ddm_precheck.result import Check
+from ddm_precheck.checks import Check
 from ddm_precheck.text import one_line, truncate_bytes
 from ddm_precheck.verdict import INCOMPLETE_NOTE, Decision
 

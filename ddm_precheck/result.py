@@ -1,9 +1,10 @@
 """Parses DDM's response to a validated and redacted list of checks."""
 
-from dataclasses import dataclass, replace
-from typing import Any, Final, NotRequired, TypedDict
+from dataclasses import replace
+from typing import Any, Final
 
 from ddm_precheck import ddm_errors, strict_json
+from ddm_precheck.checks import Check, PrecheckResult
 from ddm_precheck.ddm import MAX_BYTES, DDMResponse, request_id
 from ddm_precheck.event import Event
 from ddm_precheck.problem import Problem, ProblemCode, UpstreamInfo, Violation
@@ -11,32 +12,7 @@ from ddm_precheck.redaction import redact
 from ddm_precheck.schema import Schema
 
 _SCHEMA: Final = Schema("precheck-result")
-
-
-class Check(TypedDict):
-    """One of DDM's checks, with DDM's names of the fields. It may have further fields, which are not redacted.
-
-    The texts may be empty: DDM sends an empty text for a field without a value.
-    """
-
-    name: str
-    status: str
-    note: NotRequired[str | None]
-    handling_suggestion: NotRequired[str | None]
-    error_message: NotRequired[str | None]
-    error_detail_message: NotRequired[str | None]
-
-
-@dataclass(frozen=True, slots=True)
-class PrecheckResult:
-    """DDM's checks, in DDM's order, and information about the exchange.
-
-    ``changed_names`` are the names that redaction has changed: they are not exactly DDM's names.
-    """
-
-    checks: list[Check]
-    upstream: UpstreamInfo
-    changed_names: frozenset[str] = frozenset()
+_TEXT_FIELDS: Final = tuple(Check.__annotations__.keys() - {"status"})
 
 
 def parse(response: DDMResponse, event: Event) -> PrecheckResult:
@@ -90,7 +66,7 @@ def _redact_all(checks: list[dict[str, Any]], body: bytes, token: str) -> frozen
 def _redact(check: dict[str, Any], token: str) -> bool:
     """Redact the texts of a check in place, and return whether its name has changed."""
     name = check["name"]
-    for field in ("name", "note", "handling_suggestion", "error_message", "error_detail_message"):
+    for field in _TEXT_FIELDS:
         if text := check.get(field):
             check[field] = redact(text, token)
     return bool(check["name"] != name)

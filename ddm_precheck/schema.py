@@ -113,9 +113,9 @@ class _Node:
         # The validators are made here: most of them are never needed, and to make all of them delays a cold start.
         errors = _errors_of_jsonschema(self._own_schema, value, path)
         if isinstance(value, list) and self._items:
-            errors = _first_with_any(errors, self._item_errors(value, path))
+            errors = _first_nonempty(errors, self._item_errors(value, path))
         if self._unique_items:
-            errors = _first_with_any(errors, _errors_of_jsonschema(self._unique_items, value, path))
+            errors = _first_nonempty(errors, _errors_of_jsonschema(self._unique_items, value, path))
         yield from errors
 
     def _item_errors(self, items: list[Any], path: _Path) -> Iterator[_Error]:
@@ -127,7 +127,7 @@ def _errors_of_jsonschema(schema: Any, value: Any, path: _Path) -> Iterator[_Err
     return ((path, error) for error in _Validator(schema).iter_errors(value))
 
 
-def _first_with_any(*iterators: Iterator[_Error]) -> Iterator[_Error]:
+def _first_nonempty(*iterators: Iterator[_Error]) -> Iterator[_Error]:
     """Return the first iterator that is not empty. The iterators after it are not started."""
     for errors in iterators:
         for first in errors:

@@ -19,7 +19,7 @@ def one_line(text: str) -> str:
 
 
 def truncate(text: str, max_length: int) -> str:
-    """Return the text. If it is longer than `max_length` characters, truncate it and append an ellipsis."""
+    """Return the first `max_length` characters of the text, followed by an ellipsis if the text is longer."""
     return text if len(text) <= max_length else f"{text[:max_length]}…"
 
 

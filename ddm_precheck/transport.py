@@ -55,7 +55,7 @@ _ERRORS: Final = (
     (
         (ResponseTooLargeError,),
         OversizedResponseError,
-        f"the response is over the size limits (head: {MAX_HEAD_BYTES // 1024} KiB)",
+        f"the response is over the size limits (head: {MAX_HEAD_BYTES // 1024} KiB and 99 headers; in total: 2 MiB)",
     ),
     (
         (urllib3.exceptions.NameResolutionError, urllib3.exceptions.LocationParseError),

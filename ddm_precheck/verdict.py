@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from ddm_precheck.checks import Check, PrecheckResult
 from ddm_precheck.event import Event
 from ddm_precheck.problem import RETRY_SECONDS, ProblemCode, UpstreamInfo
-from ddm_precheck.result import Check, PrecheckResult
 from ddm_precheck.text import one_line, truncate
 
 INCOMPLETE_NOTE: Final = "; the list may be incomplete, because expected_checks is not set"

@@ -10,17 +10,17 @@ _STEP_SECONDS: Final = 0.25
 
 
 def polls(max_seconds: float) -> Iterator[None]:
-    """Yield once for each request to DDM: immediately, then every 5 seconds within ``max_seconds``.
+    """Yield once for each request to DDM: immediately, then 5 seconds after the end of each request.
 
-    The wait ends early if the remaining time is less than 5 seconds, or if the server is stopping.
+    The wait ends if less than 5 of the ``max_seconds`` remain, or if the server is stopping.
     """
     deadline = monotonic() + max_seconds
     yield
-    while monotonic() + POLL_SECONDS <= deadline and _pause():
+    while monotonic() + POLL_SECONDS <= deadline and _sleep_until_next_poll():
         yield
 
 
-def _pause() -> bool:
+def _sleep_until_next_poll() -> bool:
     """Sleep until the next poll, or return False as soon as the server stops."""
     end = monotonic() + POLL_SECONDS
     while (remaining := end - monotonic()) > 0:

@@ -5,6 +5,7 @@ The IAM token is sent only in the header X-Auth-Token. Redirects are not followe
 
 import http.client
 import json
+import re
 import sys
 import urllib.error
 import urllib.request
@@ -14,7 +15,7 @@ from http import HTTPStatus
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
-from deploy.errors import DeployError
+from deploy.errors import DeployError, UsageError
 
 _TIMEOUT_SECONDS: Final = 120
 
@@ -44,6 +45,9 @@ class FunctionGraphApi:
     """The API at an endpoint, used with an IAM token."""
 
     def __init__(self, endpoint: str, token: str) -> None:
+        """Raise UsageError if the token cannot be sent in a header: http.client's own error would quote the token."""
+        if not re.fullmatch(r"[!-~]+", token):
+            raise UsageError("HUAWEICLOUD_TOKEN must be printable ASCII without spaces")
         self._endpoint = endpoint
         self._token = token
         handlers: list[urllib.request.BaseHandler] = [_NoRedirects()]
@@ -53,7 +57,7 @@ class FunctionGraphApi:
         self._opener = urllib.request.build_opener(*handlers)
 
     def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> ApiResponse:
-        """Print the request's method and URL, send the request and return the response of any status."""
+        """Print the request's method and URL, send the request and return the response. See `Api.send`."""
         sys.stderr.write(f"+ {method} {self._endpoint}{path}\n")
         data = None if body is None else json.dumps(body).encode()
         headers = {"X-Auth-Token": self._token, "Content-Type": "application/json"}
@@ -90,7 +94,7 @@ class DryRunApi:
         self._code_label = code_label
 
     def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> ApiResponse:
-        """Print the request."""
+        """Print the request and return the fixed response."""
         sys.stdout.write(f"+ {method} {self._endpoint}{path}\n")
         if body is not None:
             printed = {**body, "func_code": {"file": self._code_label}} if "func_code" in body else body

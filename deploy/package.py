@@ -95,8 +95,8 @@ def download(root: Path, folder: Path) -> list[Path]:
     result = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - fixed arguments
     if result.returncode:
         lines = [line.strip() for line in result.stderr.splitlines() if line.strip()]
-        errors = [line for line in lines if line.startswith("ERROR:")] or lines or ["pip gave no reason"]
-        raise DeployError(f"pip could not download the requirements: {errors[-1]}")
+        messages = [line for line in lines if line.startswith("ERROR:")] or lines or ["pip gave no reason"]
+        raise DeployError(f"pip could not download the requirements: {messages[-1]}")
     return sorted(folder.iterdir())
 
 

@@ -116,7 +116,7 @@ def test_log(start):
     """The table of the log has each field that a log entry can have, in order."""
     function = start()
     entries = [function.send_event("warn", accepted_warnings=["DB instance time zone"]).log_entry]
-    with mock.patch("ddm_precheck.ddm.Client.fetch", side_effect=RuntimeError):
+    with mock.patch("ddm_precheck.ddm.DDMClient.fetch", side_effect=RuntimeError):
         entries.append(function.send_event().log_entry)
     assert [name for name, _ in OPERATIONS.table("log")] == list(entries[0] | entries[1])
 

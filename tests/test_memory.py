@@ -201,10 +201,11 @@ def test_64_slow_callers(large_function: LargeFunction, fake_ddm: FakeDDM):
     assert large_function.server.memory() - before < 2 * MAX_GROWTH_MIB
 
 
-@pytest.mark.parametrize("step", ["ddm_precheck.event.parse", "ddm_precheck.result.parse"], ids=["event", "result"])
+@pytest.mark.parametrize(
+    "step", ["ddm_precheck.event.parse_event", "ddm_precheck.result.parse"], ids=["event", "result"]
+)
 def test_one_body_at_a_time(start, monkeypatch, step):
     """While the body of one request is parsed, no other body is parsed."""
-    function = start()
     parse = operator.attrgetter(step.removeprefix("ddm_precheck."))(ddm_precheck)
     running, max_running = [], 0
 
@@ -217,6 +218,7 @@ def test_one_body_at_a_time(start, monkeypatch, step):
         return parse(*arguments)
 
     monkeypatch.setattr(step, parse_slowly)
+    function = start()
     with ThreadPoolExecutor(8) as pool:
         responses = list(pool.map(lambda _: function.exchange("POST", event_body(), {}), range(8)))
     assert (outcomes(responses), max_running) == ({"PASS": 8}, 1)

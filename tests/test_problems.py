@@ -40,7 +40,7 @@ def test_bug_is_the_problem_internal(start, monkeypatch, fake_ddm: FakeDDM):
     def fail(*_: object) -> None:
         raise RuntimeError(TOKEN)
 
-    monkeypatch.setattr("ddm_precheck.ddm.Client.fetch", fail)
+    monkeypatch.setattr("ddm_precheck.ddm.DDMClient.fetch", fail)
     response = function.send_event()
     assert (response.status, response.problem_code, response.body["message"]) == (
         500,

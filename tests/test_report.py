@@ -10,10 +10,10 @@ from helpers.function import EVENT, Function, character_id
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ddm_precheck.checks import Check, PrecheckResult
 from ddm_precheck.event import Event
 from ddm_precheck.problem import UpstreamInfo
 from ddm_precheck.report import MAX_BYTES, build_report
-from ddm_precheck.result import Check, PrecheckResult
 from ddm_precheck.text import one_line, truncate_bytes
 from ddm_precheck.verdict import judge
 from deploy.fake_behaviours import FakeResponse, check, results

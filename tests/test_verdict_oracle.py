@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import pytest
 from helpers.function import EVENT
 
+from ddm_precheck.checks import Check, PrecheckResult
 from ddm_precheck.event import Event
 from ddm_precheck.problem import UpstreamInfo
-from ddm_precheck.result import Check, PrecheckResult
 from ddm_precheck.verdict import Summary, judge
 
 STATUSES = ["SUCCESS", "WARN", "FAILED"]

@@ -65,7 +65,7 @@ def sample_responses() -> Iterator[tuple[str, dict[str, Any]]]:
         with _closed_port() as port:
             sink = f"http://127.0.0.1:{port}"
             yield "problem-sink-unavailable", sample("pass", {"expected_checks": 2}, envelope=_ENVELOPE, K_SINK=sink)
-        with mock.patch("ddm_precheck.ddm.Client.fetch", side_effect=RuntimeError):
+        with mock.patch("ddm_precheck.ddm.DDMClient.fetch", side_effect=RuntimeError):
             yield "problem-internal", sample("pass")
         fake_ddm.shutdown()
 
