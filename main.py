@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import functions_framework
 
-# Imported here although only `transport` uses it: at the end of a long chain of imports, it takes 10 ms more, because
+# Not used here, but imported early: at the end of a long chain of imports, importing requests takes 10 ms more, because
 # CPython maps and unmaps memory for each call at certain depths of the stack.
 import requests  # noqa: F401
 from flask import Request, Response
@@ -60,16 +60,16 @@ def _respond(request: Request, entry: log.LogEntry) -> Response:
     received, parsed = one_at_a_time(_parse_event, envelope.read_body(request), request)
     entry.record_event(parsed, request)
     parsed = credentials.with_token(parsed, request.headers, _SETTINGS)
-    # Record the event again before the check: the IDs may contain the platform's token, and the entry redacts them.
+    # Record the event again before its IDs are refused: they may contain the platform's token, which the entry redacts.
     entry.record_event(parsed, request)
     event.refuse_token_in_ids(parsed, parsed.token)
-    decision, summary = _decide(parsed, entry)
+    decision, summary_json = _decide(parsed, entry)
     if received.is_delivery and decision.verdict is Verdict.PENDING:
         raise Problem(ProblemCode.PENDING, decision.message, upstream=decision.upstream)
     if received.is_delivery and _SETTINGS.sink:
-        sink.send_to_sink(decision, summary, received, _SETTINGS.sink, _TRANSPORT)
+        sink.send_to_sink(decision, summary_json, received, _SETTINGS.sink, _TRANSPORT)
         return responses.accepted_response()
-    return responses.summary_response(decision, summary, received)
+    return responses.summary_response(decision, summary_json, received)
 
 
 def _parse_event(body: bytes, request: Request) -> tuple[Envelope, Event]:
@@ -80,16 +80,16 @@ def _parse_event(body: bytes, request: Request) -> tuple[Envelope, Event]:
 def _decide(parsed: Event, entry: log.LogEntry) -> tuple[Decision, bytes]:
     """Request the result until the verdict is not PENDING or the wait ends. Return the decision and the summary."""
     for _ in waiting.polls(min(parsed.wait_seconds, _SETTINGS.max_wait)):
-        decision, summary = one_at_a_time(_judge, _DDM.fetch(parsed), parsed)
+        decision, summary_json = one_at_a_time(_judge, _DDM.fetch(parsed), parsed)
         entry.record_decision(decision)
         if decision.verdict is not Verdict.PENDING:
             break
-    return decision, summary
+    return decision, summary_json
 
 
 def _judge(response: DDMResponse, parsed: Event) -> tuple[Decision, bytes]:
     summary = judge(parsed, result.parse(response, parsed), f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
-    # Return only the JSON text: the checks take many times its memory and must not be kept after the lock is released.
+    # Return no checks: they take many times the memory of the JSON, and must not be kept after the lock is released.
     return summary.decision, serialization.summary_json(summary)
 
 

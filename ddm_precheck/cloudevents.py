@@ -19,7 +19,7 @@ from ddm_precheck.redaction import contains_token, redact
 from ddm_precheck.verdict import Decision
 
 STRUCTURED_TYPE: Final = "application/cloudevents+json"
-BATCH_TYPES: Final = "application/cloudevents-batch"
+BATCH_TYPE_PREFIX: Final = "application/cloudevents-batch"
 
 _MAX_ID_BYTES: Final = 1024
 _REQUIRED: Final = ("id", "source", "type")
@@ -38,24 +38,24 @@ class CloudEvent:
     traceparent: str | None
 
 
-def decode_structured(envelope: Any) -> CloudEvent:
+def decode_structured(value: Any) -> CloudEvent:
     """Decode a CloudEvent in structured mode (JSON event format 1.0, section 3).
 
-    Raises Problem ``invalid-event`` if a required attribute is missing, or if the data is missing or not JSON.
+    Raises Problem ``invalid-event`` if a required attribute or the data is missing or invalid.
     """
-    if not isinstance(envelope, dict):
+    if not isinstance(value, dict):
         raise invalid_event(Violation("", "must be a CloudEvent, a JSON object"))
-    event_id = _checked_id(envelope)
-    if ("data" in envelope) == ("data_base64" in envelope):
-        raise invalid_event(Violation("/data", "or data_base64 is required, and not both: the event or its base64"))
-    data = envelope["data"] if "data" in envelope else parse_base64_json(envelope["data_base64"], "/data_base64")
-    return CloudEvent(data, event_id, valid_traceparent(envelope.get("traceparent")))
+    event_id = _checked_id(value)
+    if ("data" in value) == ("data_base64" in value):
+        raise invalid_event(Violation("/data", "or data_base64 must be present, but not both"))
+    data = value["data"] if "data" in value else parse_base64_json(value["data_base64"], "/data_base64")
+    return CloudEvent(data, event_id, valid_traceparent(value.get("traceparent")))
 
 
 def decode_binary(data: Any, headers: Headers) -> CloudEvent:
     """Decode a CloudEvent in binary mode, whose attributes are headers (HTTP binding 1.0.2, section 3.1).
 
-    Raises Problem ``invalid-event`` if a required attribute is missing or cannot be decoded.
+    Raises Problem ``invalid-event`` if a required attribute is missing or invalid, or if a header cannot be decoded.
     """
     event_id = _checked_id({name: _header(name, headers) for name in ("specversion", *_REQUIRED)})
     return CloudEvent(data, event_id, valid_traceparent(_header("traceparent", headers)))
@@ -92,7 +92,7 @@ def encode_attributes(event_id: str, traceparent: str | None, decision: Decision
 
 
 def encode_headers(attributes: Mapping[str, str]) -> dict[str, str]:
-    """Return the attributes as the headers of binary mode, percent-encoded so that no value ends its header."""
+    """Return the attributes as the headers of binary mode. Line breaks are percent-encoded: they would end a header."""
     return {f"ce-{name}": quote(value, safe=_SAFE) for name, value in attributes.items()}
 
 
@@ -103,7 +103,7 @@ def encode_structured(attributes: Mapping[str, str], data: bytes) -> bytes:
 
 
 def _checked_id(attributes: Mapping[str, Any]) -> str:
-    """Return the ID. Raises Problem ``invalid-event`` if a required attribute is missing."""
+    """Return the ID. Raises Problem ``invalid-event`` if a required attribute is missing or invalid."""
     if attributes.get("specversion") != "1.0":
         raise invalid_event(Violation("/specversion", "must be 1.0"))
     for name in _REQUIRED:
@@ -116,7 +116,7 @@ def _checked_id(attributes: Mapping[str, Any]) -> str:
 
 
 def _header(name: str, headers: Headers) -> str:
-    """Return the attribute in a header, or an empty text if there is no such header (HTTP binding, section 3.1.3.2)."""
+    """Return the attribute in a header (HTTP binding, section 3.1.3.2), or ``""`` if there is no such header."""
     value = headers.get(f"ce-{name}", "")
     if _QUOTED.fullmatch(value):
         value = re.sub(r"\\(.)", r"\1", value[1:-1])

@@ -56,7 +56,7 @@ class Event:
 def parse(data: object, header_token: str | None, settings: Settings) -> Event:
     """Validate a JSON value of any type and return the Event. If the event has no token, use ``header_token``.
 
-    Raises Problem ``invalid-event`` with a pointer for each broken rule. The problem quotes no value of the event.
+    Raises Problem ``invalid-event`` with at most `MAX_VIOLATIONS` violations. The problem quotes no value of the event.
     """
     if not isinstance(data, dict):
         raise invalid_event(Violation("", f"must be a JSON object, not {_TYPE_NAMES[type(data)]}"))
@@ -81,7 +81,7 @@ def parse(data: object, header_token: str | None, settings: Settings) -> Event:
 
 
 def refuse_token_in_ids(event: Event, token: str) -> None:
-    """Raise Problem ``invalid-event`` if the token is part of an ID or the region: responses and logs contain these."""
+    """Raise Problem ``invalid-event`` if an ID or the region contains the token: summaries contain IDs and region."""
     if any(contains_token(text, token) for text in [*event.ids.values(), event.region or ""]):
         raise invalid_event(Violation("/token", "must not be part of an ID or of the region"))
 

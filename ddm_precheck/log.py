@@ -130,7 +130,7 @@ def _first_names(names: tuple[str, ...]) -> list[str]:
 def _is_writable(milliseconds: int) -> bool:
     """Return whether stdout becomes writable within the time. A write to a full pipe would block the request."""
     try:
-        # LOG_EXECUTION_ID puts a wrapper in the place of stdout.
+        # If LOG_EXECUTION_ID is set, functions-framework replaces sys.stdout with a wrapper.
         descriptor = getattr(sys.stdout, "stream", sys.stdout).fileno()
     except (OSError, AttributeError):  # stdout is not a file
         return True

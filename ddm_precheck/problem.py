@@ -71,9 +71,9 @@ class UpstreamInfo:
 class Problem(Exception):  # noqa: N818 - RFC 9457's term; `pending` is a problem but not an error
     """An outcome without a verdict that the caller can act on.
 
-    ``detail`` is one line for a person and never quotes the event. ``errors`` are the violations of a JSON Schema.
-    ``upstream`` is the request to DDM, or None if no request was sent. ``retry_after`` is in seconds, or None if a
-    retry cannot change the outcome. ``log_detail`` is written to the log instead of ``detail``.
+    ``detail`` is one line for a person and never quotes the event. ``errors`` are the violations in the event or in
+    DDM's result. ``upstream`` is the request to DDM, or None if no request was sent. ``retry_after`` is in seconds, or
+    None if a retry cannot change the outcome. ``log_detail`` is written to the log instead of ``detail``.
     """
 
     def __init__(  # noqa: PLR0913 - one argument for each part of a problem

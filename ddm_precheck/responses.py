@@ -14,13 +14,13 @@ _PROBLEM_JSON: Final = "application/problem+json"
 _ALLOWED_METHODS: Final = "POST, OPTIONS"
 
 
-def summary_response(decision: Decision, summary: bytes, envelope: Envelope) -> Response:
+def summary_response(decision: Decision, summary_json: bytes, envelope: Envelope) -> Response:
     """Return 200 with the summary's JSON. If a CloudEvent was received, return a CloudEvent in the same mode."""
     if envelope.mode is Mode.STRUCTURED:
         attributes = cloudevents.encode_attributes(envelope.id, envelope.traceparent, decision)
-        body = cloudevents.encode_structured(attributes, summary)
+        body = cloudevents.encode_structured(attributes, summary_json)
         return _response(body, 200, cloudevents.STRUCTURED_TYPE, decision.retry_after)
-    response = _response(summary, 200, _JSON, decision.retry_after)
+    response = _response(summary_json, 200, _JSON, decision.retry_after)
     if envelope.mode is Mode.BINARY:
         attributes = cloudevents.encode_attributes(envelope.id, envelope.traceparent, decision)
         response.headers.update(cloudevents.encode_headers(attributes))
@@ -30,7 +30,8 @@ def summary_response(decision: Decision, summary: bytes, envelope: Envelope) -> 
 def problem_response(problem: Problem, request: Request) -> Response:
     """Return the problem's JSON with its HTTP status.
 
-    The content type is ``application/problem+json`` only if ``Accept`` names it: low-code engines do not parse it.
+    The content type is ``application/problem+json`` only if ``Accept`` names it: low-code engines parse only
+    ``application/json``.
     """
     accepted = {value.partition(";")[0].strip().lower() for value, quality in request.accept_mimetypes if quality > 0}
     content_type = _PROBLEM_JSON if _PROBLEM_JSON in accepted else _JSON

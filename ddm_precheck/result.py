@@ -31,7 +31,7 @@ class Check(TypedDict):
 class PrecheckResult:
     """DDM's checks, in DDM's order, and information about the exchange.
 
-    ``changed_names`` are the names that redaction has changed: they are not exactly DDM's names.
+    ``changed_names`` are the names that redaction has changed, in their redacted form.
     """
 
     checks: list[Check]
@@ -77,7 +77,7 @@ def _violations(value: Any, event: Event) -> tuple[Violation, ...]:
 
 
 def _redact_all(checks: list[dict[str, Any]], body: bytes, token: str) -> frozenset[str]:
-    """Redact the checks in place, if necessary. Return the names that this changes, as they are afterwards.
+    """Redact the checks in place, if necessary. Return the changed names in their redacted form.
 
     Redaction is necessary only if the body contains the token, or an escape sequence, which can encode the token or a
     lone surrogate.

@@ -12,7 +12,7 @@ TIMEOUT_SECONDS: Final = 5
 _MAX_BYTES: Final = 64 * 1024
 
 
-def send_to_sink(decision: Decision, summary: bytes, envelope: Envelope, url: str, transport: Transport) -> None:
+def send_to_sink(decision: Decision, summary_json: bytes, envelope: Envelope, url: str, transport: Transport) -> None:
     """POST the summary's JSON to the sink in binary mode, and return once the sink has accepted it (2xx).
 
     Raises Problem ``sink-unavailable`` for every other outcome, including a redirect and a timeout. The function does
@@ -21,11 +21,11 @@ def send_to_sink(decision: Decision, summary: bytes, envelope: Envelope, url: st
     attributes = cloudevents.encode_attributes(envelope.id, envelope.traceparent, decision)
     headers = cloudevents.encode_headers(attributes) | {
         "Content-Type": "application/json",
-        "Content-Length": str(len(summary)),
+        "Content-Length": str(len(summary_json)),
         "User-Agent": "ddm-precheck",
     }
     try:
-        response = transport.send("POST", url, headers, summary, timeout=TIMEOUT_SECONDS, max_bytes=_MAX_BYTES)
+        response = transport.send("POST", url, headers, summary_json, timeout=TIMEOUT_SECONDS, max_bytes=_MAX_BYTES)
     except TransportError as error:
         raise _sink_unavailable(str(error), decision.upstream) from None
     if not 200 <= response.status <= 299:

@@ -1,7 +1,7 @@
-"""The memory of the served function: 64 callers and their DDM cannot exhaust 512 MiB, and nothing stays in memory.
+"""The memory of the served function: 64 callers and DDM's responses cannot exhaust 512 MiB, and no body is kept.
 
-Each test measures the master process and the worker together, and runs them in a cgroup of 512 MiB if this machine
-allows it. With ``LONG_TESTS=1`` in the environment, the tests send far more.
+Each test measures the master process and the worker together, and runs both in a cgroup of 512 MiB if this machine
+allows cgroups. With ``LONG_TESTS=1`` in the environment, the tests send more requests.
 """
 
 import itertools
@@ -53,7 +53,7 @@ class LargeFunction:
         self.worker = self.server.worker
 
     def growth(self, body: bytes, *, first: int, then: int) -> float:
-        """Send the body this many times, first and then, and return by how many MiB the memory grows then."""
+        """Send the body ``first`` times, then ``then`` times. Return the memory's growth in the second part, in MiB."""
         send_in_sequence(self.function, [body] * first)
         before = self.server.memory()
         send_in_sequence(self.function, [body] * then)
@@ -62,7 +62,7 @@ class LargeFunction:
 
 @contextmanager
 def serve_large_function(environment: Mapping[str, str], folder: Path) -> Iterator[LargeFunction]:
-    """Serve the function as ``deploy.sh`` deploys it; fails if one of its processes was ended."""
+    """Serve the function as ``deploy.sh`` deploys it; fails if the worker has ended."""
     with ExitStack() as stack:
         prefix: list[str] = []
         try:
@@ -79,14 +79,14 @@ def serve_large_function(environment: Mapping[str, str], folder: Path) -> Iterat
 
 @pytest.fixture(scope="module")
 def large_function(fake_ddm_server: FakeDDM, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LargeFunction]:
-    """One function for all tests of this module, in front of the fake DDM."""
+    """One function for all tests of this module, which sends its requests to the fake DDM."""
     environment = {"DDM_ENDPOINT": fake_ddm_server.url}
     with serve_large_function(environment, tmp_path_factory.mktemp("large")) as large:
         yield large
 
 
 def test_cgroup_ends_its_processes(tmp_path):
-    """If a process exceeds the limit of the cgroup, it is ended; otherwise, the cgroup would prove nothing."""
+    """If a process exceeds the limit of the cgroup, the kernel ends the process. The other tests depend on this."""
     with ExitStack() as stack:
         try:
             cgroup = stack.enter_context(memory_cgroup(64 * MIB))
@@ -105,7 +105,7 @@ def test_refused_events_of_256_kib(large_function: LargeFunction, body):
 
 
 def test_many_refused_events(large_function: LargeFunction):
-    """5,000 refused events leave nothing in memory; small ones, so that the test takes seconds only."""
+    """5,000 small refused events leave nothing in memory."""
     growth = large_function.growth(SMALL_REFUSED_EVENT, first=100, then=100_000 if IS_LONG else 5000)
     assert growth < MAX_GROWTH_MIB / 2
 
@@ -115,7 +115,7 @@ def test_invalid_results(large_function: LargeFunction, fake_ddm: FakeDDM, name)
     """Invalid results of 1 MiB, one after the other, leave nothing in memory."""
     fake_ddm.behaviours["large"] = lambda _: FakeResponse(200, hostile.RESULTS[name])
     growth = large_function.growth(event_body("large"), first=10, then=1000 if IS_LONG else 20)
-    # The heap grows once by the values of a document, of which some stay in use; those of each document would be 400.
+    # The heap grows once, by the parsed values of one result. If each result were kept, the heap would grow by 400 MiB.
     assert growth < 2 * MAX_GROWTH_MIB
 
 
@@ -147,7 +147,7 @@ def test_lost_connections(tmp_path):
 
 
 def test_64_callers_with_large_events(large_function: LargeFunction):
-    """64 callers at once with invalid events of 256 KiB stay within the bound."""
+    """The memory stays within the limit for 64 callers at once with invalid events of 256 KiB."""
     bodies = [REFUSED_EVENTS["small objects"]] * CALLERS * (100 if IS_LONG else 1)
     responses = send_at_once(large_function.function, [*bodies, *hostile_events().values()])
     assert outcomes(responses) == {"invalid-event": len(responses)}
@@ -155,7 +155,7 @@ def test_64_callers_with_large_events(large_function: LargeFunction):
 
 
 def test_64_callers_with_large_results(large_function: LargeFunction, fake_ddm: FakeDDM):
-    """64 callers at once, for whom DDM sends results and errors of 1 MiB, stay within the bound."""
+    """The memory stays within the limit for 64 callers at once, if DDM sends results and errors of 1 MiB."""
     db_names = hostile.add_behaviours(fake_ddm)
     for name in db_names if IS_LONG else []:
         send_at_once(large_function.function, [event_body(db_names[name])] * CALLERS)
@@ -165,8 +165,8 @@ def test_64_callers_with_large_results(large_function: LargeFunction, fake_ddm: 
 
 
 def test_64_callers_with_broken_http(tmp_path):
-    """64 callers at once, for whom DDM sends large heads, endless bodies and wrong chunks, stay within the bound."""
-    large_head = hostile.SCRIPTS["98 headers of 65 KB"]  # for each second connection: of all scripts, the largest
+    """The memory stays within the limit if DDM sends large heads, endless bodies and wrong chunks to 64 callers."""
+    large_head = hostile.SCRIPTS["98 headers of 65 KB"]  # takes the most memory, so every second connection runs it
     pairs = zip(hostile.SCRIPTS.values(), itertools.repeat(large_head))
     scripts = list(itertools.islice(itertools.cycle(itertools.chain.from_iterable(pairs)), 1000))
     with (
@@ -180,9 +180,9 @@ def test_64_callers_with_broken_http(tmp_path):
 
 
 def test_64_slow_callers(large_function: LargeFunction, fake_ddm: FakeDDM):
-    """64 callers who do not read their response of 2 MiB stay within the bound, and each gets its response.
+    """The memory stays within the limit if 64 callers delay reading their responses of 2 MiB.
 
-    Then the memory of the responses goes back to the system.
+    Each caller gets its response. Then the memory of the responses is returned to the operating system.
     """
     fake_ddm.behaviours["large"] = lambda _: FakeResponse(200, hostile.RESULTS["1,000 texts of 1 KiB"])
     send_at_once(large_function.function, [event_body("large")] * 4)
@@ -202,8 +202,8 @@ def test_64_slow_callers(large_function: LargeFunction, fake_ddm: FakeDDM):
 
 
 @pytest.mark.parametrize("step", ["ddm_precheck.event.parse", "ddm_precheck.result.parse"], ids=["event", "result"])
-def test_one_document_at_a_time(start, monkeypatch, step):
-    """While the document of one request is a Python value, those of other requests are bytes."""
+def test_one_body_at_a_time(start, monkeypatch, step):
+    """While the function parses an event or a result, no other thread parses an event or a result."""
     function = start()
     parse = operator.attrgetter(step.removeprefix("ddm_precheck."))(ddm_precheck)
     running, max_running = [], 0

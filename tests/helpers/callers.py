@@ -17,7 +17,7 @@ from helpers.function import (
 )
 
 CALLERS: Final = 64
-"""As many requests at once as ``deploy.sh`` lets one instance handle."""
+"""The number of requests at once that ``deploy.sh`` configures for one instance."""
 
 _TIMEOUT_SECONDS: Final = 60
 _HEADERS: Final = {"Content-Type": "application/json"}
@@ -29,13 +29,13 @@ def event_body(db_name: str = "pass") -> bytes:
 
 
 def send_at_once(function: ServedFunction, bodies: Sequence[bytes]) -> list[FunctionResponse]:
-    """Send each body in a connection of its own, `CALLERS` at a time, and return the responses in the same order."""
+    """Send each body on its own connection, `CALLERS` at a time, and return the responses in the same order."""
     with ThreadPoolExecutor(CALLERS) as pool:
         return list(pool.map(lambda body: send_in_sequence(function, [body])[0], bodies))
 
 
 def send_in_sequence(function: ServedFunction, bodies: Sequence[bytes]) -> list[FunctionResponse]:
-    """Send one body after the other in one connection."""
+    """Send one body after the other on one connection, and return the responses."""
     connection = http.client.HTTPConnection("127.0.0.1", function.port, timeout=_TIMEOUT_SECONDS)
     responses = []
     try:

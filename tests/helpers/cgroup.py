@@ -31,9 +31,10 @@ class MemoryCgroup:
 
 @contextmanager
 def memory_cgroup(limit: int) -> Iterator[MemoryCgroup]:
-    """Make a cgroup with a limit in bytes, below this process's own; remove it when the context ends.
+    """Create a cgroup with a limit in bytes below this process's cgroup, and remove it at the end of the context.
 
-    Its processes must have ended by then. Raises OSError if this process may not make a memory cgroup.
+    The processes in the cgroup must end before the context. Raises OSError if this process may not create a memory
+    cgroup.
     """
     parent, version = _own_cgroup()
     folder = parent / f"ddm-precheck-tests-{uuid4().hex}"

@@ -1,7 +1,7 @@
-"""Checks JSON values against the models of an API's client: no unknown, missing or ill-typed field.
+"""Validates JSON values with the models of an API's client: no field is unknown or missing, or has a wrong type.
 
 Usage: ``python check_model.py MODULE < values.json``, with a Python that can import the module, such as
-``kubernetes.client.models``. stdin is a JSON list of ``{"model": name of a model, "value": …}``. It prints one line, a
+``kubernetes.client.models``. stdin is a JSON list of ``{"model": name of a model, "value": …}``; stdout is one line, a
 JSON list of errors.
 """
 
@@ -35,7 +35,7 @@ def check(type_name: str, value: Any, path: str) -> list[str]:
 
 
 def check_object(model: Any, value: Any, path: str) -> list[str]:
-    """Return the errors of an object: those of its fields, and those that the model finds itself."""
+    """Return the errors of an object: the errors of its fields, and those that the model raises."""
     names = {name: field for field, name in model.attribute_map.items()}
     errors = [f"{path}.{name} is unknown" for name in value if name not in names]
     known = {name: item for name, item in value.items() if name in names}

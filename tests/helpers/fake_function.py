@@ -1,4 +1,4 @@
-"""Another server in the place of the function: it sends invalid responses, or redirects."""
+"""A server that replaces the function and sends invalid responses or redirects."""
 
 import json
 from typing import Final
@@ -25,7 +25,7 @@ INVALID_RESPONSES: Final = {
 class FakeFunction(LoopbackServer):
     """Responds with one of `INVALID_RESPONSES`, or redirects every request to `location`.
 
-    ``headers`` and ``bodies`` hold those of the requests that it received.
+    ``headers`` and ``bodies`` are the headers and the bodies of the received requests.
     """
 
     def __init__(self, location: str | None = None) -> None:
@@ -36,7 +36,7 @@ class FakeFunction(LoopbackServer):
 
     @property
     def url(self) -> str:
-        """The URL to use as that of the function."""
+        """The URL to use instead of the function's URL."""
         return f"{super().url}/"
 
 

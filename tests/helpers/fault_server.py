@@ -1,6 +1,6 @@
 """A server that breaks the rules of TCP, TLS or HTTP: it runs a script of actions on each loopback connection.
 
-A script starts after the request's head has been read, unless the server is made with ``before_request=True``.
+A script starts after the server has read the request's head. If ``before_request`` is true, the script starts at once.
 """
 
 import contextlib
@@ -23,14 +23,14 @@ PASS_BODY: Final = (
 
 @dataclass
 class Connection:
-    """One connection, as an action gets it."""
+    """One connection, the argument of each action."""
 
     sock: socket.socket
     server: "FaultServer"
     unread: bytes = b""
 
     def read_request(self) -> bytes:
-        """Read the head of a request, record it and return it; raises EOFError if the client sends none."""
+        """Read the head of a request, record and return the head; raises EOFError if the client closes first."""
         while b"\r\n\r\n" not in self.unread:
             received = self.sock.recv(65536)
             if not received:
@@ -60,7 +60,7 @@ GZIP_HEADERS: Final = {"Content_Encoding": "gzip", "Connection": "close"}
 
 
 def gzip_of_zeros(mib: int) -> bytes:
-    """Return the gzip, about a thousandth in size, of this many MiB of zeros."""
+    """Return this many MiB of zeros, compressed with gzip to about a thousandth of the size."""
     stream = zlib.compressobj(9, wbits=31)
     return b"".join([*(stream.compress(bytes(1024 * 1024)) for _ in range(mib)), stream.flush()])
 
@@ -76,7 +76,7 @@ def read_request(connection: Connection) -> None:
 
 
 def receive_bytes(connection: Connection) -> None:
-    """Receive some bytes, whatever they are."""
+    """Wait until bytes arrive, and ignore them."""
     connection.sock.recv(65536)
 
 
@@ -113,7 +113,7 @@ def pause(seconds: float) -> Action:
 
 
 def wait_for_close(connection: Connection) -> None:
-    """Send nothing, and ignore what comes, until the client closes."""
+    """Ignore all received bytes until the client closes."""
     while connection.sock.recv(65536):
         pass
 
@@ -148,9 +148,9 @@ def tunnel(connection: Connection) -> None:
 
 @dataclass
 class FaultServer:
-    """Runs the first script on the first connection and so on, and the last script on all further connections.
+    """Runs one script on each connection, in order, and the last script on all further connections.
 
-    ``requests`` holds the head of each request, ``connections`` the number of connections.
+    ``requests`` has the head of each request, ``connections`` is the number of connections.
     """
 
     scripts: list[list[Action]]
@@ -201,7 +201,7 @@ class FaultServer:
             self._start_thread(self._run_script, sock, script)
 
     def _run_script(self, sock: socket.socket, script: list[Action]) -> None:
-        # The client may close at any time: many tests are about that.
+        # The client may close the connection at any time: many tests cause this.
         with contextlib.suppress(OSError, EOFError), contextlib.closing(self._wrap(sock)) as wrapped:
             connection = Connection(wrapped, self)
             if not self.before_request:

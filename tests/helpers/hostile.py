@@ -1,6 +1,6 @@
-"""Responses of DDM that are small to send and expensive to parse, to keep or to send on.
+"""Responses of DDM that are small, but expensive to parse, to store or to forward.
 
-Together with the bodies of ``tools.soak.bodies``.
+`RESULTS` includes the hostile results of ``tools.soak.bodies``.
 """
 
 import gzip
@@ -97,13 +97,13 @@ SCRIPTS: Final[dict[str, list[Action]]] = {
     "gzip of 200 MiB": [send(complete_response(gzip_of_zeros(200), **GZIP_HEADERS))],
     "16,000 headers": [send(b"HTTP/1.1 200 OK\r\n" + b"a:\r\n" * 16_000 + b"\r\n")],
 }
-"""Responses that break HTTP or its bounds, by name."""
+"""Responses that violate HTTP or exceed the limits of the function, by name."""
 
 
 def add_behaviours(fake_ddm: FakeDDM) -> dict[str, str]:
-    """Let the fake DDM send each of `RESULTS` and `ERRORS`, half of them compressed.
+    """Add a behaviour to the fake DDM for each body in `RESULTS` and `ERRORS`, half of them compressed.
 
-    Return the database schemas that choose them; the keys are the names of the bodies.
+    Return the names of the database schemas that select the behaviours, by the name of the body.
     """
     responses = _responses()
     db_names = {name: f"hostile_{number}" for number, name in enumerate(responses)}

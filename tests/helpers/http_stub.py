@@ -1,4 +1,4 @@
-"""An HTTP server that records each request and responds as a function says: the peers of the example programs."""
+"""An HTTP server that records requests and sends the responses of a callback, in place of the examples' servers."""
 
 import json
 import ssl
@@ -32,7 +32,7 @@ Respond = Callable[[StubRequest], StubResponse]
 
 
 class HTTPStub(LoopbackServer):
-    """The server, on a loopback port, with TLS if there is a context; ``requests`` holds what it received."""
+    """The server, on a loopback port, with TLS if there is a context; ``requests`` are the received requests."""
 
     def __init__(self, respond: Respond, context: ssl.SSLContext | None = None) -> None:
         super().__init__(_Handler)
@@ -43,7 +43,7 @@ class HTTPStub(LoopbackServer):
         self.authority = f"127.0.0.1:{self.server_port}"
 
     def handle_error(self, *_: object) -> None:
-        """Ignore a client that breaks the connection off."""
+        """Ignore a client that closes the connection early."""
 
 
 class _Handler(QuietHandler):
