@@ -17,10 +17,10 @@
 #   --project ID               the Google Cloud project (required)
 #   --region REGION            the region of Google Cloud, such as europe-west1 (required)
 #   --service NAME             the name of the service (default: ddm-precheck)
-#   --service-account EMAIL    the identity of the function (default: that of the project)
-#   --allow-unauthenticated    allow everyone on the internet to call the function
+#   --service-account EMAIL    the service account of the function (default: the default account of the project)
+#   --allow-unauthenticated    allow everybody on the internet to call the function
 #   --token-secret NAME        the secret with the IAM token for events without a token; mounted as a file. The
-#                              function's identity needs the role Secret Manager Secret Accessor; needs --allow
+#                              service account needs the role Secret Manager Secret Accessor; needs --allow
 #
 # Options of functiongraph:
 #   --project-id ID            the Huawei Cloud project (required)
@@ -35,12 +35,12 @@
 #   --allow LIST               the instances for which the token of --token-secret or --agency may be used:
 #                              PROJECT_ID/INSTANCE_ID or PROJECT_ID/*, separated by commas
 #   --env NAME=VALUE           another variable of the function, such as K_SINK=https://sink.example; may be repeated.
-#                              Variables of earlier deployments stay. DDM_MAX_WAIT_SECONDS and DDM_TIMEOUT_SECONDS
+#                              Variables of earlier deployments are kept. DDM_MAX_WAIT_SECONDS and DDM_TIMEOUT_SECONDS
 #                              also set the platform's timeout; repeat them in each deployment to Cloud Run
 #
 # Options of all commands:
 #   --dry-run                  check what can be checked offline and print the exact commands or requests; needs no
-#                              credentials, deploys nothing and changes nothing but dist/
+#                              credentials, deploys nothing and changes only dist/
 #   --help                     print this text
 #
 # Environment:
@@ -57,8 +57,8 @@ root=${self%/*}
 # shellcheck source=deploy/common.sh
 source "$root/deploy/common.sh"
 
-# The number of requests at the same time in one instance: the number of its threads (THREADS), so that no request waits
-# for a thread.
+# The number of requests at the same time in one instance. An instance has as many threads (THREADS), so that no request
+# waits for a thread.
 readonly CONCURRENCY=64
 
 readonly SERVICE_PATTERN='[a-z]([a-z0-9-]{0,47}[a-z0-9])?'
@@ -233,9 +233,9 @@ print_curl() {
         identity=' -H "Authorization: Bearer $(gcloud auth print-identity-token)"'
     fi
     if [[ -n $token_secret ]]; then
-        printf '\nURL: %s\n\nCall it for an instance in --allow:\n' "$1"
+        printf '\nURL: %s\n\nCall the function for an instance in --allow:\n' "$1"
     else
-        printf '\nURL: %s\n\nCall it with an IAM token of Huawei Cloud in HUAWEICLOUD_TOKEN:\n' "$1"
+        printf '\nURL: %s\n\nCall the function with an IAM token of Huawei Cloud in HUAWEICLOUD_TOKEN:\n' "$1"
         # Every user of a machine can read the arguments of its processes, so the token goes through a pipe.
         # shellcheck disable=SC2016 # the caller's shell expands it
         token='printf '\''X-Auth-Token: %s'\'' "$HUAWEICLOUD_TOKEN" | ' header=' -H @-'

@@ -1,7 +1,7 @@
 """The modules of the DDM precheck function, one responsibility each.
 
-Data flows one way, and every step hands a typed value to the next. A module imports only modules above it in
-this list; `main` may import any of them.
+Data flows one way, and every step returns a typed value. A module imports only modules above it in this list; `main`
+may import any of them.
 
     urls             which URLs are usable, which hosts are loopback addresses
     settings         environment variables -> Settings, once at the start

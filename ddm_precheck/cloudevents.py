@@ -38,25 +38,25 @@ class CloudEvent:
     traceparent: str | None
 
 
-def decode_structured(envelope: Any) -> CloudEvent:
+def decode_structured(value: Any) -> CloudEvent:
     """Decode a CloudEvent in structured mode (JSON event format 1.0, section 3).
 
     Raises Problem ``invalid-event`` unless the value is an object with the required attributes, ``specversion`` 1.0, an
     ID of at most 1,024 bytes, and exactly one of ``data`` and ``data_base64``, which is the base64 of JSON.
     """
-    if not isinstance(envelope, dict):
+    if not isinstance(value, dict):
         raise invalid_event(Violation("", "must be a CloudEvent, a JSON object"))
-    event_id = _validate_attributes(envelope)
-    if ("data" in envelope) == ("data_base64" in envelope):
-        raise invalid_event(Violation("/data", "or data_base64 is required, and not both: the event or its base64"))
-    data = envelope["data"] if "data" in envelope else parse_base64_json(envelope["data_base64"], "/data_base64")
-    return CloudEvent(data, event_id, valid_traceparent(envelope.get("traceparent")))
+    event_id = _validate_attributes(value)
+    if ("data" in value) == ("data_base64" in value):
+        raise invalid_event(Violation("/data", "or data_base64 must be present, but not both"))
+    data = value["data"] if "data" in value else parse_base64_json(value["data_base64"], "/data_base64")
+    return CloudEvent(data, event_id, valid_traceparent(value.get("traceparent")))
 
 
 def decode_binary(data: Any, headers: Headers) -> CloudEvent:
     """Decode a CloudEvent in binary mode, whose attributes are headers (HTTP binding 1.0.2, section 3.1).
 
-    Raises Problem ``invalid-event`` if a required attribute is missing or cannot be decoded.
+    Raises Problem ``invalid-event`` if a required attribute is missing or invalid, or if a header cannot be decoded.
     """
     event_id = _validate_attributes({name: _header(name, headers) for name in ("specversion", *_REQUIRED)})
     return CloudEvent(data, event_id, valid_traceparent(_header("traceparent", headers)))
@@ -93,7 +93,7 @@ def encode_attributes(event_id: str, traceparent: str | None, decision: Decision
 
 
 def encode_headers(attributes: Mapping[str, str]) -> dict[str, str]:
-    """Return the attributes as the headers of binary mode, percent-encoded so that no value ends its header."""
+    """Return the attributes as the headers of binary mode. Line breaks are percent-encoded: they would end a header."""
     return {f"ce-{name}": quote(value, safe=_SAFE) for name, value in attributes.items()}
 
 
@@ -117,7 +117,7 @@ def _validate_attributes(attributes: Mapping[str, Any]) -> str:
 
 
 def _header(name: str, headers: Headers) -> str:
-    """Return the attribute in a header, or an empty text if there is no such header (HTTP binding, section 3.1.3.2)."""
+    """Return the attribute in a header (HTTP binding, section 3.1.3.2), or ``""`` if there is no such header."""
     value = headers.get(f"ce-{name}", "")
     if _QUOTED.fullmatch(value):
         value = re.sub(r"\\(.)", r"\1", value[1:-1])

@@ -1,7 +1,7 @@
 """The hooks into requests, urllib3 and http.client that limit the time and the bytes of one HTTP exchange.
 
-Every hook is a public name of its library, except `_new_conn`, which urllib3 has had since its first version. The tests
-are in tests/test_connection_faults.py unless the row names another module.
+The hooks use only public names of the libraries, except `_new_conn`, which urllib3 has had since its first version. The
+tests are in tests/test_connection_faults.py unless the row names another module.
 
 +---------------------------+--------------------------------+-------------------------+-------------------------------+
 | guarantee                 | library without the hook       | hook                    | test                          |
@@ -21,8 +21,8 @@ are in tests/test_connection_faults.py unless the row names another module.
 | interim responses (1xx)   | only 100 is skipped            | `begin`                 | test_connections.py: "interim |
 | are skipped               |                                |                         | responses"                    |
 +---------------------------+--------------------------------+-------------------------+-------------------------------+
-| a truncated head is       | the end of the connection ends | `begin`                 | test_fault: "closes in the    |
-| refused                   | a head                         |                         | headers"                      |
+| a truncated head is       | is accepted as a complete head | `begin`                 | test_fault: "closes in the    |
+| refused                   |                                |                         | headers"                      |
 +---------------------------+--------------------------------+-------------------------+-------------------------------+
 | a connection with unread  | the bytes are dropped, or read | `_ResponseReader.close`,| test_stale_responses.py       |
 | bytes is closed           | as the next response           | `is_connected`          |                               |
@@ -174,7 +174,7 @@ class _Connection(HTTPConnection):
     response_class = _Response
 
     def _new_conn(self) -> socket.socket:
-        """Connect, and set the socket's timeout to the remaining time, which is for the TLS handshake.
+        """Connect, and set the socket's timeout for the TLS handshake to the remaining time.
 
         urllib3 applies the whole timeout to each address of the host, and again to the TLS handshake.
         """

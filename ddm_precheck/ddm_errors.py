@@ -47,15 +47,15 @@ def error_to_problem(response: DDMResponse, token: str) -> Problem:
     body = _error_body(response.http.body)
     error_code = _first_text(body, _CODE_NAMES)
     shown_code = _redact_and_truncate(error_code, token)
-    shown_text = _redact_and_truncate(_first_text(body, _MESSAGE_NAMES), token)
+    shown_message = _redact_and_truncate(_first_text(body, _MESSAGE_NAMES), token)
     upstream = replace(
         response.upstream,
         request_id=request_id(response.http.headers, body, token),
         error_code=shown_code,
-        error_msg=shown_text,
+        error_msg=shown_message,
     )
     code = _problem_code(response.http.status, error_code)
-    reason = " ".join(filter(None, [f"DDM responded {response.http.status}", shown_code, shown_text]))
+    reason = " ".join(filter(None, [f"DDM responded {response.http.status}", shown_code, shown_message]))
     detail = f"{_ADVICE[code]}: {reason}"
     if code is ProblemCode.THROTTLED:
         return Problem(code, detail, upstream=upstream, retry_after=_retry_after(response.http.headers))
@@ -71,7 +71,7 @@ def _problem_code(status: int, error_code: str | None) -> ProblemCode:
 
 
 def _error_body(body: bytes | None) -> dict[str, Any]:
-    """Return the object with the error's fields, not redacted. If the body contains no such object, it is empty."""
+    """Return the object with the error's fields, not redacted. If there is no such object, return an empty object."""
     try:
         value = strict_json.loads(body or b"")
     except strict_json.InvalidJSONError:

@@ -80,7 +80,7 @@ def drain_body(request: Request) -> None:
 def unwrap(body: bytes, request: Request) -> Envelope:
     """Parse the request's body and return the envelope.
 
-    Raises Problem ``invalid-event`` if the body is not strict JSON or the envelope is incomplete.
+    Raises Problem ``invalid-event`` if the body is not strict JSON or the envelope is not valid.
     """
     if request.mimetype.startswith(cloudevents.BATCH_TYPE_PREFIX):
         raise invalid_event(Violation("", "must be one event, not a batch of CloudEvents"))
@@ -114,7 +114,7 @@ def _traceparent(request: Request) -> str | None:
 
 
 def _chunks(request: Request) -> Iterator[bytes]:
-    """Yield the request's body in chunks, up to a limit that is not below the platforms' limits.
+    """Yield the request's body in chunks, up to 32 MiB. The platforms accept no larger body.
 
     The body of a refused request is read as well. Otherwise a client that still sends the body could not read the
     response, and functions-framework would read the rest of the body into memory without a limit.

@@ -56,7 +56,7 @@ class Event:
 def parse_event(data: object, header_token: str | None, settings: Settings) -> Event:
     """Validate a JSON value of any type and return the Event. If the event has no token, use ``header_token``.
 
-    Raises Problem ``invalid-event`` with a pointer for each broken rule. The problem quotes no value of the event.
+    Raises Problem ``invalid-event`` with at most `MAX_VIOLATIONS` violations. The problem quotes no value of the event.
     """
     if not isinstance(data, dict):
         raise invalid_event(Violation("", f"must be a JSON object, not {_TYPE_NAMES[type(data)]}"))

@@ -1,11 +1,11 @@
 """Compiles a JSON Schema to a predicate that validates faster than jsonschema.
 
 jsonschema takes about 30 µs to validate one of DDM's checks, most of it to create a validator for each nested value.
-The predicate takes 0.4 µs: it is one expression of Python, which calls no function for a keyword.
+The predicate takes 0.4 µs: it is one expression of Python, which calls no function for most keywords.
 
 The predicate never returns True for an invalid value. It may return False for a valid value, if the JSON Schema or the
 value contains something that the predicate does not support. So True is final; after False, jsonschema decides. The
-tests compare the predicate with jsonschema, with the official test suite and with generated JSON Schemas.
+tests compare the predicate with jsonschema, for the official test suite and for generated JSON Schemas.
 """
 
 import itertools
@@ -16,7 +16,7 @@ from ddm_precheck.patterns import compile_pattern
 
 Predicate = Callable[[Any], bool]
 
-# Exact classes: a bool is no integer, and jsonschema decides about 1.0.
+# Exact classes: a bool is no integer. For other valid values, such as the integer 1.0, jsonschema decides.
 _CLASSES: Final = {
     "array": "list",
     "boolean": "bool",
@@ -28,7 +28,7 @@ _CLASSES: Final = {
 
 
 def compile_schema(schema: Any) -> Predicate:
-    """Return the predicate of a JSON Schema (draft 2020-12). If it is not supported, the predicate is always False."""
+    """Return a JSON Schema's predicate (draft 2020-12). If the JSON Schema is unsupported, it is always False."""
     compiler = _Compiler()
     source = f"lambda value: {compiler.expression(schema, 'value')}"
     predicate: Predicate = eval(source, compiler.constants)  # noqa: S307 - the JSON Schemas are part of the project
@@ -56,7 +56,7 @@ def is_fully_supported(schema: Any) -> bool:
 
 
 class _Compiler:
-    """Builds the expression of one predicate, and collects the constants that the expression names."""
+    """Builds the expression of one predicate, and collects the constants in the expression."""
 
     def __init__(self) -> None:
         self.constants: dict[str, Any] = {"are_unique": _are_unique}

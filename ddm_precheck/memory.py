@@ -25,8 +25,8 @@ def configure_malloc() -> None:
 
     By default, glibc has several heaps, for different threads. After the first large body is freed, glibc allocates the
     next bodies in these heaps, which fragments them: the process grows to three times the size of the bodies and never
-    shrinks. One heap is sufficient, because Python's global interpreter lock lets one thread allocate at a time. If the
-    threshold is fixed, each large body has its own memory mapping, which is removed when the body is freed.
+    shrinks. One heap is sufficient, because Python's global interpreter lock lets one thread allocate at a time. With a
+    fixed mmap threshold, each large body has its own memory mapping, which is removed when the body is freed.
 
     Other C libraries have no such settings. For them, this function does nothing.
     """
@@ -39,10 +39,10 @@ def configure_malloc() -> None:
 
 
 def limit_request_line() -> None:
-    """Let gunicorn refuse a request line of over 4 KiB with status 414. Call it before the server starts.
+    """Make gunicorn refuse a request line of over 4 KiB (status 414). Call this function before the server starts.
 
-    functions-framework turns gunicorn's own limit off, so that clients could fill the memory with request lines. It
-    does so after the function is loaded; therefore the option itself has to ignore the new value.
+    functions-framework turns gunicorn's limit off, so that clients could fill the memory with request lines. The limit
+    is turned off after the function is loaded; therefore gunicorn's option itself has to ignore the new value.
     """
     if "functions_framework._cli" in sys.modules:  # else this process starts no server, and gunicorn takes time to load
         from gunicorn.config import LimitRequestLine  # noqa: PLC0415
@@ -55,8 +55,8 @@ def one_at_a_time(
 ) -> _Result:
     """Call the function under a lock and return its result. Use it to parse, validate or serialize a body.
 
-    A Problem of the function is raised without its traceback and context: their frames would keep the parsed body in
-    memory after the lock is released.
+    If the function raises a Problem, the Problem loses its traceback and context: their frames would keep the parsed
+    body in memory after the lock is released.
     """
     with _LOCK:
         try:

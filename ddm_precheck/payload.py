@@ -1,4 +1,4 @@
-"""Parses bytes or base64 in a request to a JSON value."""
+"""Parses a JSON value from bytes or base64 in a request."""
 
 import base64
 import binascii
@@ -9,7 +9,7 @@ from ddm_precheck.problem import Problem, ProblemCode, Violation, invalid_event
 
 
 def parse_json(data: bytes, where: str) -> Any:
-    """Parse JSON. ``where`` names the part of the request that contains it, for the message of the problem.
+    """Parse JSON. ``where`` names the part of the request that contains the JSON, for the message of the problem.
 
     Raises Problem ``invalid-event`` if the data is empty or not strict JSON.
     """

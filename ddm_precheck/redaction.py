@@ -1,7 +1,7 @@
 """Redacts the token in texts from DDM and from callers.
 
-Such texts are redacted when they are parsed, so that no later step can output the token. The function's own texts are
-never redacted: otherwise a token such as ``PASS`` would change the words of a response.
+DDM's texts are redacted when they are parsed, so that no later step can output the token. Callers' texts are redacted
+when they are output. The function's own texts are never redacted: a token ``database`` would change such texts.
 """
 
 from typing import Final

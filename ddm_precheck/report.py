@@ -1,6 +1,6 @@
 """Builds the report: the outcome as plain text for the person who approves the shard change or fixes the issues. Pure.
 
-The report fits into one WeCom message (2,048 bytes), which has the lowest limit of the common chats. Each issue takes
+The report fits into one WeCom message (2,048 bytes): WeCom has the lowest limit of the common chats. Each issue takes
 one line: in DDM's texts, line breaks, control characters and direction marks are replaced by spaces. ``@``, ``<`` and
 ``>`` are replaced by similar characters, which no chat interprets as a mention.
 """
@@ -61,7 +61,7 @@ def _issue_line(issue: Check, mark: str, max_bytes: int) -> str:
 
 
 def _fit(first: str, second: str, max_bytes: int) -> str:
-    """Return both texts in at most `max_bytes`. Each may use half of the bytes, and those that the other leaves."""
+    """Return both texts in at most `max_bytes`. A text may use half of the bytes, and more if the other is short."""
     first = truncate_bytes(first, max(max_bytes // 2, max_bytes - len(second.encode())))
     return first + truncate_bytes(second, max_bytes - len(first.encode()))
 
@@ -72,5 +72,5 @@ def _safe(text: str | None) -> str:
 
 
 def _size(line: str) -> int:
-    """Return the bytes of a line and its line break."""
+    """Return the number of bytes of a line and its line break."""
     return len(line.encode()) + 1

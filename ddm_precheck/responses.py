@@ -30,7 +30,8 @@ def summary_response(decision: Decision, summary_json: bytes, envelope: Envelope
 def problem_response(problem: Problem, request: Request) -> Response:
     """Return the problem's JSON with its HTTP status.
 
-    The content type is ``application/problem+json`` only if ``Accept`` names it: low-code engines do not parse it.
+    The content type is ``application/problem+json`` only if ``Accept`` names it: low-code engines parse only
+    ``application/json``.
     """
     accepted = {value.partition(";")[0].strip().lower() for value, quality in request.accept_mimetypes if quality > 0}
     content_type = _PROBLEM_JSON if _PROBLEM_JSON in accepted else _JSON

@@ -53,7 +53,7 @@ def _violations(value: Any, event: Event) -> tuple[Violation, ...]:
 
 
 def _redact_all(checks: list[dict[str, Any]], body: bytes, token: str) -> frozenset[str]:
-    """Redact the checks in place, if necessary. Return the names that this changes, as they are afterwards.
+    """Redact the checks in place, if necessary. Return the changed names in their redacted form.
 
     Redaction is necessary only if the body contains the token, or an escape sequence, which can encode the token or a
     lone surrogate.

@@ -46,7 +46,7 @@ class Schema:
         Raises jsonschema's SchemaError if the file is not a JSON Schema. Then the function does not start.
         """
         schema = json.loads((_FOLDER / f"{name}.schema.json").read_text("utf-8"))
-        # The check takes 7 ms of each cold start. What the predicate fully supports does not need it.
+        # check_schema takes 7 ms of each cold start. A test calls check_schema for the fully supported JSON Schemas.
         if not is_fully_supported(schema):
             Draft202012Validator.check_schema(schema)
         self._schema = schema
@@ -65,7 +65,7 @@ class Schema:
             errors = list(itertools.islice(self._root.errors(value, ()), MAX_VIOLATIONS))
         except RecursionError:  # jsonschema's message quotes the value, which may be nested too deeply
             return (Violation("", "is nested too deeply"),)
-        # One violation for each pointer: if a value is too short, that it does not match the pattern is left out.
+        # One violation for each pointer: if a value is too short and does not match the pattern, return only the first.
         violations: dict[str, Violation] = {}
         for violation in itertools.chain.from_iterable(_to_violations(path, error) for path, error in errors):
             violations.setdefault(violation.pointer, violation)
@@ -76,7 +76,7 @@ class _Node:
     """A JSON Schema, and the nodes of its properties and items.
 
     jsonschema validates only the values for which the predicate returns False. So an invalid result with 1,000 checks
-    takes little more time than a valid result.
+    takes at most 1.5 times as long as a valid result.
     """
 
     def __init__(self, schema: Any) -> None:
@@ -105,12 +105,12 @@ class _Node:
                         yield from node.errors(value[name], (*path, name))
 
     def _own_errors(self, value: Any, path: _Path) -> Iterator[_Error]:
-        """Yield the errors of the value and its items. The keywords are checked in three groups, up to the first error.
+        """Yield the errors of the first of three groups of keywords that has errors.
 
         The order is that of the costs: the value's own keywords such as ``maxItems``, then the items, then
         ``uniqueItems``, for which jsonschema compares every pair of items.
         """
-        # The validators are made here: most of them are never needed, and to make all of them delays a cold start.
+        # The validators are created here: most are never needed, and creating all of them would delay a cold start.
         errors = _errors_of_jsonschema(self._own_schema, value, path)
         if isinstance(value, list) and self._items:
             errors = _first_nonempty(errors, self._item_errors(value, path))

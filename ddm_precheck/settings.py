@@ -102,7 +102,7 @@ def _endpoint(value: str) -> str:
     last_label = (url.hostname or "").rstrip(".").rpartition(".")[2]
     if _REGION_PLACEHOLDER in last_label or set("{}") & set(value.replace(_REGION_PLACEHOLDER, "")):
         raise SettingsError(
-            "DDM_ENDPOINT may contain {region} and no other braces, and not in the last label of the host"
+            "DDM_ENDPOINT may contain {region}, but not in the last label of the host, and no other braces"
         )
     return value.rstrip("/")
 

@@ -48,8 +48,8 @@ class OversizedResponseError(TransportError):
     """The response is over the limits that apply to every response. Its status is not used."""
 
 
-# The error and its message, by the types of the causes. The first row of which one type is found applies. If connecting
-# takes all the time, the causes include ReadTimeoutError and no TimeoutError.
+# Columns: types of causes, the error, its message. The first row that has the type of a cause applies. If connecting
+# takes the whole timeout, the causes include ReadTimeoutError and no TimeoutError.
 _ERRORS: Final = (
     ((TimeoutError, urllib3.exceptions.ReadTimeoutError), DeadlineExceededError, "{host} did not respond in time"),
     (
@@ -70,7 +70,7 @@ _ERRORS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class HTTPResponse:
-    """A complete response. ``body`` is decoded. If the body is over the limit or cannot be decoded, it is None."""
+    """A complete response. ``body`` is decoded, or None if the body is over the limit or cannot be decoded."""
 
     status: int
     headers: Mapping[str, str]
@@ -116,7 +116,7 @@ class Transport:
                 proxies=self._proxies(f"{origin.scheme}://{origin.netloc}"),
             ) as response:
                 return HTTPResponse(response.status_code, response.headers, _read_body(response.raw, max_bytes))
-        # ValueError: what http.client raises for chunk sizes below -1.
+        # http.client raises ValueError for a chunk size below -1.
         except (OSError, urllib3.exceptions.HTTPError, http.client.HTTPException, ValueError) as error:
             raise _to_transport_error(error, origin.hostname) from None
 
@@ -152,7 +152,7 @@ def _read_body(raw: urllib3.HTTPResponse, max_bytes: int) -> bytes | None:
 
 
 def _to_transport_error(error: Exception, host: str | None) -> TransportError:
-    """Return an error whose reason is found by the types of the causes: their messages may quote the exchange."""
+    """Return the error for the types of the causes. Their messages are not used: they may quote the exchange."""
     causes = list(_causes(error))
     for cause in causes:
         # urllib3 stores an exception in a variable of its own frame: this cycle would keep the whole stack in memory.
@@ -164,7 +164,7 @@ def _to_transport_error(error: Exception, host: str | None) -> TransportError:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield the error and, one after the other, its causes."""
+    """Yield the error, its cause, the cause of that cause, and so on."""
     while error:
         yield error
         error = error.__cause__ or error.__context__

@@ -1,4 +1,4 @@
-"""Checks the URLs in the settings: whether requests can be sent to exactly these URLs."""
+"""Validates the URLs in the settings."""
 
 import ipaddress
 import re

@@ -33,7 +33,7 @@ class Verdict(StrEnum):
 class Decision:
     """The outcome of one precheck, without the checks, which can take much memory.
 
-    ``accepted`` are the distinct names of the accepted warnings; ``checked_at`` is the time in UTC (RFC 3339).
+    ``accepted`` are the different names of the accepted warnings; ``checked_at`` is the time in UTC (RFC 3339).
     """
 
     event: Event
@@ -74,14 +74,14 @@ def judge(event: Event, result: PrecheckResult, checked_at: str) -> Summary:
     acceptable = event.accepted_warnings - result.changed_names
     accepted = [check["name"] for check in warned if check["name"] in acceptable]
     counts["accepted"] = len(accepted)
-    listed = len({check["name"] for check in checks})
-    verdict = _verdict(counts, listed, event.expected_checks or 1)
-    may_warn = event.proceed_on_warn or len(accepted) == len(warned)
+    distinct = len({check["name"] for check in checks})
+    verdict = _verdict(counts, distinct, event.expected_checks or 1)
+    may_proceed_on_warn = event.proceed_on_warn or len(accepted) == len(warned)
     decision = Decision(
         event=event,
         verdict=verdict,
-        can_proceed=verdict is Verdict.PASS or (verdict is Verdict.WARN and may_warn),
-        message=_message(verdict, counts, failed + warned, listed, event.expected_checks),
+        can_proceed=verdict is Verdict.PASS or (verdict is Verdict.WARN and may_proceed_on_warn),
+        message=_message(verdict, counts, failed + warned, distinct, event.expected_checks),
         counts=counts,
         accepted=tuple(dict.fromkeys(accepted)),
         checked_at=checked_at,
@@ -95,19 +95,19 @@ def problem_verdict(code: ProblemCode) -> Verdict:
     return Verdict.PENDING if code is ProblemCode.PENDING else Verdict.ERROR
 
 
-def _verdict(counts: dict[str, int], listed: int, expected: int) -> Verdict:
+def _verdict(counts: dict[str, int], distinct: int, expected: int) -> Verdict:
     """Return the verdict. FAIL is final even if the list is incomplete; WARN and PASS require the complete list."""
     if counts["failed"]:
         return Verdict.FAIL
-    if listed < expected:
+    if distinct < expected:
         return Verdict.PENDING
     return Verdict.WARN if counts["warn"] else Verdict.PASS
 
 
-def _message(verdict: Verdict, counts: dict[str, int], issues: list[Check], listed: int, expected: int | None) -> str:
+def _message(verdict: Verdict, counts: dict[str, int], issues: list[Check], distinct: int, expected: int | None) -> str:
     total, warned = counts["total"], counts["warn"]
     if verdict is Verdict.PENDING:
-        return f"{_progress(listed, expected)}; try again later"
+        return f"{_progress(distinct, expected)}; try again later"
     if verdict is Verdict.FAIL:
         return f"{counts['failed']} of {total} checks failed, {warned} warned: {_names(issues)}"
     note = "" if expected else INCOMPLETE_NOTE
@@ -117,10 +117,10 @@ def _message(verdict: Verdict, counts: dict[str, int], issues: list[Check], list
     return f"{warned} of {total} checks warned{accepted}: {_names(issues)}{note}"
 
 
-def _progress(listed: int, expected: int | None) -> str:
-    if not listed:
+def _progress(distinct: int, expected: int | None) -> str:
+    if not distinct:
         return "DDM lists no checks yet"
-    return f"DDM lists {listed} of at least {expected} different checks"
+    return f"DDM lists {distinct} of at least {expected} different checks"
 
 
 def _names(issues: Iterable[Check]) -> str:

@@ -1,4 +1,4 @@
-"""Waiting for a precheck to finish, within one request."""
+"""Waits for the end of a precheck, within one request to the function."""
 
 import signal
 from collections.abc import Iterator

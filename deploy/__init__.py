@@ -5,7 +5,7 @@
 - ``variables``: the function's environment variables, from the options of ``deploy.sh``
 - ``package``: builds the package for FunctionGraph; ``bytecode`` compiles its modules
 - ``functiongraph``: creates or updates the function; ``functiongraph_api`` sends the requests
-- ``local``: runs the function on this machine; ``processes`` manages child processes, ``sample_events`` has its events
+- ``local``: runs the function on this machine; ``processes`` manages child processes, ``sample_events`` has the samples
 - ``fake_ddm``: a server that replaces DDM; ``fake_behaviours`` has its responses
 - ``bootstrap``: the shell script in the package that starts the function on FunctionGraph
 - ``common.sh``: shell functions of ``deploy.sh`` and ``tests/run``

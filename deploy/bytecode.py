@@ -1,4 +1,4 @@
-"""Compiles the package's modules for FunctionGraph's Python, if a Python of this version is installed.
+"""Compiles the package's modules for FunctionGraph's Python, CPython 3.12, if it is installed on this machine.
 
 FunctionGraph's code folder is read-only, so Python cannot write bytecode to it: if the package has no bytecode, every
 cold start compiles every module.
@@ -15,7 +15,7 @@ from typing import Final
 from deploy.errors import DeployError
 
 _VERSION: Final = "3.12"
-# Prints nothing for another implementation, and for a prerelease, whose bytecode CPython 3.12 does not read.
+# Prints an empty line for another implementation, and for a prerelease, whose bytecode CPython 3.12 does not read.
 _PROGRAM: Final = (
     "import importlib.util, sys;"
     "usable = sys.implementation.cache_tag == 'cpython-312' and importlib.util.MAGIC_NUMBER == b'\\xcb\\r\\r\\n';"
@@ -68,7 +68,7 @@ def _candidates() -> Iterator[str]:
 
 
 def _executable(candidate: str) -> str:
-    """Return the path of the interpreter that the candidate starts, or an empty text if it is not usable.
+    """Return the path of the interpreter that the candidate starts, or ``""`` if the interpreter is not usable.
 
     The candidate may be a program that only selects an interpreter, such as a shim of pyenv.
     """

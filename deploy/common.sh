@@ -20,7 +20,7 @@ find_python() {
 }
 
 # is_installed VENV FILE...: succeeds if the requirements in the FILEs are installed in VENV. VENV has a copy of each
-# FILE, made after the installation, and the file .installing while an installation runs.
+# FILE, made after the installation. deploy.sh creates the file .installing, and removes it after the installation.
 is_installed() {
     local venv=$1 file
     shift

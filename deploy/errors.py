@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn, TypeAlias
 
 Program: TypeAlias = Callable[[Sequence[str]], int]
-"""A program: it receives its arguments and returns its exit status."""
+"""Receives the arguments of a program, runs the program and returns its exit status."""
 
 
 class DeployError(Exception):

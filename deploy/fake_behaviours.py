@@ -129,5 +129,5 @@ BEHAVIOURS: Final[dict[str, Behaviour]] = {
 }
 """The behaviour of the fake DDM, by the name of the database schema."""
 
-UNKNOWN_SCHEMA: Final = error(400, "DBS.300129", "The schema does not exist.")
-"""The behaviour for any other name."""
+UNKNOWN_DB_NAME: Final = error(400, "DBS.300129", "The schema does not exist.")
+"""The behaviour for any other name of a database schema."""

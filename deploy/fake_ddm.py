@@ -18,7 +18,7 @@ from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
-from deploy.fake_behaviours import BEHAVIOURS, UNKNOWN_SCHEMA, FakeResponse, ReceivedRequest
+from deploy.fake_behaviours import BEHAVIOURS, UNKNOWN_DB_NAME, FakeResponse, ReceivedRequest
 
 _PATH: Final = re.compile(
     r"/v3/(?P<project_id>[^/]+)/instances/(?P<instance_id>[^/]+)"
@@ -98,7 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not token:
             return _NO_TOKEN
         request = self.server.record(match.groupdict(), token)
-        return self.server.behaviours.get(request.db_name, UNKNOWN_SCHEMA)(request)
+        return self.server.behaviours.get(request.db_name, UNKNOWN_DB_NAME)(request)
 
     def _send(self, response: FakeResponse) -> None:
         body = response.body if isinstance(response.body, bytes) else json.dumps(response.body).encode()

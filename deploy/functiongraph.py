@@ -1,6 +1,6 @@
 """Creates or updates the function through version 2 of FunctionGraph's API.
 
-The IAM token comes from the variable HUAWEICLOUD_TOKEN. It is redacted in all output.
+The IAM token comes from the variable HUAWEICLOUD_TOKEN. The token is redacted in all output.
 """
 
 import argparse
@@ -28,11 +28,11 @@ _NOT_FOUND: Final = "FSS.1051"
 _RUNTIME: Final = "http"
 # With 512 MB, FunctionGraph provides 0.4 CPU cores. With less memory, a cold start takes too long.
 _MIN_MEMORY_MEGABYTES: Final = 512
-# The number of requests at the same time is the number of threads in deploy/bootstrap.
+# The number of threads in deploy/bootstrap: each request needs a thread.
 _MIN_CONCURRENT_REQUESTS: Final = 64
 _UNLIMITED: Final = -1
 _MAX_VARIABLES_BYTES: Final = 4096
-# Fields of the config that the request body of a create does not have.
+# Fields of the config that the request to create a function does not accept.
 _UPDATE_ONLY: Final = ("strategy_config", "enable_auth_in_header")
 _MAX_LINE_LENGTH: Final = 500
 
@@ -90,7 +90,7 @@ def _parse_options(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _print_requests(endpoint: str, function: Function) -> None:
-    """Print the requests that create and those that update: whether the function exists is not known offline."""
+    """Print the requests for both cases, because a dry run does not send a request to find out which case applies."""
     cases = {
         "If the function does not exist:": ApiResponse(HTTPStatus.NOT_FOUND, {"error_code": _NOT_FOUND}),
         "If the function exists (its other variables and larger limits are kept):": ApiResponse(
@@ -112,7 +112,7 @@ def deploy(api: Api, function: Function) -> None:
     config = api.send("GET", f"{functions}/{function.urn}/config")
     if config.status == HTTPStatus.NOT_FOUND and config.error_code in {None, _NOT_FOUND}:
         created = _call_or_raise(api, "POST", functions, _create_body(function))
-        # The request that creates a function does not accept all fields of the config. Its response has their defaults.
+        # The POST accepts no strategy_config. The response has the default, which the update must keep.
         update = _config_body(function, {"strategy_config": created.body.get("strategy_config")})
     else:
         _raise_for_status("GET the function's config", config)
@@ -139,7 +139,7 @@ def _code_body(function: Function) -> dict[str, Any]:
 
 
 def _config_body(function: Function, current: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the function's config. Values of `current` that no option sets are kept; other fields are not sent."""
+    """Return the config to send: the options, and the known fields of `current` that no option sets."""
     if current.get("runtime", _RUNTIME) != _RUNTIME:
         raise DeployError(f"{function.urn} is not an HTTP function: choose another --name")
     function_variables = {**_current_variables(current), **function.variables}
@@ -210,16 +210,16 @@ def _call_or_raise(api: Api, method: str, path: str, body: Mapping[str, Any]) ->
     return response
 
 
-def _raise_for_status(call: str, response: ApiResponse) -> None:
+def _raise_for_status(request: str, response: ApiResponse) -> None:
     """Raise DeployError with the API's error code and message unless the status is 2xx."""
     if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
         code = response.error_code or "no error_code"
         message = response.body.get("error_msg") or "no error_msg"
-        raise DeployError(f"FunctionGraph refused {call}: {response.status} {code}: {message}")
+        raise DeployError(f"FunctionGraph refused {request}: {response.status} {code}: {message}")
 
 
 def _redact(text: str, token: str) -> str:
-    """Return the text on one line of limited length, with the token replaced."""
+    """Return the text on one line of limited length, with the token redacted."""
     line = "".join(char for char in " ".join(text.split()) if char.isprintable())
     return (line.replace(token, "***") if token else line)[:_MAX_LINE_LENGTH]
 

@@ -1,6 +1,6 @@
 """Runs the function on this machine and sends it sample events, for ``deploy.sh local``.
 
-Unless DDM_ENDPOINT is set, the function uses the fake DDM, and the name of the database schema selects its response.
+Unless DDM_ENDPOINT is set, the function uses the fake DDM, whose response the name of the database schema selects.
 The function's log goes to standard error.
 """
 
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     port = int(os.environ.get("PORT") or "8080")
     url = f"http://127.0.0.1:{port}"
     uses_fake_ddm = not os.environ.get("DDM_ENDPOINT")
-    _require_free(port)
+    _require_free_port(port)
     with Processes() as processes:
         _start_function(processes, port, _start_fake_ddm(processes) if uses_fake_ddm else {})
         all_expected = _send_samples(url, uses_fake_ddm=uses_fake_ddm, verbose=options.verbose)
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if all_expected else 1
 
 
-def _require_free(port: int) -> None:
+def _require_free_port(port: int) -> None:
     with socket.socket() as probe:
         # The server sets this option too: connections of an earlier run that are still closing do not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -80,7 +80,7 @@ def _start_fake_ddm(processes: Processes) -> dict[str, str]:
         line = output.readline().decode() if selector.select(_START_SECONDS) else ""
     if not line.startswith(_LISTENING):
         raise DeployError("the fake DDM did not start")
-    # Continue to read the pipe: if it were full, the fake DDM would block.
+    # Continue to read the pipe: a full pipe would block the fake DDM.
     threading.Thread(target=shutil.copyfileobj, args=(output, sys.stderr.buffer), daemon=True).start()
     # A proxy cannot reach the loopback address of this machine.
     no_proxy = ",".join(filter(None, [os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), "127.0.0.1"]))
@@ -122,10 +122,10 @@ def _send_samples(url: str, *, uses_fake_ddm: bool, verbose: bool) -> bool:
             _print_exchange(url, sample.event, response)
         else:
             _print_line(sample, response)
-        mistakes = sample.mistakes(response)
-        unexpected += bool(mistakes)
-        for mistake in mistakes:
-            _print(f"! {sample.event['db_name']}: {mistake}")
+        differences = sample.differences(response)
+        unexpected += bool(differences)
+        for difference in differences:
+            _print(f"! {sample.event['db_name']}: {difference}")
     _print(f"\n{len(all_samples) - unexpected} of {len(all_samples)} responses as expected.")
     return not unexpected
 

@@ -84,8 +84,8 @@ def _requirement_files(root: Path) -> dict[str, bytes]:
 def download(root: Path, folder: Path) -> list[Path]:
     """Download the wheels for FunctionGraph with pip, and return their paths. Raises DeployError.
 
-    The two files contain every requirement, so pip does not resolve dependencies (``--no-deps``). Otherwise pip would
-    evaluate markers such as ``python_version < "3.13"`` for the Python of this machine.
+    The two requirement files contain every package, so pip does not resolve dependencies (``--no-deps``). Otherwise pip
+    would evaluate markers such as ``python_version < "3.13"`` for the Python of this machine.
     """
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     command += ["--only-binary=:all:", *_PLATFORM, f"--dest={folder}"]
@@ -106,7 +106,7 @@ def _unpack(wheel: Path) -> Iterator[tuple[str, bytes]]:
         for entry in archive.infolist():
             folder = entry.filename.partition("/")[0]
             if folder.endswith(".data"):
-                raise DeployError(f"{wheel.name} has a folder {folder}, which only an installation can place")
+                raise DeployError(f"{wheel.name} has a folder {folder}, which requires an installation")
             if not entry.is_dir():
                 yield f"{_LIBRARY}/{entry.filename}", archive.read(entry)
 

@@ -28,7 +28,7 @@ class Processes:
         self._signal: int | None = None
 
     def __enter__(self) -> Self:
-        """Handle the signals that end a process."""
+        """Install the handler for the signals that end a process."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
         return self

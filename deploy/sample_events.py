@@ -41,7 +41,7 @@ class Sample:
     retryable: bool
     code: str | None = None
 
-    def mistakes(self, response: Response) -> list[str]:
+    def differences(self, response: Response) -> list[str]:
         """Return one text for each value of the response that differs from the expected value."""
         body = response.body
         expected = {

@@ -33,11 +33,11 @@ _OPTIONS: Final = {
         "--token-secret": "the secret with the IAM token for events without a token",
         "--agency": "the agency whose IAM token is for events without a token",
     },
-    "DDM_ALLOWED_INSTANCES": {"--allow": "the instances for which that token may be used"},
+    "DDM_ALLOWED_INSTANCES": {"--allow": "the instances for which the token of --token-secret or --agency may be used"},
 }
 _MIN_TIMEOUT_SECONDS: Final = 60
 _MAX_CLOUD_RUN_TIMEOUT_SECONDS: Final = 3600
-# The time of an invocation without the requests to DDM: 5 seconds for the sink, and 5 seconds for everything else.
+# In addition to the wait and the last request to DDM: 5 seconds for the sink, and 5 seconds for everything else.
 _OTHER_SECONDS: Final = 10
 _CLOUD_RUN_THREADS: Final = 64
 _DELIMITERS: Final = ",@;|#~"
@@ -80,7 +80,7 @@ def from_options(options: argparse.Namespace) -> dict[str, str]:
     Raises UsageError if an option is malformed, sets a variable that another option sets, or has a value that the
     function's settings refuse.
     """
-    variables = _own_options(options)
+    variables = _variables_of_own_options(options)
     labels = {name: _option_in_use(options, name) for name in variables}
     for assignment in options.env:
         name, value = _assignment(assignment)
@@ -98,7 +98,7 @@ def from_options(options: argparse.Namespace) -> dict[str, str]:
 
 
 def timeout_seconds(variables: Mapping[str, str]) -> int:
-    """Return the platform's timeout for a function with these variables: at least the maximum time of an invocation.
+    """Return the platform's timeout for a function with these variables: at least the maximum time of a request.
 
     Raises SettingsError if the function's settings refuse a variable.
     """
@@ -119,7 +119,7 @@ def _cloud_run_timeout(variables: Mapping[str, str]) -> int:
     if seconds > _MAX_CLOUD_RUN_TIMEOUT_SECONDS:
         names = [name for name in ("DDM_MAX_WAIT_SECONDS", "DDM_TIMEOUT_SECONDS") if name in variables]
         raise UsageError(
-            f"invalid value: --env {' and '.join(names)} (an invocation may take {seconds} s,"
+            f"invalid value: --env {' and '.join(names)} (a request may take {seconds} s,"
             f" and Cloud Run's maximum timeout is {_MAX_CLOUD_RUN_TIMEOUT_SECONDS} s)"
         )
     return seconds
@@ -138,8 +138,8 @@ def _update_env_vars(variables: Mapping[str, str]) -> str:
     raise UsageError(f"invalid value: --env (each of the characters {_DELIMITERS} occurs in a value)")
 
 
-def _own_options(options: argparse.Namespace) -> dict[str, str]:
-    """Return the variables that are set by their own options, not by ``--env``."""
+def _variables_of_own_options(options: argparse.Namespace) -> dict[str, str]:
+    """Return the variables that their own options set, not ``--env``."""
     token_source = TOKEN_FILE if options.token_secret else settings.AGENCY if options.agency else None
     values = {
         "DDM_REGION": options.ddm_region,
@@ -151,7 +151,7 @@ def _own_options(options: argparse.Namespace) -> dict[str, str]:
 
 
 def _option_in_use(options: argparse.Namespace, name: str) -> str:
-    """Return the option that sets the variable, or an empty text."""
+    """Return the option that sets the variable, or ``""`` if there is none."""
     given = (option for option in _OPTIONS[name] if getattr(options, option[2:].replace("-", "_")))
     return next(given, "")
 
@@ -162,7 +162,7 @@ def _assignment(text: str) -> tuple[str, str]:
         # A text that is not a valid name may be a secret, so it is not printed.
         pattern = r"[A-Za-z_][A-Za-z0-9_]{0,40}" if equals else r"[A-Z_][A-Z0-9_]{0,40}"
         label = f" {name}" if re.fullmatch(pattern, name) else ""
-        raise UsageError(f"invalid value: --env{label} (expected NAME=VALUE, and one of {', '.join(NAMES)})")
+        raise UsageError(f"invalid value: --env{label} (expected NAME=VALUE; NAME is one of {', '.join(NAMES)})")
     if not equals:
         raise UsageError(f"invalid value: --env {name} (expected {name}=VALUE)")
     return name, value

@@ -1,4 +1,4 @@
-"""Fixtures: the fake DDM, and the function started in both ways."""
+"""Fixtures: the fake DDM, and the function, in this process and served by functions-framework."""
 
 import os
 import threading
@@ -24,9 +24,10 @@ SLOW_MODULES = (
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run the slow modules last, so that most faults show early.
+    """Run the slow modules last, so that most failures appear early.
 
-    Parallel processes run them first: the last module keeps one process busy while the others are idle.
+    In a parallel run, start the slow modules first: otherwise one process runs the last module while the others are
+    idle.
     """
     is_parallel = hasattr(config, "workerinput")
     items.sort(key=lambda item: (item.path.stem.startswith(SLOW_MODULES) != is_parallel, item.path.name))
@@ -51,7 +52,7 @@ def fake_ddm(fake_ddm_server: FakeDDM) -> Iterator[FakeDDM]:
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch, fake_ddm: FakeDDM) -> dict[str, str]:
-    """The environment of a function in this process; create_app changes it as well."""
+    """The environment of a function in this process; create_app also changes this environment."""
     variables = clean_environment() | {"DDM_ENDPOINT": fake_ddm.url, "DDM_REGION": "cn-north-4"}
     monkeypatch.setattr(os, "environ", variables)
     return variables
@@ -81,7 +82,7 @@ def served_function(fake_ddm_server: FakeDDM, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture(params=["in-process", "served"])
 def function(request: pytest.FixtureRequest, fake_ddm: FakeDDM) -> Function:
-    """The function with the default settings, started in both ways."""
+    """The function with the default settings: in this process, and served."""
     if request.param == "served":
         return request.getfixturevalue("served_function")
     return request.getfixturevalue("start")()
@@ -95,7 +96,7 @@ def authority(tmp_path: Path) -> Authority:
 
 @pytest.fixture(scope="session")
 def token_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The path of the token's file, one for the whole run: a served function keeps its path."""
+    """The path of the token's file, the same for the whole run: a served function reads its settings only once."""
     return tmp_path_factory.mktemp("secret-volume") / "ddm-token"
 
 
@@ -127,7 +128,7 @@ def served_with_agency(fake_ddm_server: FakeDDM, tmp_path_factory: pytest.TempPa
 
 @pytest.fixture(params=["in-process", "served"])
 def with_file(request: pytest.FixtureRequest, fake_ddm: FakeDDM, token_file: TokenFile) -> Function:
-    """The function that reads the platform's token from a file, started in both ways."""
+    """The function that reads the platform's token from a file: in this process, and served."""
     if request.param == "served":
         return request.getfixturevalue("served_with_file")
     return request.getfixturevalue("start")(**token_file.variables)
@@ -135,7 +136,7 @@ def with_file(request: pytest.FixtureRequest, fake_ddm: FakeDDM, token_file: Tok
 
 @pytest.fixture(params=["in-process", "served"])
 def with_agency(request: pytest.FixtureRequest, fake_ddm: FakeDDM) -> Function:
-    """The function that uses the token of an agency, started in both ways."""
+    """The function that uses the token of an agency: in this process, and served."""
     if request.param == "served":
         return request.getfixturevalue("served_with_agency")
     return request.getfixturevalue("start")(**AGENCY_VARIABLES)

@@ -26,10 +26,10 @@ from helpers.functiongraph_api import ApiResponse, FakeFunctionGraph
 ALLOWED = f"{PROJECT_ID}/instance-1,{PROJECT_ID}/instance-2,other/*"
 TOKEN_FILE = "DDM_TOKEN_SOURCE=/secrets/ddm-token/token"
 MOUNT = ("--update-secrets", "/secrets/ddm-token/token=ddm-token:latest")
-# Options, and what differs in the call of gcloud: service, access, timeout, variables, further flags.
+# Options, and the parts of the call of gcloud that depend on them: service, access, timeout, variables, further flags.
 CALLS = {
     "defaults": ((), "ddm-precheck", "--no-allow-unauthenticated", "60s", "THREADS=64", ()),
-    "all options of version 1": (
+    "service, access, region and endpoint": (
         (
             *("--service=precheck-2", "--allow-unauthenticated", "--ddm-region", "cn-north-4"),
             *("--ddm-endpoint=https://ddm.{region}.example", "--service-account", "ddm@demo.iam.gserviceaccount.com"),
@@ -116,7 +116,7 @@ def real_gcloud() -> str:
     ("options", "service", "access", "timeout", "assignments", "more"), CALLS.values(), ids=list(CALLS)
 )
 def test_one_call_of_gcloud(checkout, gcloud, options, service, access, timeout, assignments, more):
-    """Gcloud is called once, with the repository as the source. The URL and a command that calls it are printed."""
+    """Gcloud is called once, with the repository as the source. The function's URL and a curl command are printed."""
     result = checkout.run(*CLOUD_RUN, *options, PATH=gcloud.path, HUAWEICLOUD_TOKEN=TOKEN)
     assert (result.status, result.stderr) == (0, "")
     (call,) = gcloud.calls
@@ -132,7 +132,7 @@ def test_one_call_of_gcloud(checkout, gcloud, options, service, access, timeout,
 
 
 def test_warning_of_a_public_token(checkout, gcloud):
-    """A public function with a token of its own is deployed, and a warning says what it means."""
+    """A public function with the platform's token is deployed, and one line warns of the consequence."""
     options = ("--allow-unauthenticated", "--token-secret", "ddm-token", "--allow", ALLOWED)
     result = checkout.run(*CLOUD_RUN, *options, PATH=gcloud.path)
     assert result.status == 0
@@ -182,7 +182,7 @@ def test_the_printed_command_works(checkout, gcloud):
 
 @pytest.mark.parametrize("options", [options for options, *_ in CALLS.values()], ids=list(CALLS))
 def test_a_dry_run_prints_the_exact_call(checkout, gcloud, options):
-    """The printed command is the one that runs without --dry-run. A dry run calls and changes nothing."""
+    """The printed command is the command that runs without --dry-run. A dry run calls no gcloud and changes no file."""
     before = checkout.files()
     dry_run = checkout.run(*CLOUD_RUN, *options, "--dry-run", PATH=gcloud.path)
     assert (dry_run.status, dry_run.stderr, dry_run.last_line, gcloud.calls) == (0, "", DRY_RUN_ENDS, [])
@@ -195,7 +195,7 @@ def test_a_dry_run_prints_the_exact_call(checkout, gcloud, options):
 
 @pytest.mark.parametrize("options", [options for options, *_ in CALLS.values()], ids=list(CALLS))
 def test_gcloud_accepts_every_printed_command(checkout, real_gcloud, options):
-    """Gcloud's own linter finds no mistake, also not in the command inside the printed curl."""
+    """Gcloud's own linter finds no mistake in the printed command and in the command inside the printed curl."""
     result = checkout.run(*CLOUD_RUN, *options, "--dry-run")
     commands = [*result.commands]
     assert len(commands) == 1
@@ -208,7 +208,7 @@ def test_gcloud_accepts_every_printed_command(checkout, real_gcloud, options):
 
 
 def test_gclouds_own_parser_splits_the_variables(checkout, real_gcloud):
-    """Gcloud's parser of --update-env-vars returns each value whole, also one with a comma."""
+    """Gcloud's parser of --update-env-vars returns each value unchanged, including a value with a comma."""
     result = checkout.run(*CLOUD_RUN, *CALLS["value with a comma"][0], "--dry-run")
     words = shlex.split(result.commands[0])
     assignments = words[words.index("--update-env-vars") + 1]

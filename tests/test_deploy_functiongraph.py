@@ -1,4 +1,4 @@
-"""`deploy.sh functiongraph`: the requests to FunctionGraph's API, what they keep, and how refusals are reported."""
+"""`deploy.sh functiongraph`: the requests to FunctionGraph's API, the values that they keep, and refused requests."""
 
 import json
 import sys
@@ -24,14 +24,14 @@ UPDATE_NAMES = ["GET config", "PUT code", "PUT config"]
 
 
 def send_requests(checkout: Checkout, endpoint: str, *options: str) -> Result:
-    """Run the last step of deploy.sh alone: the package is built already."""
+    """Run only the last step of deploy.sh: the package is built already."""
     command = [sys.executable, "-B", "-m", "deploy.functiongraph", "--endpoint", endpoint, *FUNCTIONGRAPH[1:]]
     command += ["--name", "ddm-precheck", *options]
     return checkout.execute(command, checkout.root, HUAWEICLOUD_TOKEN=TOKEN, HTTP_PROXY="http://127.0.0.1:9")
 
 
 def test_the_first_run_creates_and_the_second_updates(checkout, built_checkout, local_wheels):
-    """Both set 64 requests at once and keep the number of instances. The token is only in one header.
+    """Both runs set 64 requests at once and keep the limit of instances. Only one header contains the token.
 
     The first run also builds the package.
     """
@@ -90,7 +90,7 @@ def test_an_agency_and_all_variables(built_checkout, function):
 
 
 @pytest.mark.parametrize(
-    ("options", "there", "timeout"),
+    ("options", "current", "timeout"),
     [
         ((), {}, 60),
         ((), {"timeout": 900}, 900),
@@ -103,15 +103,15 @@ def test_an_agency_and_all_variables(built_checkout, function):
     ],
     ids=str,
 )
-def test_an_invocation_fits_into_the_timeout(built_checkout, options, there, timeout):
-    """The timeout has room for the wait, a request to DDM, the sink and 5 seconds more; 60 seconds at least."""
-    with FakeFunctionGraph(function=HTTP_FUNCTION | there) as api:
+def test_a_request_fits_into_the_timeout(built_checkout, options, current, timeout):
+    """The timeout covers the wait, a request to DDM, the sink and 5 seconds more. It is at least 60 seconds."""
+    with FakeFunctionGraph(function=HTTP_FUNCTION | current) as api:
         result = send_requests(built_checkout, api.url, *options)
     assert (result.status, api.requests[-1].body["timeout"]) == (0, timeout)
 
 
 def test_an_update_keeps_what_no_option_sets(built_checkout):
-    """Variables, larger limits, the limit of instances and the agency stay. Unknown fields are not sent."""
+    """Variables, larger limits, the limit of instances and the agency are kept. Unknown fields are not sent."""
     variables = {"DDM_TIMEOUT_SECONDS": "20", "DDM_REGION": "cn-north-1", "MY_OWN": "value"}
     kept = {"memory_size": 1024, "timeout": 300, "xrole": "another-agency", "enable_auth_in_header": True}
     strategy = {"concurrency": 3, "concurrent_num": 100, "new_field": "x"}
@@ -137,14 +137,14 @@ def test_an_update_keeps_what_no_option_sets(built_checkout):
     ids=str,
 )
 def test_64_requests_at_once_or_more(built_checkout, current, sent):
-    """A smaller number is raised, a larger one and no limit (-1) stay, and so does the number of instances."""
+    """A smaller number is raised to 64. A larger number, no limit (-1) and the limit of instances are kept."""
     with FakeFunctionGraph(function=HTTP_FUNCTION | {"strategy_config": current}) as api:
         assert send_requests(built_checkout, api.url).status == 0
     assert api.requests[-1].body["strategy_config"] == sent
 
 
 def test_an_agency_replaces_another_one(built_checkout):
-    """The option decides, also over variables of an earlier deployment."""
+    """The options replace the agency and the variables of an earlier deployment."""
     variables = {"DDM_TOKEN_SOURCE": "/a/file", "DDM_ALLOWED_INSTANCES": "a/b"}
     function = HTTP_FUNCTION | {"xrole": "another", "enable_auth_in_header": False, "user_data": json.dumps(variables)}
     with FakeFunctionGraph(function=function) as api:
@@ -156,7 +156,7 @@ def test_an_agency_replaces_another_one(built_checkout):
 
 @pytest.mark.parametrize("options", [(), (*AGENCY, "--env", "DDM_MAX_WAIT_SECONDS=100")], ids=["defaults", "agency"])
 def test_a_dry_run_prints_the_requests_and_sends_none(built_checkout, options):
-    """A dry run prints the requests of a create and of an update, changes no file and needs no token."""
+    """A dry run prints the requests to create and to update the function, changes no file and needs no token."""
     before = built_checkout.files()
     result = built_checkout.run(*FUNCTIONGRAPH, *options, "--dry-run")
     functions = f"https://functiongraph.cn-north-4.myhuaweicloud.com{FUNCTIONS}"
@@ -182,7 +182,7 @@ def test_a_dry_run_prints_the_requests_and_sends_none(built_checkout, options):
 
 
 def refusal(name: str, status: int, body: object, message: str, **headers: str):
-    """Return a row of REFUSALS for an update: the response, the requests up to it, and a part of the last line."""
+    """Return a row of REFUSALS for an update: the response, the requests up to the refusal, part of the last line."""
     return {name: ApiResponse(status, body, headers)}, UPDATE_NAMES[: UPDATE_NAMES.index(name) + 1], message
 
 
@@ -207,7 +207,7 @@ REFUSALS = {
     ),
     "not JSON": refusal("GET config", 502, "<html>", "502 no error_code: no error_msg"),
     "redirect": refusal("GET config", 302, "", "302 no error_code: no error_msg", **ELSEWHERE),
-    "redirect of the code": refusal("PUT code", 307, "", "307 no error_code: no error_msg", **ELSEWHERE),
+    "redirect of PUT code": refusal("PUT code", 307, "", "307 no error_code: no error_msg", **ELSEWHERE),
     "code too large": refusal(
         "PUT code", 413, {"error_code": "FSS.0413", "error_msg": "Too large."}, "413 FSS.0413: Too large."
     ),
@@ -231,10 +231,8 @@ REFUSALS = {
         "403 FSS.0403: Forbidden",
     ),
     "config that is not JSON": refusal("GET config", 200, "<html>", "config cannot be read"),
-    "config that is cut off": refusal(
-        "GET config", 200, '{"runtime": "http"}', "no response", **{"Content-Length": "200"}
-    ),
-    "refusal that is cut off": refusal(
+    "truncated config": refusal("GET config", 200, '{"runtime": "http"}', "no response", **{"Content-Length": "200"}),
+    "truncated refusal": refusal(
         "GET config", 403, '{"error_code": "FSS.0403"}', "no response", **{"Content-Length": "200"}
     ),
     "another kind of function": refusal(
@@ -250,7 +248,7 @@ REFUSALS = {
     "concurrency that is not a number": refusal(
         "GET config", 200, HTTP_FUNCTION | {"strategy_config": {"concurrent_num": "64"}}, "concurrent_num"
     ),
-    "a variable that stops the start": refusal(
+    "a variable that prevents the start": refusal(
         "GET config", 200, HTTP_FUNCTION | {"user_data": '{"DDM_REGION": "CN"}'}, "DDM_REGION must be"
     ),
     "a token source without instances": refusal(
@@ -275,8 +273,8 @@ def test_a_refusal_is_one_line(built_checkout, responses, names, message):
     assert TOKEN not in result.stderr
 
 
-def test_a_refusal_is_the_exit_status_of_the_script(built_checkout):
-    """deploy.sh ends with status 1 and the same last line."""
+def test_deploy_sh_reports_a_refusal(built_checkout):
+    """After a refusal, the exit status of deploy.sh is 1, and its last line has the API's error."""
     response = ApiResponse(403, {"error_code": "FSS.0403", "error_msg": "Forbidden"})
     with FakeFunctionGraph({"GET config": response}) as api:
         result = built_checkout.run(*FUNCTIONGRAPH, FUNCTIONGRAPH_ENDPOINT=api.url, HUAWEICLOUD_TOKEN=TOKEN)

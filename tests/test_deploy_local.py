@@ -83,7 +83,7 @@ def test_local_shows_one_sample_whole_and_a_line_for_each_other(installed_checko
 
 @pytest.mark.parametrize("page", [README, README_CN], ids=["README", "README_CN"])
 def test_the_readmes_show_the_output(installed_checkout, page: Page):
-    """The READMEs show the output of ``./deploy.sh local``, whole or with an ellipsis for the lines left out."""
+    """The READMEs show the output of ``./deploy.sh local``, completely or with an ellipsis for omitted lines."""
     port = str(free_port())
     output = installed_checkout.run("local", "--once", PORT=port).stdout.replace(port, "8080")
     prompt, *lines = page.code("output: ./deploy.sh local").splitlines()
@@ -111,7 +111,7 @@ def test_local_shows_every_sample_whole_on_demand(installed_checkout):
 
 
 def test_local_with_a_real_ddm_sends_it_nothing(installed_checkout):
-    """If DDM_ENDPOINT is set, the output says so, and the function sends no request for the only sample."""
+    """If DDM_ENDPOINT is set, the output starts with a note, and the only sample causes no request to DDM."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.1)
         endpoint = f"http://127.0.0.1:{server.getsockname()[1]}"
@@ -134,7 +134,7 @@ def test_local_reports_a_wrong_response(fresh_checkout, installed_checkout):
 
 
 def test_local_reports_a_function_that_does_not_start(installed_checkout):
-    """If the function refuses a variable, deploy.sh ends. The last line says so, after the function's own line."""
+    """If the function refuses a variable, stderr has the function's message, then a line of deploy.sh."""
     result = installed_checkout.run("local", "--once", PORT=str(free_port()), DDM_ENDPOINT="http://ddm.example")
     assert result.status == 1
     assert result.stderr.splitlines()[-1] == "deploy.sh: the function has ended with exit status 1"
@@ -153,14 +153,14 @@ def test_local_reports_a_port_in_use(installed_checkout):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_local_serves_until_a_signal(installed_checkout, number):
-    """The printed curl gives a PASS, the names of the other samples follow it, and a signal ends every process."""
+    """The printed curl gets a PASS, the names of the other behaviours follow, and a signal ends every process."""
     lines, response, running = serve_until(installed_checkout, number)
     status, body = response
     assert (status, body["verdict"]) == (200, "PASS")
     names = next(line for line in lines if line.startswith("db_name selects the response of the fake DDM: "))
     assert set(names.rstrip(".\n").partition(": ")[2].split(", ")) == BEHAVIOURS.keys() - {"pass"}
     assert lines[-1] == "Stopped.\n"
-    # deploy.sh has become deploy.local; the others are the fake DDM, the server and its worker.
+    # deploy.local, which has replaced the process of deploy.sh, the fake DDM, the server and its worker.
     assert len(running) == 4
     assert installed_checkout.processes() == []
 
@@ -183,12 +183,12 @@ def test_the_printed_curl_for_a_real_ddm_has_placeholders(installed_checkout):
     assert len(running) == 3
 
 
-@pytest.mark.parametrize(("there", "steps"), STATES.values(), ids=list(STATES))
-def test_local_installs_what_is_needed(fresh_checkout, there, steps):
-    """Only new requirements, or all after an interruption. A dry run prints the steps and changes nothing."""
+@pytest.mark.parametrize(("present", "steps"), STATES.values(), ids=list(STATES))
+def test_local_installs_what_is_needed(fresh_checkout, present, steps):
+    """The steps depend on the state of .venv. A dry run prints the steps and changes nothing."""
     venv = fresh_checkout.root / ".venv"
     (venv / "bin").mkdir(parents=True)
-    for name in there:
+    for name in present:
         if name == "venv":
             (venv / "bin" / "python").write_text(launcher(sys.executable))
             (venv / "bin" / "python").chmod(0o755)
@@ -223,7 +223,7 @@ def test_the_fake_ddm_is_a_program_of_its_own():
 
 
 def test_the_tests_environment_is_installed_once(tmp_path: Path):
-    """tests/run uses its environment while the requirements are those of the last installation."""
+    """tests/run uses its environment as long as the requirements are those of the last installation."""
     program = f'program=test; source {shlex.quote(str(ROOT / "deploy/common.sh"))}; is_installed "$@"'
     venv = tmp_path / "a venv"
     (venv / "bin").mkdir(parents=True)

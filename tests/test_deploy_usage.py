@@ -32,7 +32,7 @@ ENDPOINTS_ACCEPTED = [
     *("https://ddm.example", "https://ddm.{region}.example/base/{region}/", "https://ddm-{region}.example:8443"),
     *("http://127.0.0.1:9999", "http://localhost:9999/base", "http://[::1]:9999"),
 ]
-# Bad values of --env, and what the message names.
+# Invalid values of --env, and the name that the message contains.
 BAD_ASSIGNMENTS = {
     "DDM_EXPECTED_CHECKS=0": "DDM_EXPECTED_CHECKS",
     "DDM_EXPECTED_CHECKS=1001": "DDM_EXPECTED_CHECKS",
@@ -173,7 +173,7 @@ def test_a_wrong_call_is_refused(checkout, gcloud, arguments, environment, named
 
 @pytest.mark.parametrize("value", ENDPOINTS_ACCEPTED)
 def test_an_accepted_endpoint_is_one_that_the_function_starts_with(checkout, gcloud, value):
-    """--ddm-endpoint and --env accept what the function's settings accept, and pass it on unchanged."""
+    """--ddm-endpoint and --env accept each value that the function's settings accept, and do not change the value."""
     for options in (("--ddm-endpoint", value), ("--env", f"DDM_ENDPOINT={value}")):
         result = checkout.run(*CLOUD_RUN, *options, "--dry-run", PATH=gcloud.path)
         assert (result.status, result.stderr) == (0, "")
@@ -183,18 +183,18 @@ def test_an_accepted_endpoint_is_one_that_the_function_starts_with(checkout, gcl
 
 @pytest.mark.parametrize("name", variables.NAMES)
 def test_every_variable_of_env_is_one_that_the_function_reads(name):
-    """Each name that --env accepts is a name whose bad values the function's settings refuse."""
+    """Each name that --env accepts is a variable that the function's settings validate."""
     with pytest.raises(settings.SettingsError, match=name):
         settings.from_environment({name: "A bad value"})
 
 
 def test_the_timeout_has_room_for_the_sink():
-    """A wait of 100 seconds, the last request to DDM (10 by default), the sink, and 5 seconds for everything else."""
+    """The timeout is the wait, the last request to DDM (10 s by default), the sink, and 5 s for everything else."""
     assert variables.timeout_seconds({"DDM_MAX_WAIT_SECONDS": "100"}) == 100 + 10 + sink.TIMEOUT_SECONDS + 5
 
 
 def test_a_symbolic_link_is_followed(checkout, tmp_path):
-    """Started by a link from another folder, deploy.sh uses its own folder."""
+    """If deploy.sh is started through a link in another folder, it uses its own folder."""
     link = tmp_path / "a link"
     link.symlink_to(checkout.root / "deploy.sh")
     path = make_path(tmp_path / "tools", gcloud="#!/bin/sh\n", python3=launcher(sys.executable))
@@ -214,7 +214,7 @@ def test_a_python_that_does_not_run_is_skipped(checkout, tmp_path):
 
 
 def test_a_missing_python_is_one_line(checkout, tmp_path):
-    """Without a Python, one line says so."""
+    """If there is no Python, one line names the required version."""
     result = checkout.run("local", PATH=make_path(tmp_path / "tools"))
     assert (result.status, result.stdout, result.stderr.count("\n")) == (1, "", 1)
     assert "Python 3.11" in result.stderr
@@ -222,7 +222,7 @@ def test_a_missing_python_is_one_line(checkout, tmp_path):
 
 @pytest.mark.parametrize("arguments", [("local",), CLOUD_RUN], ids=["local", "cloud-run"])
 def test_the_last_line_of_a_dry_run(checkout, gcloud, arguments):
-    """The last line says that nothing was deployed, and no URL or region is invented."""
+    """The last line says that nothing was deployed. The output contains no URL and no region of a deployment."""
     result = checkout.run(*arguments, "--dry-run", PATH=gcloud.path)
     assert (result.status, result.last_line) == (0, DRY_RUN_ENDS)
     assert gcloud.url not in result.stdout

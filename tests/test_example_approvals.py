@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from helpers.approver import ASKED, ASKED_TWICE, NOBODY
+from helpers.approver import AS_REQUESTED, AS_REQUESTED_TWICE, NO_APPROVAL
 from helpers.flows import ENGINES, End, Engine, Job, environment, names_to_approve, node_red, run_pipeline
 from helpers.function import EVENT_WITHOUT_TOKEN, ServedFunction
 
@@ -48,15 +48,15 @@ class Case:
 
 
 CASES: Final = {
-    "approved": Case("one_warning", ASKED, go=True),
-    "two-approved": Case("two_warnings", ASKED, go=True),
+    "approved": Case("one_warning", AS_REQUESTED, go=True),
+    "two-approved": Case("two_warnings", AS_REQUESTED, go=True),
     "one-of-two-approved": Case("two_warnings", [TIME_ZONE_NAME]),
-    "same-warning-twice": Case("same_warning_twice", ASKED, go=True),
-    "hostile-name": Case("hostile_name", ASKED, go=True),
-    "passes-before-the-second-request": Case("passes_later", ASKED, go=True),
-    "fails-before-the-second-request": Case("fails_later", ASKED),
-    "warns-more-before-the-second-request": Case("warns_more_later", ASKED),
-    "nobody-approves": Case("one_warning", NOBODY),
+    "same-warning-twice": Case("same_warning_twice", AS_REQUESTED, go=True),
+    "hostile-name": Case("hostile_name", AS_REQUESTED, go=True),
+    "passes-before-the-second-request": Case("passes_later", AS_REQUESTED, go=True),
+    "fails-before-the-second-request": Case("fails_later", AS_REQUESTED),
+    "warns-more-before-the-second-request": Case("warns_more_later", AS_REQUESTED),
+    "nobody-approves": Case("one_warning", NO_APPROVAL),
     "another-name": Case("one_warning", ["Primary keys"]),
     "another-case": Case("one_warning", [TIME_ZONE_NAME.lower()]),
     "empty-list": Case("one_warning", []),
@@ -106,7 +106,7 @@ def test_only_an_exact_approval_is_go(run: Run, name: str):
     assert run.ends[name].branch in {"go", "stop", "approval", "error"}
 
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.approval is ASKED])
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.approval is AS_REQUESTED])
 def test_an_approval_repeats_the_request(run: Run, name: str):
     """After an approval, the function requests the job's result again, and the new result decides."""
     assert run.requests[name] == 2
@@ -152,7 +152,7 @@ def test_node_red_refuses_an_approval_for_an_unknown_job(served_function: Served
 def test_node_red_uses_an_approval_once(served_function: ServedFunction, fake_ddm: FakeDDM, tmp_path: Path):
     """If an approval arrives twice, the event is sent again once."""
     fake_ddm.behaviours.update(BEHAVIOURS)
-    (end,) = node_red(served_function.url, [Job(event_for("job", "one_warning"), ASKED_TWICE)], tmp_path)
+    (end,) = node_red(served_function.url, [Job(event_for("job", "one_warning"), AS_REQUESTED_TWICE)], tmp_path)
     assert (end.branch, len(fake_ddm.requests)) == ("go", 2)
 
 

@@ -1,4 +1,4 @@
-"""The predicate accepts only what jsonschema accepts: official cases, generated ones, and our JSON Schemas."""
+"""The predicate accepts only valid values: for official cases, generated cases and the function's JSON Schemas."""
 
 import json
 import os
@@ -32,7 +32,7 @@ SUITE_FILES = [
 
 
 def errors_of_jsonschema(schema: Any, value: Any) -> set[tuple[Any, ...]]:
-    """Return the place and the keyword of each error that jsonschema finds."""
+    """Return the path and the keyword of each error that jsonschema finds."""
     errors = Draft202012Validator(schema).iter_errors(value)
     return {(tuple(error.absolute_path), error.validator) for error in errors}
 
@@ -68,12 +68,12 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if found is None:
             pytest.skip(f"pip cannot download the source distribution of {requirement}")
         tool_cache.FOLDER.mkdir(parents=True, exist_ok=True)
-        shutil.move(found, cached)  # not Path.rename: the two may be on different file systems
+        shutil.move(found, cached)  # not Path.rename: the file systems may differ
     return cached
 
 
 def wrong_cases(path: Path) -> list[tuple[str, str]]:
-    """Return the invalid values of the file's cases that the predicate accepts."""
+    """Return the names of the file's tests in which the predicate accepts an invalid value."""
     return [
         (case["description"], test["description"])
         for case in json.loads(path.read_text())
@@ -113,7 +113,7 @@ def test_dollar(pattern: str, text: str, matches: bool):  # noqa: FBT001 - colum
 @pytest.mark.parametrize("value", [1, 1.0, True, "1", [1], {"a": 1}, None], ids=json.dumps)
 @pytest.mark.parametrize("member", [1, 1.0, True, "1", [1], {"a": 1}, "None"], ids=json.dumps)
 def test_enum(member: Any, value: Any):
-    """Values that are equal in Python, such as 1 and True, are equal only if they are for jsonschema."""
+    """The predicate distinguishes values that are equal in Python, but not for jsonschema, such as 1 and True."""
     assert_agrees({"properties": {"x": {"enum": [member, "a"]}}}, {"x": value})
 
 
@@ -163,7 +163,8 @@ def test_values_at_each_depth(value):
 # Generated cases
 
 NAMES = st.sampled_from(["a", "b", "c"])
-# Few and small values, so that equal ones are frequent. No line breaks: ``$`` differs from jsonschema's there.
+# Few and small values, so that equal values are frequent. No line breaks: jsonschema's ``$`` also matches before a
+# trailing line break.
 SCALARS = st.sampled_from([None, True, False, 0, 1, 1.0, 0.5, -1, 2**70, "", "a", "b", "ab", "ä", "abc", "1"])
 INSTANCES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3), max_leaves=8
@@ -232,7 +233,7 @@ def test_generated(schema: Any, instances: list[Any]):
         assert_agrees(schema, [instance, instance])
 
 
-# Our own JSON Schemas
+# The function's JSON Schemas
 
 
 def example(schema: Any) -> Any:
@@ -259,7 +260,7 @@ def mutated(draw: st.DrawFn, value: Any) -> Any:
 
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_each_file_is_a_json_schema(name: str):
-    """Each file is a valid JSON Schema. The start of the function does not check again the files that it compiles."""
+    """Each file is a valid JSON Schema. The function skips this check for the files that it compiles."""
     Draft202012Validator.check_schema(SCHEMAS[name])
     assert is_fully_supported(SCHEMAS[name]) == (name in COMPILED_SCHEMAS)
 
@@ -317,6 +318,6 @@ def test_mutated_examples(name: str, data: st.DataObject):
     ids=["items", "unique", "number", "number of many"],
 )
 def test_cheap_keywords_first(value: Any, errors: list[Any]):
-    """The number of items is validated before the items, and both before ``uniqueItems``."""
+    """The number of items is validated first, then the items, then ``uniqueItems``."""
     node = _Node({"items": {"type": "string"}, "uniqueItems": True, "maxItems": 2})
     assert [(path, error.validator) for path, error in node.errors(value, ())] == errors

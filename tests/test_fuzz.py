@@ -82,7 +82,7 @@ def test_oracle(event, result, fields):
     [
         ({"verdict": "PASS"}, "verdict is 'PASS' instead of 'WARN'"),
         ({"can_proceed": True}, "can_proceed is True instead of False"),
-        ({"message": "1 of 1 checks warned"}, "the message does not fit expected_checks"),
+        ({"message": "1 of 1 checks warned"}, "the message contradicts expected_checks"),
         ({"message": "incomplete\n"}, None),
         ({"message": "in\ncomplete incomplete"}, "the message is not one line"),
         ({"report": "WARN: x\n- a\n- b"}, "the report lists 2 of 1 issues"),

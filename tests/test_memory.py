@@ -1,7 +1,7 @@
-"""The memory of the served function: 64 callers and their DDM cannot exhaust 512 MiB, and nothing stays in memory.
+"""The memory of the served function: 64 callers and DDM's responses cannot exhaust 512 MiB, and no body is kept.
 
-Each test measures the master process and the worker together, and runs them in a cgroup of 512 MiB if this machine
-allows it. With ``LONG_TESTS=1`` in the environment, the tests send far more.
+Each test measures the master process and the worker together, and runs both in a cgroup of 512 MiB if this machine
+allows cgroups. With ``LONG_TESTS=1`` in the environment, the tests send more requests.
 """
 
 import itertools
@@ -53,7 +53,7 @@ class LargeFunction:
         self.worker = self.server.worker
 
     def growth(self, body: bytes, *, first: int, then: int) -> float:
-        """Send the body this many times, first and then, and return by how many MiB the memory grows then."""
+        """Send the body ``first`` times, then ``then`` times. Return the memory's growth in the second part, in MiB."""
         send_in_sequence(self.function, [body] * first)
         before = self.server.memory()
         send_in_sequence(self.function, [body] * then)
@@ -62,7 +62,7 @@ class LargeFunction:
 
 @contextmanager
 def serve_large_function(environment: Mapping[str, str], folder: Path) -> Iterator[LargeFunction]:
-    """Serve the function as ``deploy.sh`` deploys it; fails if one of its processes was ended."""
+    """Serve the function as ``deploy.sh`` deploys it; fails if the worker has ended."""
     with ExitStack() as stack:
         prefix: list[str] = []
         try:
@@ -79,14 +79,14 @@ def serve_large_function(environment: Mapping[str, str], folder: Path) -> Iterat
 
 @pytest.fixture(scope="module")
 def large_function(fake_ddm_server: FakeDDM, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LargeFunction]:
-    """One function for all tests of this module, in front of the fake DDM."""
+    """One function for all tests of this module, which sends its requests to the fake DDM."""
     environment = {"DDM_ENDPOINT": fake_ddm_server.url}
     with serve_large_function(environment, tmp_path_factory.mktemp("large")) as large:
         yield large
 
 
 def test_cgroup_ends_its_processes(tmp_path):
-    """If a process exceeds the limit of the cgroup, it is ended; otherwise, the cgroup would prove nothing."""
+    """If a process exceeds the limit of the cgroup, the kernel ends the process. The other tests depend on this."""
     with ExitStack() as stack:
         try:
             cgroup = stack.enter_context(memory_cgroup(64 * MIB))
@@ -180,9 +180,9 @@ def test_64_callers_with_broken_http(tmp_path):
 
 
 def test_64_slow_callers(large_function: LargeFunction, fake_ddm: FakeDDM):
-    """64 callers who do not read their response of 2 MiB stay within the bound, and each gets its response.
+    """The memory stays within the limit if 64 callers delay reading their responses of 2 MiB.
 
-    Then the memory of the responses goes back to the system.
+    Each caller gets its response. Then the memory of the responses is returned to the operating system.
     """
     fake_ddm.behaviours["large"] = lambda _: FakeResponse(200, hostile.RESULTS["1,000 texts of 1 KiB"])
     send_concurrently(large_function.function, [event_body("large")] * 4)

@@ -60,7 +60,7 @@ ENVELOPES = {
     "structured: no attributes": (EVENT, STRUCTURED_HEADERS, "/specversion must be 1.0"),
     "id: empty": (ATTRIBUTES | {"id": ""}, {}, "/id is required in a CloudEvent and must be a non-empty string"),
     "id: too long": (ATTRIBUTES | {"id": "x" * 1025}, {}, "/id must have at most 1024 bytes"),
-    "no data": (ATTRIBUTES, {}, "/data or data_base64 is required, and not both: the event or its base64"),
+    "no data": (ATTRIBUTES, {}, "/data or data_base64 must be present, but not both"),
     "data_base64: not base64": (ATTRIBUTES | {"data_base64": "?"}, {}, "/data_base64 must be the base64 of the event"),
     "data_base64: not JSON": (
         ATTRIBUTES | {"data_base64": base64.b64encode(b"{").decode()},
@@ -106,7 +106,7 @@ SETTINGS = {
     "endpoint: braces": (
         "DDM_ENDPOINT",
         "https://{x}",
-        "may contain {region} and no other braces, and not in the last label of the host",
+        "may contain {region}, but not in the last label of the host, and no other braces",
     ),
     "region": ("DDM_REGION", "?", "must be a region such as cn-north-4"),
     "timeout": ("DDM_TIMEOUT_SECONDS", "0", "must be a number of seconds above 0 and at most 3600"),

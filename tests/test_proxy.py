@@ -1,4 +1,4 @@
-"""Proxies: the variables of the environment are respected, and a proxy never gets the token."""
+"""Proxies: the function uses the proxy in the environment variables, and a proxy never receives the token."""
 
 from collections.abc import Callable, Iterator
 
@@ -53,7 +53,7 @@ def start_with_proxy(start, authority: Authority, ddm: FaultServer) -> Callable[
 
 
 def test_https_proxy(start_with_proxy, ddm: FaultServer, proxy: FaultServer):
-    """The proxy of `HTTPS_PROXY` gets its own credentials and not the token; DDM gets no proxy credentials."""
+    """The proxy in `HTTPS_PROXY` receives its credentials and not the token; DDM receives no proxy credentials."""
     response = start_with_proxy(f"http://someone:secret@127.0.0.1:{proxy.port}").send_event()
     assert (response.summary["verdict"], ddm.connections, proxy.connections) == ("PASS", 1, 1)
     (connect,) = proxy.requests
@@ -64,7 +64,7 @@ def test_https_proxy(start_with_proxy, ddm: FaultServer, proxy: FaultServer):
 
 
 def test_proxy_over_tls(start_with_proxy, authority: Authority, ddm: FaultServer):
-    """The proxy may itself use TLS; each request then has a connection of its own."""
+    """If the connection to the proxy uses TLS, each request has its own connection."""
     with FaultServer([[tunnel]], tls=authority.context(), before_request=True) as proxy:
         function = start_with_proxy(f"https://localhost:{proxy.port}")
         verdicts = [function.send_event().body["verdict"] for _ in range(2)]
@@ -78,7 +78,7 @@ def test_proxy_over_tls(start_with_proxy, authority: Authority, ddm: FaultServer
     [
         pytest.param([read_request, send(complete_response(TOKEN.encode(), "403 Forbidden"))], {REFUSED}, 3, id="403"),
         pytest.param([read_request, reset], {LOST}, 3, id="reset"),
-        # The reset may arrive before the connection counts as established.
+        # The reset may arrive before or after the connection is established.
         pytest.param([reset], {LOST, REFUSED}, 3, id="reset before CONNECT"),
         pytest.param([read_request, wait_for_close], {TIMEOUT}, 1, id="no response"),
         pytest.param([read_request, send_slowly(response_head(X_Header="x" * 900))], {TIMEOUT}, 1, id="slow response"),
@@ -92,7 +92,7 @@ def test_proxy_over_tls(start_with_proxy, authority: Authority, ddm: FaultServer
     ],
 )
 def test_faults_of_the_proxy(start, monkeypatch, script, messages, attempts):
-    """A fault of the proxy ends in time, as `upstream-timeout` or `upstream-unavailable`."""
+    """If the proxy fails, the outcome is `upstream-timeout` or `upstream-unavailable`, within the timeout."""
     monkeypatch.setattr("ddm_precheck.ddm._MAX_FIRST_PAUSE_SECONDS", 0.01)
     with FaultServer([script], before_request=True) as proxy:
         function = start(
@@ -122,6 +122,6 @@ def test_http_uses_no_proxy(start, name):
 
 
 def test_no_proxy(start_with_proxy, ddm: FaultServer, proxy: FaultServer):
-    """A host that `NO_PROXY` names is requested without the proxy."""
+    """Requests to a host in `NO_PROXY` do not use the proxy."""
     response = start_with_proxy(f"http://127.0.0.1:{proxy.port}", NO_PROXY="localhost").send_event()
     assert (response.summary["verdict"], ddm.connections, proxy.connections) == ("PASS", 1, 0)

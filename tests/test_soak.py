@@ -18,7 +18,7 @@ IDLE = Usage(worker=7, memory=90.0, threads=10, connections=5, other_descriptors
 
 def test_short_soak():
     """A few hundred mixed requests and DDM faults have the expected outcomes and stay within the limits."""
-    # 300 requests are too few for the memory to stop growing; if each one stayed in memory, it would grow far more.
+    # The memory still grows during the first 300 requests, but by far less than if each request were kept.
     options = ["--requests", "300", "--max-minutes", "3", "--max-growth", "150"]
     command = [sys.executable, "-m", "tools.soak", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
@@ -44,7 +44,7 @@ def test_limits(changes, peak, message):
 
 
 def test_unexpected_outcome_is_a_failure():
-    """A response counts as a failure if its outcome is not an expected one."""
+    """A response counts as a failure if its outcome is not expected."""
     case = next(case for case in schedule(20_000, 0) if case.name == "not_found")
     tally = Tally()
     tally.add(case, (404, "not-found"))
@@ -65,7 +65,7 @@ def test_response_without_common_fields(body):
 
 
 def test_long_soak_contains_every_case():
-    """A schedule of 20,000 requests has as many, and each case whose DDM behaviour exists occurs in it."""
+    """A schedule of 20,000 requests contains a case for each behaviour of the fake DDM, and each hostile event."""
     cases = schedule(20_000, 0)
     assert len(cases) == 20_000
     faults = {case.name for case in cases if case.group in {"fault", "hostile result"}}
@@ -75,7 +75,7 @@ def test_long_soak_contains_every_case():
 
 
 def test_hostile_bodies_are_as_large_as_allowed():
-    """Each hostile body is just below the limit, so that its content is refused and not its size."""
+    """Each hostile body is just below the size limit, so that the function refuses its content, not its size."""
     events = {name: len(body) for name, body in hostile_events().items()}
     assert {name: size for name, size in events.items() if not EVENT_BYTES * 0.7 < size <= EVENT_BYTES} == {}
     assert max(map(len, hostile_results().values())) <= RESULT_BYTES - 36

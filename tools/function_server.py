@@ -22,7 +22,7 @@ _VARIABLES_OF_THE_FUNCTION: Final = re.compile(
 
 
 class ServerError(Exception):
-    """The server does not run. The message contains its output."""
+    """The server does not listen, or one of its processes has ended."""
 
 
 class FunctionServer:

@@ -14,7 +14,7 @@ _DESCRIPTION: Final = (
     "Gets the result of a shard precheck from Huawei Cloud DDM and returns one verdict. Branch on can_proceed. "
     "While retryable is true, send the event again after retry_after_seconds."
 )
-_RETRY_AFTER: Final = "Seconds until the event can be sent again. Only if a retry can change the response."
+_RETRY_AFTER: Final = "After how many seconds to send the event again. Only present if a retry can change the outcome."
 _TOKEN_HEADER: Final = {
     "type": "apiKey",
     "in": "header",
@@ -127,7 +127,7 @@ class Description:
 
 
 def _samples_by_status() -> dict[str, tuple[str, list[str]]]:
-    """Return the description and the names of the samples of each HTTP status."""
+    """Return the description and the names of the samples, by HTTP status."""
     by_status = {"200": ("There is a verdict", [f"summary-{name}" for name in SUMMARIES])}
     for code in sorted(ProblemCode, key=lambda code: code.status):
         title, names = by_status.get(str(code.status), ("", []))
@@ -182,7 +182,7 @@ def _convert(schema: dict[str, Any], reference: str, nullable: str) -> dict[str,
 
 
 def _with_labels(schemas: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Give each field the label and the visibility that Power Platform shows."""
+    """Add the label and the visibility to each field, for Power Platform."""
     for schema in schemas.values():
         for name, part in schema.get("properties", {}).items():
             part["x-ms-summary"] = part.get("title") or name.replace("_", " ").capitalize()

@@ -1,4 +1,4 @@
-"""A fake chat: receives the requests for approval of the Workflows file, and sends the approvals."""
+"""A chat in which a person approves: receives the Workflows file's requests for approval and sends the approvals."""
 
 import json
 import re
@@ -7,13 +7,13 @@ from typing import Any, Final
 
 from helpers.loopback_server import LoopbackServer, QuietHandler
 
-ASKED: Final = "asked"
+AS_REQUESTED: Final = "as requested"
 """The approval that sends the body in the request for approval, unchanged."""
 
-ASKED_TWICE: Final = "asked twice"
-"""The approval of `ASKED`, sent twice (Node-RED only)."""
+AS_REQUESTED_TWICE: Final = "as requested twice"
+"""The approval that sends the body in the request for approval twice (Node-RED only)."""
 
-NOBODY: Final = "nobody"
+NO_APPROVAL: Final = "no approval"
 """The approval that sends nothing."""
 
 _JOB: Final = re.compile(r"^Job (\S+) of", re.MULTILINE)
@@ -25,9 +25,10 @@ _COMMAND: Final = re.compile(
 
 
 class Approver(LoopbackServer):
-    """Receives ``{"text": …}`` and sends the request of the command in the text, once for each job.
+    """Receives ``{"text": …}``, and sends the request of the command in the text, once for each job.
 
-    The approval of the job selects the body. ``errors`` contains the errors, ``texts`` the received texts.
+    ``approvals`` has the approval for each job ID, which decides the body of this request. ``errors`` are the errors,
+    ``texts`` the received texts.
     """
 
     def __init__(self, approvals: dict[str, Any]) -> None:
@@ -48,14 +49,14 @@ class Approver(LoopbackServer):
             self.texts.append(message["text"])
             (job_id,) = _JOB.findall(message["text"])
             (command,) = _COMMAND.finditer(message["text"])
-            approval = self.approvals.pop(job_id, NOBODY)
-            if approval is NOBODY:
+            approval = self.approvals.pop(job_id, NO_APPROVAL)
+            if approval is NO_APPROVAL:
                 return
-            body = command["body"] if approval is ASKED else json.dumps({"accepted_warnings": approval})
+            body = command["body"] if approval is AS_REQUESTED else json.dumps({"accepted_warnings": approval})
             headers = {"Content-Type": "application/json"}
             request = urllib.request.Request(command["url"], body.encode(), headers)
             urllib.request.urlopen(request, timeout=10).close()
-        except Exception as error:  # noqa: BLE001 - it would be lost in this thread
+        except Exception as error:  # noqa: BLE001 - an error in this thread would not fail the test
             self.errors.append(repr(error))
 
 
@@ -63,7 +64,7 @@ class _Handler(QuietHandler):
     server: Approver
 
     def do_POST(self) -> None:
-        """Accept the message, then act on it."""
+        """Respond with 200, then send the approval."""
         message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.send_response(200)
         self.send_header("Content-Length", "0")

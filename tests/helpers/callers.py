@@ -35,7 +35,7 @@ def send_concurrently(function: ServedFunction, bodies: Sequence[bytes]) -> list
 
 
 def send_in_sequence(function: ServedFunction, bodies: Sequence[bytes]) -> list[FunctionResponse]:
-    """Send one body after the other in one connection."""
+    """Send one body after the other on one connection, and return the responses."""
     connection = http.client.HTTPConnection("127.0.0.1", function.port, timeout=_TIMEOUT_SECONDS)
     responses = []
     try:

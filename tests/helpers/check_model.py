@@ -1,7 +1,7 @@
-"""Checks JSON values against the models of an API's client: no unknown, missing or ill-typed field.
+"""Validates JSON values with the models of an API's client: no field is unknown or missing, or has a wrong type.
 
 Usage: ``python check_model.py MODULE < values.json``, with a Python that can import the module, such as
-``kubernetes.client.models``. stdin is a JSON list of ``{"model": name of a model, "value": …}``. It prints one line, a
+``kubernetes.client.models``. stdin is a JSON list of ``{"model": name of a model, "value": …}``; stdout is one line, a
 JSON list of errors.
 """
 

@@ -60,13 +60,13 @@ class Result:
 
 @dataclass(frozen=True)
 class Checkout:
-    """A copy of the repository, and a working directory outside it."""
+    """A copy of the repository, and a working directory outside the copy."""
 
     root: Path
     work: Path
 
     def run(self, *arguments: str, **variables: str) -> Result:
-        """Run deploy.sh in the other working directory, with further environment variables."""
+        """Run deploy.sh in the working directory, with further environment variables."""
         return self.execute([str(self.root / "deploy.sh"), *arguments], self.work, **variables)
 
     def execute(self, command: list[str], folder: Path, **variables: str) -> Result:
@@ -132,7 +132,7 @@ def find_python(version: str) -> str:
 
 
 def make_path(folder: Path, **programs: str) -> str:
-    """Return a PATH with the tools that deploy.sh needs and the given scripts, and nothing else."""
+    """Return a PATH with only the tools that deploy.sh needs and these programs, which are scripts."""
     folder.mkdir()
     for name in _TOOLS:
         (folder / name).symlink_to(shutil.which(name) or pytest.skip(f"{name} is missing"))
@@ -180,7 +180,7 @@ class GcloudStub:
 
 @pytest.fixture
 def make_gcloud(tmp_path: Path) -> Callable[..., GcloudStub]:
-    """Return a function that makes a gcloud stub with an exit status."""
+    """A function that creates a gcloud stub with an exit status."""
 
     def make(status: int = 0) -> GcloudStub:
         log = tmp_path / "gcloud calls"

@@ -36,7 +36,7 @@ class Call:
     stdin: str
 
     def options(self, number_of_words: int) -> dict[str, str]:
-        """Return the options after the words of the command; an option without a value has an empty one."""
+        """Return the options after the words of the command, by name. The value of a flag is empty."""
         options: dict[str, str] = {}
         for word in self.words[number_of_words:]:
             if word.startswith("--"):
@@ -48,7 +48,7 @@ class Call:
 
 
 def run_script(script: Path, folder: Path, stdin: str = "", **variables: str) -> list[Call]:
-    """Run a script with the fake gcloud on PATH, and return the calls of gcloud; fails unless the exit status is 0."""
+    """Run a script with the fake gcloud on PATH, and return the calls of gcloud. The exit status must be 0."""
     program, record = folder / "gcloud", folder / "record"
     program.write_text(_PROGRAM)
     program.chmod(0o755)

@@ -1,7 +1,7 @@
-"""The example flows, each run by its real engine.
+"""Runs each example flow in its real engine.
 
-An engine runs all its jobs at the same time, so that their pauses overlap. Engines are installed on first use, into a
-cache outside the project; if an engine cannot be installed, its tests are skipped.
+An engine receives all jobs at once, so that the jobs wait between polls at the same time. Engines are installed on
+first use, in a cache outside the project; if an engine cannot be installed, its tests are skipped.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from typing import Any, Final
 import pytest
 
 from helpers import tool_cache
-from helpers.approver import ASKED, NOBODY, Approver
+from helpers.approver import AS_REQUESTED, NO_APPROVAL, Approver
 from helpers.function import ROOT, TOKEN
 from tools.function_server import clean_environment
 
@@ -35,12 +35,12 @@ _PIPELINE_BRANCHES: Final = {0: "go", 1: "stop", 2: "error", 3: "error", 4: "app
 class Job:
     """The input of one run of a flow.
 
-    ``approval`` is the list of names that the approver sends: `ASKED` sends the names in the request for
-    approval, `NOBODY` sends nothing, any other value is sent as it is.
+    ``approval`` is the list of names that the approver sends: `AS_REQUESTED` sends the names in the request for
+    approval, `NO_APPROVAL` sends nothing, any other value is sent unchanged.
     """
 
     event: Any
-    approval: Any = NOBODY
+    approval: Any = NO_APPROVAL
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def pipeline(url: str, jobs: list[Job], _folder: Path) -> list[End]:
 
 
 def run_pipeline(event: Any, variables: dict[str, str]) -> "subprocess.CompletedProcess[str]":
-    """Run pipeline.sh; a string is sent to stdin as it is, any other event as JSON."""
+    """Run pipeline.sh; a string is sent to stdin unchanged, any other event as JSON."""
     for tool in ("curl", "jq"):
         if not shutil.which(tool):
             pytest.skip(f"{tool} is not installed")
@@ -90,7 +90,7 @@ def run_pipeline(event: Any, variables: dict[str, str]) -> "subprocess.Completed
 
 
 def names_to_approve(stderr: str) -> Any:
-    """Return the list of names in pipeline.sh's line on approval, parsed as a shell parses it."""
+    """Return the list of names in the command that pipeline.sh prints for the approval, parsed as a shell does."""
     (line,) = (line for line in stderr.splitlines() if "ACCEPTED_WARNINGS=" in line)
     (assignment,) = (word for word in shlex.split(line) if word.startswith("ACCEPTED_WARNINGS="))
     return json.loads(assignment.removeprefix("ACCEPTED_WARNINGS="))
@@ -98,8 +98,8 @@ def names_to_approve(stderr: str) -> Any:
 
 def _pipeline_end(job: Job, variables: dict[str, str]) -> End:
     run = run_pipeline(job.event, variables)
-    if run.returncode == 4 and job.approval is not NOBODY:
-        approval = names_to_approve(run.stderr) if job.approval is ASKED else job.approval
+    if run.returncode == 4 and job.approval is not NO_APPROVAL:
+        approval = names_to_approve(run.stderr) if job.approval is AS_REQUESTED else job.approval
         run = run_pipeline(job.event, variables | {"ACCEPTED_WARNINGS": json.dumps(approval)})
     branch = _PIPELINE_BRANCHES[run.returncode]
     try:
@@ -115,7 +115,7 @@ def _pipeline_end(job: Job, variables: dict[str, str]) -> End:
 
 
 def node_red(url: str, jobs: list[Job], folder: Path) -> list[End]:
-    """Run the Node-RED flow in one headless Node-RED, as if its button were pressed with the event of each job."""
+    """Run the Node-RED flow in one headless Node-RED, which sends each job's event through the flow's inject node."""
     module = _node_red_module()
     flow = json.loads((EXAMPLES / "node-red.json").read_text())
     (subflow,) = (node for node in flow if node["type"].startswith("subflow:"))

@@ -101,7 +101,7 @@ SCRIPTS: Final[dict[str, list[Action]]] = {
 
 
 def add_behaviours(fake_ddm: FakeDDM) -> dict[str, str]:
-    """Let the fake DDM send each of `RESULTS` and `ERRORS`, half of them compressed.
+    """Add a behaviour to the fake DDM for each body in `RESULTS` and `ERRORS`, half of them compressed.
 
     Return the database schema that selects each body, by the name of the body.
     """

@@ -4,7 +4,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final, Self
 
-# The end of a context waits for the next poll. The default, half a second, would be most of the time of many tests.
+# At the end of a context, the server stops at its next poll. The default, half a second, makes many tests slow.
 _POLL_SECONDS: Final = 0.02
 
 

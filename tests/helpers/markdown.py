@@ -85,7 +85,7 @@ class Page:
         return re.findall(rf"^<!-- {kind}: (.+) -->$", self.text, re.MULTILINE)
 
     def table(self, name: str) -> list[list[str]]:
-        """Return the cells of the table with this name, without its heading and without the marks of code."""
+        """Return the cells of the table with this name, without the heading row and without the backquotes of code."""
         _, found, rest = self.text.partition(f"<!-- table: {name} -->\n")
         assert found, f"{self.name} has no table named {name}"
         rows = rest.split("\n\n", 1)[0].strip().splitlines()[2:]

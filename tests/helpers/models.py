@@ -1,4 +1,4 @@
-"""JSON values checked against the models of an API's client, in a process that can import the client."""
+"""Validates JSON values with the models of an API's client, in a process that can import the client."""
 
 import json
 import subprocess

@@ -2,10 +2,10 @@
 //
 //   node run_node_red.cjs NODE_RED_MODULE USER_DIR FLOW_FILE < runs.json
 //
-// A run is {"event": …, "approval": …}. Its event is sent with the inject node "Event" (not sent if null). If the run
-// arrives at the debug node "approval" and has an approval other than "nobody", the inject node "Approval" sends that
-// approval. "asked" is the list in msg.approval, "asked twice" sends that list twice. A run without an event sends its
-// approval at once.
+// A run is {"event": …, "approval": …}. The inject node "Event" sends the event, unless it is null. If the run arrives
+// at the debug node "approval" and its approval is not "no approval", the inject node "Approval" sends the approval:
+// for "as requested" the list in msg.approval, for "as requested twice" this list twice. A run without an event sends
+// its approval at once.
 //
 // Prints one line: for each run, in their order, {"node": name of the last debug node, "msg": what it received}.
 // Nothing listens: there is no editor and no admin API.
@@ -36,15 +36,15 @@ RED.hooks.add('onReceive.ends', ({ msg, destination }) => {
   if (destination.node.type !== 'debug') return
   const node = destination.node.name
   const { approval } = runs[msg.run]
-  if (node === 'approval' && approval !== 'nobody' && !approved.has(msg.run)) {
-    const asked = msg.approval.accepted_warnings
-    const names = { asked, 'asked twice': asked }[approval] ?? approval
-    if (approval === 'asked twice') sendApproval(msg.run, msg.approval.job_id, names)
+  if (node === 'approval' && approval !== 'no approval' && !approved.has(msg.run)) {
+    const requested = msg.approval.accepted_warnings
+    const names = { 'as requested': requested, 'as requested twice': requested }[approval] ?? approval
+    if (approval === 'as requested twice') sendApproval(msg.run, msg.approval.job_id, names)
     sendApproval(msg.run, msg.approval.job_id, names)
     return
   }
   counts.set(msg.run, (counts.get(msg.run) ?? 0) + 1)
-  if (approval !== 'asked twice' || counts.get(msg.run) === 2) ends.set(msg.run, { node, msg })
+  if (approval !== 'as requested twice' || counts.get(msg.run) === 2) ends.set(msg.run, { node, msg })
   if (ends.size === runs.length) finish()
 })
 
@@ -72,7 +72,7 @@ RED.start().then(() => {
   RED.events.once('flows:started', () => {
     runs.forEach(({ event, approval }, run) => {
       if (event) inject('Event', run, event)
-      else sendApproval(run, 'a-job-that-nobody-asked-about', approval)
+      else sendApproval(run, 'a-job-without-a-request', approval)
     })
   })
 })

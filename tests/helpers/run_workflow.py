@@ -1,11 +1,10 @@
 """Runs a Google Workflows file in the emulator, once for each argument.
 
-Usage: ``python run_workflow.py WORKFLOW_FILE < arguments.json``, with the Python that has the emulator. It prints one
-line: for each argument, in their order, ``{"returned": …}`` or ``{"raised": …}``. All executions run at the same time.
+Usage: ``python run_workflow.py WORKFLOW_FILE < arguments.json``, with a Python that can import the emulator. stdout is
+one line: for each argument, in order, ``{"returned": …}`` or ``{"raised": …}``. All executions run at the same time.
 
-The emulator differs from Workflows in two points that matter to the example, and both are replaced here: it has no
-callbacks (`Callbacks`), and it converts the value of an expression to YAML text and back, which changes line breaks
-and null (`render`).
+This program corrects two differences between the emulator and Workflows: the emulator has no callbacks (`Callbacks`),
+and converts the value of an expression to YAML text and back, which changes line breaks and null (`render`).
 """
 
 import json
@@ -77,7 +76,7 @@ def render(value: Any, context: Any) -> Any:
 
 
 def to_plain(value: Any) -> Any:
-    """Return the value with dict in the place of the emulator's own maps."""
+    """Return the value with a dict instead of each map of the emulator."""
     if isinstance(value, dict):
         return {name: to_plain(dict.__getitem__(value, name)) for name in dict.keys(value)}
     return [to_plain(item) for item in value] if isinstance(value, list) else value

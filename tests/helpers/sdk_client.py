@@ -1,7 +1,7 @@
 """Sends one event to the function with the CloudEvents SDK, and prints the response as the SDK parses it.
 
-Run it with version 2 of the SDK on PYTHONPATH, which cannot be installed beside functions-framework. Standard input
-is ``{"url", "mode", "attributes", "data"}``, standard output ``{"attributes", "data"}``.
+This program requires version 2 of the SDK on PYTHONPATH, which cannot be installed together with functions-framework.
+stdin is ``{"url", "mode", "attributes", "data"}``, stdout ``{"attributes", "data"}``.
 """
 
 import json

@@ -30,7 +30,7 @@ _PLOT: Final = ROOT / "docs" / "performance.svg"
 def main() -> None:
     """Measure everything, and print or write the report."""
     parser = argparse.ArgumentParser(prog="python -m tools.benchmark", description="Compare the function with others.")
-    parser.add_argument("--rounds", type=int, default=9, help="samples of each figure (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=9, help="samples of each CPU time (default: %(default)s)")
     parser.add_argument("--compare", metavar="REVISION", help="measure this git revision of the function as well")
     parser.add_argument("--write", action="store_true", help=f"write docs/{_TABLE.name} and docs/{_PLOT.name}")
     arguments = parser.parse_args()
@@ -70,7 +70,7 @@ def _measure(rounds: int, revision: str | None) -> report.Figures:
 
 @contextmanager
 def _checked_out(revision: str, folder: Path) -> Iterator[Path]:
-    """Check a revision out to the folder while the context lasts."""
+    """Check out a revision in the folder while the context lasts."""
     subprocess.run(["git", "worktree", "add", "--quiet", "--detach", folder, revision], cwd=ROOT, check=True)
     try:
         yield folder

@@ -1,4 +1,4 @@
-"""The CPU time of a cold start, with and without bytecode, as in the folder of a deployed package."""
+"""The CPU time of a cold start from a folder like that of a deployed package, with and without bytecode."""
 
 import compileall
 import shutil
@@ -39,7 +39,7 @@ class ColdStart:
         for _ in range(rounds + 1):
             for name, (program, folder) in programs.items():
                 samples[name].append(_cpu_milliseconds(program, folder))
-        # The first round warms up.
+        # The first round only fills caches.
         return {name: statistics.median(values[1:]) for name, values in samples.items()}
 
 
@@ -61,7 +61,7 @@ def _packages() -> list[str]:
 
 
 def _cpu_milliseconds(program: str, folder: Path) -> float:
-    # -S excludes the packages of the test environment, -B leaves the copy without bytecode as it is.
+    # -S excludes the packages of the tests' environment. -B keeps Python from writing bytecode to the folder.
     run = f"import time; start = time.process_time(); {program}; print((time.process_time() - start) * 1000)"
     variables = {"PYTHONPATH": str(folder / "lib"), "DDM_REGION": "cn-north-4"}
     process = subprocess.run(

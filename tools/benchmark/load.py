@@ -38,7 +38,7 @@ def send_sequentially(port: int, body: bytes, count: int) -> None:
 def latencies(port: int, body: bytes, clients: int, requests_each: int, cores: Iterable[int]) -> list[float]:
     """Return the seconds of each request, with ``clients`` concurrent clients.
 
-    The first request of each client does not count, because the server starts a thread for it.
+    The first request of each client does not count, because the server starts a thread for this request.
     """
     return _in_own_process(_send_counted, port, body, clients, requests_each, set(cores))
 

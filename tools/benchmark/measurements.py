@@ -27,7 +27,7 @@ Instances = Mapping[str, FunctionServer]
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """The seconds of a request under load, and the part of DDM."""
+    """The seconds of a request under load; ``ddm`` are the seconds that DDM takes."""
 
     median: float
     percentile_95: float
@@ -43,7 +43,7 @@ def cpu_times(instances: Instances, rounds: int) -> dict[str, dict[int, float]]:
                 before = instance.cpu_seconds()
                 load.send_sequentially(instance.port, load.event(f"checks_{size}"), count)
                 samples[name, size].append((instance.cpu_seconds() - before) / count * 1000)
-    # The first round warms up.
+    # The first round only fills caches.
     return {name: {size: statistics.median(samples[name, size][1:]) for size in SIZES} for name in instances}
 
 

@@ -1,14 +1,14 @@
-"""Sends random events, and random responses of DDM, to the function, and compares it with a second implementation.
+"""Sends random events and random responses of DDM to the function, and compares the function with an oracle.
 
     tests/.venv/bin/python -m tools.fuzz [--cases N] [--seed N] [--only N]
 
-The second implementation, the oracle, follows the documented tables and imports nothing from ``ddm_precheck``, so that
-it does not repeat a mistake of the function. The function runs in this process, behind Flask's test client, and its
+The oracle is a second implementation of the documented tables. It imports nothing from ``ddm_precheck``, so that the
+oracle does not repeat a mistake of the function. The function runs in this process, behind Flask's test client, and its
 requests go to a real HTTP server. The exit status is 0 if all responses are as the oracle expects.
 
     __main__       command line
     runner         sends the cases and collects the differences
-    cases          random cases: envelopes, settings, DDM's responses;  events, results  random JSON for them
+    cases          random cases: envelopes, settings, DDM's responses;  events, results  random JSON for the cases
     ddm            the HTTP server that sends the case's response and records the requests
     oracle         case -> expected outcome
     oracle_event   envelope and event by the rules of the event

@@ -37,7 +37,7 @@ def differences(
     """Describe each difference; ``requests`` are the path and the token of each request that DDM received."""
     yield from _compare("status", expected.status, response.status)
     yield from _compare("requests to DDM", [(expected.url, expected.token)] * expected.attempts, requests)
-    # The token that DDM received. If DDM received no request, both tokens: DDM's texts contain tokens.
+    # If DDM received a request, DDM's texts may contain the other token, which the function does not redact.
     secrets = [TOKEN, OTHER_TOKEN] if not expected.attempts else [expected.token or ""]
     output = f"{response.text}{response.headers}{response.log}"
     if any(len(secret) >= 8 and secret in output for secret in secrets):
@@ -88,7 +88,7 @@ def _compare_body(expected: Expected, body: dict[str, Any]) -> Iterator[str]:
         missing = expected.pointers - pointers
         others = pointers - expected.pointers - expected.possible
         if missing or others or (expected.possible and not pointers):
-            yield f"pointers are {pointers} instead of {set(expected.pointers)} and of {set(expected.possible)}"
+            yield f"pointers are {pointers}; required: {set(expected.pointers)}, possible: {set(expected.possible)}"
 
 
 def _compare_summary(body: dict[str, Any]) -> Iterator[str]:
@@ -97,7 +97,7 @@ def _compare_summary(body: dict[str, Any]) -> Iterator[str]:
         yield f"checked_at is not a timestamp: {body['checked_at']!r}"
     needs_note = body["expected_checks"] is None and body["verdict"] in {"PASS", "WARN"}
     if needs_note != ("incomplete" in body["message"]):
-        yield f"the message does not fit expected_checks: {body['message']!r:.300}"
+        yield f"the message contradicts expected_checks: {body['message']!r:.300}"
     report = body["report"]
     lines = report.split("\n")
     if len(report.encode()) > _MAX_REPORT_BYTES or len(report.splitlines()) != len(lines):

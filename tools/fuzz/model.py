@@ -46,6 +46,7 @@ class Expected:
       pointers, at least one of them is required.
     - ``attempts`` is the number of requests that DDM receives, each with ``url`` and ``token``.
     - ``attributes`` are the attributes of the CloudEvent that carries the summary, in ``mode``.
+    - ``issues`` is the number of issues of a summary.
     """
 
     status: int

@@ -22,7 +22,7 @@ def expect(case: Case) -> Expected:
         event = check_event(unwrapped.value, case.headers.get("X-Auth-Token"), case.settings)
     except Refused as refused:
         return problem("invalid-event", pointers=refused.pointers, possible=refused.possible, fields={"upstream": None})
-    expected = _delivered(oracle_result.judge(event, case.ddm), unwrapped, event["job_id"])
+    expected = _with_envelope(oracle_result.judge(event, case.ddm), unwrapped, event["job_id"])
     path = (
         f"/v3/{event['project_id']}/instances/{event['instance_id']}"
         f"/databases/{event['db_name']}/migration/precheck/{event['job_id']}"
@@ -31,8 +31,8 @@ def expect(case: Case) -> Expected:
     return replace(expected, url=url, token=event["token"])
 
 
-def _delivered(expected: Expected, unwrapped: Unwrapped, job_id: str) -> Expected:
-    """Return the outcome with regard to the envelope. For an event delivery, the verdict PENDING becomes a problem."""
+def _with_envelope(expected: Expected, unwrapped: Unwrapped, job_id: str) -> Expected:
+    """Return the outcome for this envelope. For an event delivery, the verdict PENDING becomes a problem."""
     if unwrapped.mode == "direct" or expected.status != 200:
         return expected
     if expected.fields["verdict"] == "PENDING":

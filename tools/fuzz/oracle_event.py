@@ -25,7 +25,7 @@ _BASE64: Final = re.compile("([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/
 
 
 class Refused(Exception):  # noqa: N818 - the expected outcome of a request, not an error of this program
-    """The event is invalid. ``pointers`` are required in the response's ``errors``, ``possible`` are allowed."""
+    """The event or its envelope is invalid. ``pointers`` are required in ``errors``, ``possible`` are allowed."""
 
     def __init__(self, pointers: Iterable[str] = (), possible: Iterable[str] = ()) -> None:
         self.pointers = frozenset(pointers)
@@ -119,7 +119,7 @@ def _parse(data: bytes) -> Any:
 
 
 def check_event(value: Any, header_token: str | None, settings: Settings) -> dict[str, Any]:
-    """Return the event with its defaults; raise Refused with a pointer for each broken rule."""
+    """Return the event with its defaults; raise Refused with a pointer for each violation."""
     if not isinstance(value, dict):
         raise Refused([""])
     event = dict(value)

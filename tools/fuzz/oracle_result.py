@@ -95,10 +95,10 @@ def _summary(event: dict[str, Any], checks: list[dict[str, Any]], ddm: DDMRespon
     else:
         verdict = "WARN" if warned else "PASS"
     accepted = [check for check in warned if check["name"] in event.get("accepted_warnings", [])]
-    may_warn = event.get("proceed_on_warn", False) or len(accepted) == len(warned)
+    may_proceed_on_warn = event.get("proceed_on_warn", False) or len(accepted) == len(warned)
     fields = {
         "verdict": verdict,
-        "can_proceed": verdict == "PASS" or (verdict == "WARN" and may_warn),
+        "can_proceed": verdict == "PASS" or (verdict == "WARN" and may_proceed_on_warn),
         "retryable": verdict == "PENDING",
         "retry_after_seconds": 10 if verdict == "PENDING" else None,
         **{name: event[name] for name in ("project_id", "instance_id", "db_name", "job_id", "region")},

@@ -21,7 +21,7 @@ from tools.fuzz.oracle import expect
 
 @dataclass(slots=True)
 class Findings:
-    """The differences by the number of the case, and how often each outcome occurred."""
+    """The differences by the number of the case, and the number of cases by expected outcome."""
 
     differences: dict[int, list[str]] = field(default_factory=dict)
     outcomes: Counter[tuple[int, str]] = field(default_factory=Counter)

@@ -7,7 +7,7 @@ master and worker together stay below 400 MiB, and that memory, threads, file de
 in the second half. The exit status is 0 if all checks pass. The soak requires Linux. 20,000 requests take about two
 minutes.
 
-The memory grows during the first few thousand requests, until every arena of the allocator has its maximum size.
+The memory grows during the first few thousand requests: for a run with fewer requests, raise ``--max-growth``.
 
     __main__  command line: runs the phases and prints the report
     cases     the kinds of requests, their frequency and their expected outcomes

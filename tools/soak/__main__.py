@@ -40,14 +40,14 @@ def main() -> int:
         log = Path(folder) / "log"
         try:
             with serve(variables, log) as server:
-                problems = list(_soak(server, arguments))
+                failures = list(_soak(server, arguments))
         except ServerError as error:
-            problems = [str(error)]
-        problems += _unexpected_lines(log)
-    for problem in problems:
-        print(f"FAILED: {problem}")
-    print("failed" if problems else "passed")
-    return 1 if problems else 0
+            failures = [str(error)]
+        failures += _unexpected_lines(log)
+    for failure in failures:
+        print(f"FAILED: {failure}")
+    print("failed" if failures else "passed")
+    return 1 if failures else 0
 
 
 def _soak(server: FunctionServer, arguments: argparse.Namespace) -> Iterator[str]:

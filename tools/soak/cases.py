@@ -23,7 +23,7 @@ class Case:
     """One kind of request.
 
     ``reading_delay`` is the number of seconds that the client waits before it reads the response. If ``cut`` is set,
-    the client sends this number of bytes of the body and closes the connection, without a response.
+    the client sends this number of bytes of the body and closes the connection before the response.
     """
 
     name: str
@@ -36,7 +36,14 @@ class Case:
     cut: int | None = None
 
 
-_FREQUENCY: Final = {"good": 50, "delivery": 15, "refused": 20, "fault": 10, "hostile event": 4, "hostile result": 1}
+_FREQUENCY: Final = {
+    "good": 50,
+    "event delivery": 15,
+    "refused": 20,
+    "fault": 10,
+    "hostile event": 4,
+    "hostile result": 1,
+}
 """The percentage of requests in each group."""
 
 
@@ -95,10 +102,10 @@ def _deliveries() -> list[Case]:
     for name, (event, outcomes) in events.items():
         expected = *outcomes, *_BUSY
         cases += [
-            _case("delivery", f"structured, {name}", _ENVELOPE | {"data": event}, *expected),
-            _case("delivery", f"binary, {name}", event, *expected, headers=_BINARY),
-            _case("delivery", f"push, {name}", push(event), *expected),
-            _case("delivery", f"eventarc, {name}", push(event), *expected, headers=_BINARY),
+            _case("event delivery", f"structured, {name}", _ENVELOPE | {"data": event}, *expected),
+            _case("event delivery", f"binary, {name}", event, *expected, headers=_BINARY),
+            _case("event delivery", f"push, {name}", push(event), *expected),
+            _case("event delivery", f"eventarc, {name}", push(event), *expected, headers=_BINARY),
         ]
     return cases
 
@@ -123,7 +130,7 @@ def _refused() -> list[Case]:
         _case("refused", "OPTIONS", b"", (204, ""), method="OPTIONS"),
         _case("refused", "too large", b"[" * (EVENT_BYTES + 1), (413, "event-too-large")),
         _case("refused", "far too large", b" " * 4 * EVENT_BYTES, (413, "event-too-large")),
-        _case("refused", "cut short", _event(), cut=50),
+        _case("refused", "truncated", _event(), cut=50),
         _case("refused", "no reader", _event("valid_long_texts"), cut=len(json.dumps(_event("valid_long_texts")))),
     ]
 

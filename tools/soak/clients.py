@@ -22,20 +22,20 @@ _MAX_FAILURES: Final = 20
 
 @dataclass(slots=True)
 class Tally:
-    """Counts responses by group and outcome, describes the first failures, and counts requests that were sent again."""
+    """The responses by group and outcome, the first failures, and the number of requests that were sent again."""
 
     outcomes: Counter[tuple[str, Outcome]] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
     resent: int = 0
 
     def add(self, case: Case, outcome: Outcome) -> None:
-        """Count a response, as a failure if its outcome is not an expected one."""
+        """Count a response. If its outcome is not expected, record a failure."""
         self.outcomes[case.group, outcome] += 1
         if outcome not in case.outcomes:
             self.fail(case, f"{outcome[0]} {outcome[1]}")
 
     def fail(self, case: Case, reason: str) -> None:
-        """Count a failure."""
+        """Record a failure. Only the first 20 failures are kept."""
         if len(self.failures) < _MAX_FAILURES:
             self.failures.append(f"{case.group} / {case.name}: {reason}")
 
@@ -94,7 +94,7 @@ class _Client:
     def _close(self) -> None:
         if self._streams:
             writer = self._streams[1]
-            # Reset the connection: after a normal close, it would stay in TIME_WAIT and use a port.
+            # Reset the connection: a connection that is closed normally stays in TIME_WAIT and occupies a port.
             with suppress(OSError):  # closed already
                 writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()

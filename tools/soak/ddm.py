@@ -1,7 +1,7 @@
 """A fake DDM that fails on real sockets, and the sink that receives summaries, in one separate process.
 
-The database schema of the event selects the behaviour. The path of the sink is /sink. For a job ID that ends in
-``-refused``, the sink fails.
+The database schema of the event selects the behaviour. The path of the sink is /sink. If the job ID ends in
+``-refused``, the sink responds with 503.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The implementation of the packages' tutorials: ``requests.get`` and ``jsonschema.validate`` for each event."""
+"""The code that the packages' tutorials show: ``requests.get`` and ``jsonschema.validate`` for each event."""
 
 import json
 from pathlib import Path
