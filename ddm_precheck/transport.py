@@ -138,17 +138,16 @@ def _read_body(raw: urllib3.HTTPResponse, max_bytes: int) -> bytes | None:
         return None
     wbits = _WBITS[coding]
     decoder = zlib.decompressobj(wbits) if wbits else None
-    chunks: list[bytes] = []
-    remaining = max_bytes
+    # One growing buffer: a list of chunks, each below the threshold of `configure_malloc`, would fragment the heap.
+    body = bytearray()
     try:
         while chunk := raw.read(_CHUNK_SIZE, decode_content=False):
-            chunks.append(decoder.decompress(chunk, remaining + 1) if decoder else chunk)
-            remaining -= len(chunks[-1])
-            if remaining < 0 or (decoder and decoder.unused_data):
+            body += decoder.decompress(chunk, max_bytes + 1 - len(body)) if decoder else chunk
+            if len(body) > max_bytes or (decoder and decoder.unused_data):
                 return None
     except zlib.error:
         return None
-    return b"".join(chunks) if decoder is None or decoder.eof else None
+    return bytes(body) if decoder is None or decoder.eof else None
 
 
 def _to_transport_error(error: Exception, host: str | None) -> TransportError:
