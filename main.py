@@ -80,6 +80,7 @@ def _parse_request(body: bytes, request: Request) -> tuple[Envelope, Event]:
 def _decide(event: Event, entry: log.LogEntry) -> tuple[Decision, bytes]:
     """Request the result until the verdict is not PENDING or the wait ends. Return the decision and the summary."""
     for _ in waiting.polls(min(event.wait_seconds, _SETTINGS.max_wait)):
+        summary_json = b""  # the summary of the last poll, of up to 2 MiB, is not kept while the next result arrives
         decision, summary_json = one_at_a_time(_judge, _DDM.fetch(event), event)
         entry.record_decision(decision)
         if decision.verdict is not Verdict.PENDING:
