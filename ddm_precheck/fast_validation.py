@@ -129,14 +129,14 @@ def _pattern(compiler: _Compiler, schema: Any, value: str) -> Iterator[str]:
     yield f"{compiler.constant(compile_pattern(schema['pattern']).search)}({value}) is not None"
 
 
-def _minimum(_: _Compiler, schema: Any, value: str) -> Iterator[str]:
+def _minimum(compiler: _Compiler, schema: Any, value: str) -> Iterator[str]:
     yield _has_class(value, "int")
-    yield f"{value} >= {schema['minimum']}"
+    yield f"{value} >= {compiler.constant(schema['minimum'])}"
 
 
-def _maximum(_: _Compiler, schema: Any, value: str) -> Iterator[str]:
+def _maximum(compiler: _Compiler, schema: Any, value: str) -> Iterator[str]:
     yield _has_class(value, "int")
-    yield f"{value} <= {schema['maximum']}"
+    yield f"{value} <= {compiler.constant(schema['maximum'])}"
 
 
 def _min_items(_: _Compiler, schema: Any, value: str) -> Iterator[str]:

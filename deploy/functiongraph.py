@@ -197,7 +197,7 @@ def _limit(values: Mapping[str, Any], name: str) -> int:
 def _current_variables(current: Mapping[str, Any]) -> dict[str, Any]:
     try:
         values = json.loads(current.get("user_data") or "{}")
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         values = None
     if not isinstance(values, dict):
         raise DeployError("the function's variables (user_data) cannot be read, so they cannot be kept")
@@ -214,7 +214,9 @@ def _raise_for_status(request: str, response: ApiResponse) -> None:
     """Raise DeployError with the API's error code and message unless the status is 2xx."""
     if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
         code = response.error_code or "no error_code"
-        message = response.body.get("error_msg") or "no error_msg"
+        message = response.body.get("error_msg")
+        if not isinstance(message, str) or not message:
+            message = "no error_msg"
         raise DeployError(f"FunctionGraph refused {request}: {response.status} {code}: {message}")
 
 

@@ -66,9 +66,10 @@ class FunctionGraphApi:
             with self._open(request) as response:
                 # If the body is truncated, read() without a size raises IncompleteRead; read() with a size does not.
                 return ApiResponse(response.status, _parse_object(response.read()))
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a negative chunk size
             reason = getattr(error, "reason", error)
-            raise DeployError(f"{method} {path}: no response ({reason!r})") from None
+            # Not repr(): it would escape characters of the token, which could not be redacted then.
+            raise DeployError(f"{method} {path}: no response ({type(reason).__name__}: {reason})") from None
 
     def _open(self, request: urllib.request.Request) -> Any:
         try:

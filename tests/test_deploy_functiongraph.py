@@ -241,6 +241,13 @@ REFUSALS = {
     "memory that is not a number": refusal("GET config", 200, HTTP_FUNCTION | {"memory_size": "2048"}, "memory_size"),
     "timeout that is not a number": refusal("GET config", 200, HTTP_FUNCTION | {"timeout": [1]}, "timeout"),
     "variables that are not JSON": refusal("GET config", 200, HTTP_FUNCTION | {"user_data": "{"}, "user_data"),
+    "variables that are nested too deeply": refusal(
+        "GET config", 200, HTTP_FUNCTION | {"user_data": "[" * 100_000}, "user_data"
+    ),
+    "negative chunk size": refusal("GET config", 200, "-5\r\n", "no response", **{"Transfer-Encoding": "chunked"}),
+    "message that is not a text": refusal(
+        "GET config", 403, {"error_code": "FSS.0403", "error_msg": {"x": TOKEN}}, "403 FSS.0403: no error_msg"
+    ),
     "variables that are not an object": refusal("GET config", 200, HTTP_FUNCTION | {"user_data": "[]"}, "user_data"),
     "strategy that is not an object": refusal(
         "GET config", 200, HTTP_FUNCTION | {"strategy_config": [64]}, "strategy_config"

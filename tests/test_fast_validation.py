@@ -286,6 +286,12 @@ def test_arguments_of_another_type(schema: Any):
     assert not compile_schema(schema)("job_id")
 
 
+def test_infinite_limits():
+    """The limits of a number may be infinite."""
+    assert compile_schema({"maximum": float("inf"), "minimum": float("-inf")})(1)
+    assert not compile_schema({"maximum": float("nan")})(1)
+
+
 def test_unknown_type():
     """The predicate accepts no value of a type that it does not know."""
     assert not compile_schema({"type": "text"})("a")

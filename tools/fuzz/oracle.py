@@ -1,6 +1,7 @@
 """The expected outcome of a case."""
 
 from dataclasses import replace
+from typing import Any
 
 from tools.fuzz import oracle_result
 from tools.fuzz.model import Case, Expected, problem
@@ -22,7 +23,7 @@ def expect(case: Case) -> Expected:
         event = check_event(unwrapped.value, case.headers.get("X-Auth-Token"), case.settings)
     except Refused as refused:
         return problem("invalid-event", pointers=refused.pointers, possible=refused.possible, fields={"upstream": None})
-    expected = _with_envelope(oracle_result.judge(event, case.ddm), unwrapped, event["job_id"])
+    expected = _with_envelope(oracle_result.judge(event, case.ddm), unwrapped, event)
     path = (
         f"/v3/{event['project_id']}/instances/{event['instance_id']}"
         f"/databases/{event['db_name']}/migration/precheck/{event['job_id']}"
@@ -31,7 +32,7 @@ def expect(case: Case) -> Expected:
     return replace(expected, url=url, token=event["token"])
 
 
-def _with_envelope(expected: Expected, unwrapped: Unwrapped, job_id: str) -> Expected:
+def _with_envelope(expected: Expected, unwrapped: Unwrapped, event: dict[str, Any]) -> Expected:
     """Return the outcome for this envelope. For an event delivery, the verdict PENDING becomes a problem."""
     if unwrapped.mode == "direct" or expected.status != 200:
         return expected
@@ -45,10 +46,10 @@ def _with_envelope(expected: Expected, unwrapped: Unwrapped, job_id: str) -> Exp
         return problem("pending", attempts=expected.attempts, fields={"upstream": upstream})
     attributes = {
         "specversion": "1.0",
-        "id": unwrapped.id,
+        "id": oracle_result.redact(unwrapped.id, event["token"]),
         "source": "ddm-precheck",
         "type": "ddm.precheck.verdict.v1",
-        "subject": job_id,
+        "subject": event["job_id"],
         "verdict": expected.fields["verdict"],
         "canproceed": "true" if expected.fields["can_proceed"] else "false",
     }

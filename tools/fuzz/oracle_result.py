@@ -71,7 +71,7 @@ def _wrong_in_check(check: Any) -> list[str]:
     return wrong + [f"/{name}" for name in _TEXTS.values() if not isinstance(check.get(name), str | None)]
 
 
-def _redact(text: str, token: str) -> str:
+def redact(text: str, token: str) -> str:
     """Return the text with the token redacted. A token of less than eight characters is not redacted."""
     return text.replace(token, "***") if len(token) >= 8 else text
 
@@ -79,9 +79,9 @@ def _redact(text: str, token: str) -> str:
 def _check(check: dict[str, Any], token: str) -> dict[str, Any]:
     texts = {name: check.get(ddm_name) for name, ddm_name in _TEXTS.items()}
     return {
-        "name": _redact(check["name"], token),
+        "name": redact(check["name"], token),
         "status": check["status"],
-        **{name: _redact(text, token) if text and text.strip() else None for name, text in texts.items()},
+        **{name: redact(text, token) if text and text.strip() else None for name, text in texts.items()},
     }
 
 
@@ -123,7 +123,7 @@ def _error(event: dict[str, Any], ddm: DDMResponse) -> Expected:
     upstream = {
         "status": ddm.status,
         "error_code": code,
-        "error_msg": _redact(message, event["token"]) if message else None,
+        "error_msg": redact(message, event["token"]) if message else None,
         "request_id": _request_id(ddm, body),
     }
     attempts = 3 if ddm.status in _RETRIED else 1
