@@ -45,7 +45,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 # Twice the size of the largest body that is accepted: the framing of small chunks takes bytes as well.
-_MAX_WIRE_BYTES: Final = 2 * 1024 * 1024
+MAX_WIRE_BYTES: Final = 2 * 1024 * 1024
 _MIN_TIMEOUT_SECONDS: Final = 0.001  # 0 would make a socket non-blocking
 
 
@@ -75,7 +75,7 @@ class _DeadlineReader(io.RawIOBase):
         self.sock = sock
         self._raw = raw
         self._deadline = monotonic() + (sock.gettimeout() or 0)
-        self._remaining_bytes = _MAX_WIRE_BYTES
+        self._remaining_bytes = MAX_WIRE_BYTES
 
     def readable(self) -> bool:
         return True

@@ -22,7 +22,7 @@ import urllib3
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_environ_proxies
 
-from ddm_precheck.connection import MAX_HEAD_BYTES, DeadlineAdapter, ResponseTooLargeError
+from ddm_precheck.connection import MAX_HEAD_BYTES, MAX_WIRE_BYTES, DeadlineAdapter, ResponseTooLargeError
 from ddm_precheck.urls import is_loopback
 
 _MAX_POOLS: Final = 32
@@ -48,6 +48,7 @@ class OversizedResponseError(TransportError):
     """The response is over the limits that apply to every response. Its status is not used."""
 
 
+_SIZE_LIMITS: Final = f"head: {MAX_HEAD_BYTES // 1024} KiB and 99 headers; in total: {MAX_WIRE_BYTES // 1024**2} MiB"
 # Columns: types of causes, the error, its message. The first row that has the type of a cause applies. If connecting
 # takes the whole timeout, the causes include ReadTimeoutError and no TimeoutError.
 _ERRORS: Final = (
@@ -55,7 +56,7 @@ _ERRORS: Final = (
     (
         (ResponseTooLargeError,),
         OversizedResponseError,
-        f"the response is over the size limits (head: {MAX_HEAD_BYTES // 1024} KiB and 99 headers; in total: 2 MiB)",
+        f"the response is over the size limits ({_SIZE_LIMITS})",
     ),
     (
         (urllib3.exceptions.NameResolutionError, urllib3.exceptions.LocationParseError),
