@@ -6,8 +6,9 @@ allows cgroups. With ``LONG_TESTS=1`` in the environment, the tests send more re
 
 import itertools
 import json
-import operator
 import os
+import pkgutil
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -19,12 +20,11 @@ from pathlib import Path
 import pytest
 from helpers import hostile
 from helpers.callers import CALLERS, event_body, outcomes, send_concurrently, send_in_sequence
-from helpers.cgroup import memory_cgroup
+from helpers.cgroup import MemoryCgroup, memory_cgroup
 from helpers.envelopes import push_body
 from helpers.fault_server import FaultServer, receive_bytes, reset
 from helpers.function import EVENT, ServedFunction, serve_function
 
-import ddm_precheck
 from deploy.fake_behaviours import FakeResponse
 from deploy.fake_ddm import FakeDDM
 from tools.function_server import ServerError
@@ -85,17 +85,34 @@ def large_function(fake_ddm_server: FakeDDM, tmp_path_factory: pytest.TempPathFa
         yield large
 
 
-def test_cgroup_ends_its_processes(tmp_path):
-    """If a process exceeds the limit of the cgroup, the kernel ends the process. The other tests depend on this."""
+@contextmanager
+def small_cgroup() -> Iterator[MemoryCgroup]:
+    """Create a cgroup of 64 MiB; skip the test if this machine does not allow cgroups."""
     with ExitStack() as stack:
         try:
             cgroup = stack.enter_context(memory_cgroup(64 * MIB))
         except OSError as error:
-            pytest.skip(f"This process may not make a memory cgroup: {error}")
+            pytest.skip(f"This process may not create a memory cgroup: {error}")
+        yield cgroup
+
+
+def test_cgroup_ends_its_processes(tmp_path):
+    """If a process exceeds the limit of the cgroup, the kernel ends the process. The other tests depend on this."""
+    with small_cgroup() as cgroup:
         prefix = [*cgroup.prefix, sys.executable, "-c", "bytearray(256 * 1024 * 1024)"]
-        with pytest.raises(ServerError, match="does not listen"):
-            stack.enter_context(serve_function({}, tmp_path, prefix=prefix))
+        with pytest.raises(ServerError, match="does not listen"), serve_function({}, tmp_path, prefix=prefix):
+            pass
         assert cgroup.kills == 1
+
+
+def test_cgroup_is_removed_after_its_last_process():
+    """A process that ends shortly after the context does not prevent the removal of the cgroup."""
+    with small_cgroup() as cgroup:
+        process = subprocess.Popen([*cgroup.prefix, "sleep", "0.5"])
+        while not (cgroup.folder / "cgroup.procs").read_text():
+            time.sleep(0.01)
+    assert process.wait() == 0
+    assert not cgroup.folder.exists()
 
 
 @pytest.mark.parametrize("body", REFUSED_EVENTS.values(), ids=REFUSED_EVENTS)
@@ -206,7 +223,7 @@ def test_64_slow_callers(large_function: LargeFunction, fake_ddm: FakeDDM):
 )
 def test_one_body_at_a_time(start, monkeypatch, step):
     """While the body of one request is parsed, no other body is parsed."""
-    parse = operator.attrgetter(step.removeprefix("ddm_precheck."))(ddm_precheck)
+    parse = pkgutil.resolve_name(step)
     running, max_running = [], 0
 
     def parse_slowly(*arguments: object) -> object:

@@ -1,5 +1,7 @@
 """A memory cgroup for a served function: the kernel ends a process that exceeds the limit, as a platform does."""
 
+import errno
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,6 +10,7 @@ from typing import Final
 from uuid import uuid4
 
 _CGROUPS: Final = Path("/sys/fs/cgroup")
+_REMOVE_SECONDS: Final = 30
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,10 @@ class MemoryCgroup:
 def memory_cgroup(limit: int) -> Iterator[MemoryCgroup]:
     """Create a cgroup with a limit in bytes, below the cgroup of this process, and remove it at the end of the context.
 
-    Its processes must end before the context. Raises OSError if this process may not create a memory cgroup.
+    Its processes must end before the context, or shortly after: gunicorn's master ends before its killed worker does,
+    and the kernel keeps a killed process in its cgroup until the memory of the process is free.
+
+    Raises OSError if this process may not create a memory cgroup, or if a process still runs in it after 30 seconds.
     """
     parent, version = _own_cgroup()
     folder = parent / f"ddm-precheck-tests-{uuid4().hex}"
@@ -42,7 +48,18 @@ def memory_cgroup(limit: int) -> Iterator[MemoryCgroup]:
         (folder / ("memory.limit_in_bytes" if version == 1 else "memory.max")).write_text(str(limit))
         yield MemoryCgroup(folder, version)
     finally:
-        folder.rmdir()
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    deadline = time.monotonic() + _REMOVE_SECONDS
+    while True:
+        try:
+            return folder.rmdir()
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.05)
 
 
 def _own_cgroup() -> tuple[Path, int]:
