@@ -32,9 +32,10 @@ def with_token(event: Event, headers: Headers, settings: Settings) -> Event:
     Raises Problem ``forbidden`` if the platform's token may not be used for the instance or the region;
     ``invalid-event`` if the agency sends no usable token; ``internal`` if the file contains no usable token.
     """
-    if event.token_from:
+    platform_token = settings.platform_token
+    if event.token_from or platform_token is None:
         return event
-    if not _is_allowed(event, settings.allowed_instances):
+    if not _is_allowed(event, platform_token.allowed_instances):
         raise Problem(
             ProblemCode.FORBIDDEN,
             "The platform's token may not be used for this instance; send a token, or add the instance to"
@@ -45,10 +46,9 @@ def with_token(event: Event, headers: Headers, settings: Settings) -> Event:
             ProblemCode.FORBIDDEN,
             "The platform's token may only be sent to the region in DDM_REGION; send a token for another region",
         )
-    source = str(settings.token_source)
-    if source == AGENCY:
+    if platform_token.source == AGENCY:
         return replace(event, token=_agency_token(headers), token_from=AGENCY)
-    return replace(event, token=_file_token(source), token_from=_FILE)
+    return replace(event, token=_file_token(platform_token.source), token_from=_FILE)
 
 
 def _is_allowed(event: Event, allowed_instances: frozenset[str]) -> bool:

@@ -70,10 +70,10 @@ def _problem_code(status: int, error_code: str | None) -> ProblemCode:
     return _CODE_BY_STATUS.get(status, ProblemCode.REJECTED)
 
 
-def _error_body(body: bytes | None) -> dict[str, Any]:
+def _error_body(body: bytes) -> dict[str, Any]:
     """Return the object with the error's fields, not redacted. If there is no such object, return an empty object."""
     try:
-        value = strict_json.loads(body or b"")
+        value = strict_json.loads(body)
     except strict_json.InvalidJSONError:
         return {}
     if not isinstance(value, dict):

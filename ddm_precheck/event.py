@@ -98,7 +98,7 @@ def _with_defaults(data: dict[str, Any], header_token: str | None, settings: Set
 def _missing(fields: dict[str, Any], settings: Settings) -> list[Violation]:
     """Return the violations of the rules that depend on the settings."""
     missing = []
-    if "token" not in fields and not settings.token_source:
+    if "token" not in fields and not settings.platform_token:
         missing.append(Violation("/token", "is required, in the event or in the header X-Auth-Token"))
     if settings.needs_region and "region" not in fields:
         missing.append(Violation("/region", "is required, because DDM_REGION is not set"))

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from ddm_precheck import ddm_errors, strict_json
 from ddm_precheck.checks import Check, PrecheckResult
-from ddm_precheck.ddm import MAX_BYTES, DDMResponse, request_id
+from ddm_precheck.ddm import DDMResponse, request_id
 from ddm_precheck.event import Event
 from ddm_precheck.problem import Problem, ProblemCode, UpstreamInfo, Violation
 from ddm_precheck.redaction import redact
@@ -27,8 +27,8 @@ def parse(response: DDMResponse, event: Event) -> PrecheckResult:
     upstream = replace(response.upstream, request_id=request_id(response.http.headers, {}, token))
     if status != 200:
         raise _untrusted(f"DDM responded with the unexpected status {status}", upstream)
-    if response.http.body is None:
-        raise _untrusted(f"DDM's response is over {MAX_BYTES} bytes or cannot be decoded", upstream)
+    if response.http.body_error:
+        raise _untrusted(f"DDM's response cannot be read: {response.http.body_error}", upstream)
     try:
         value = strict_json.loads(response.http.body)
     except strict_json.InvalidJSONError as error:

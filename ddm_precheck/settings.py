@@ -34,6 +34,18 @@ class SettingsError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class PlatformToken:
+    """Where the platform provides a token for DDM, and for which instances the function may use the token.
+
+    - ``source``: `AGENCY`, or the absolute path of a file.
+    - ``allowed_instances``: instances as ``project_id/instance_id`` or ``project_id/*``.
+    """
+
+    source: str
+    allowed_instances: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The function's settings.
 
@@ -41,10 +53,8 @@ class Settings:
     - ``region``: the default for events without a region.
     - ``timeout``: seconds for one request to DDM, including its retries.
     - ``expected_checks``: the default for events without ``expected_checks``.
-    - ``max_wait``: the upper limit for the ``wait_seconds`` of an event.
-    - ``token_source``: `AGENCY`, the absolute path of a file, or None if the platform provides no token.
-    - ``allowed_instances``: the instances for which the platform's token may be used, as ``project_id/instance_id`` or
-      ``project_id/*``.
+    - ``max_wait``: the upper limit for the ``wait_seconds`` of an event, in seconds.
+    - ``platform_token``: None if the platform provides no token.
     - ``sink``: the URL that receives the summaries of event deliveries.
     - ``ca_bundle``: file or folder with the trusted CA certificates; None for the certificates of ``certifi``.
     - ``threads``: how many requests the server handles at the same time.
@@ -55,8 +65,7 @@ class Settings:
     timeout: float
     expected_checks: int | None
     max_wait: float
-    token_source: str | None
-    allowed_instances: frozenset[str]
+    platform_token: PlatformToken | None
     sink: str | None
     ca_bundle: str | None
     threads: int
@@ -79,15 +88,13 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     Raises SettingsError for the first invalid value.
     """
     _check_proxies(environment)
-    token_source, allowed_instances = _platform_token(environment)
     return Settings(
         endpoint=_endpoint(environment.get("DDM_ENDPOINT") or _DEFAULT_ENDPOINT),
         region=_region(environment.get("DDM_REGION")),
         timeout=_timeout(environment.get("DDM_TIMEOUT_SECONDS") or "10"),
         expected_checks=_expected_checks(environment.get("DDM_EXPECTED_CHECKS")),
         max_wait=_max_wait(environment.get("DDM_MAX_WAIT_SECONDS") or "40"),
-        token_source=token_source,
-        allowed_instances=allowed_instances,
+        platform_token=_platform_token(environment),
         sink=_sink(environment.get("K_SINK")),
         ca_bundle=_ca_bundle(environment),
         threads=_threads(environment.get("THREADS")),
@@ -184,11 +191,10 @@ def _expected_checks(value: str | None) -> int | None:
     return _whole_number("DDM_EXPECTED_CHECKS", value, _MAX_CHECKS)
 
 
-def _platform_token(environment: Mapping[str, str]) -> tuple[str | None, frozenset[str]]:
-    """Return the source of the platform's token, and the instances for which the token may be used."""
+def _platform_token(environment: Mapping[str, str]) -> PlatformToken | None:
     source, allowed = environment.get("DDM_TOKEN_SOURCE"), environment.get("DDM_ALLOWED_INSTANCES")
     if not source and not allowed:
-        return None, frozenset()
+        return None
     if not allowed:
         raise SettingsError("DDM_TOKEN_SOURCE requires DDM_ALLOWED_INSTANCES, the instances for the token")
     if not source:
@@ -201,7 +207,7 @@ def _platform_token(environment: Mapping[str, str]) -> tuple[str | None, frozens
             "DDM_ALLOWED_INSTANCES must be a list of project_id/instance_id or project_id/*,"
             " separated by commas without spaces"
         )
-    return source, frozenset(instances)
+    return PlatformToken(source, frozenset(instances))
 
 
 def _threads(value: str | None) -> int:

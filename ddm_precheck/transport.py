@@ -71,11 +71,19 @@ _ERRORS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class HTTPResponse:
-    """A complete response. ``body`` is decoded, or None if the body is over the limit or cannot be decoded."""
+    """A complete response with its decoded body.
+
+    If the body is over the limit or cannot be decoded, ``body_error`` is the reason and ``body`` is empty.
+    """
 
     status: int
     headers: Mapping[str, str]
-    body: bytes | None
+    body: bytes = b""
+    body_error: str | None = None
+
+
+class _BodyError(Exception):
+    """The body is over the limit or cannot be decoded. The message gives the reason and quotes no part of the body."""
 
 
 class Transport:
@@ -97,7 +105,7 @@ class Transport:
         timeout: float,
         max_bytes: int,
     ) -> HTTPResponse:
-        """Send the request and return the response, with a decoded body of at most ``max_bytes``.
+        """Send the request and return the response. The limit ``max_bytes`` applies to the decoded body.
 
         ``timeout`` is in seconds and covers the whole exchange. The URL and the headers are sent as they are.
 
@@ -116,7 +124,10 @@ class Transport:
                 verify=self._verify,
                 proxies=self._proxies(f"{origin.scheme}://{origin.netloc}"),
             ) as response:
-                return HTTPResponse(response.status_code, response.headers, _read_body(response.raw, max_bytes))
+                try:
+                    return HTTPResponse(response.status_code, response.headers, _read_body(response.raw, max_bytes))
+                except _BodyError as error:
+                    return HTTPResponse(response.status_code, response.headers, body_error=str(error))
         # http.client raises ValueError for a chunk size below -1.
         except (OSError, urllib3.exceptions.HTTPError, http.client.HTTPException, ValueError) as error:
             raise _to_transport_error(error, origin.hostname) from None
@@ -129,14 +140,14 @@ def _proxies(origin: str) -> dict[str, str]:
     return get_environ_proxies(origin, no_proxy=None)
 
 
-def _read_body(raw: urllib3.HTTPResponse, max_bytes: int) -> bytes | None:
+def _read_body(raw: urllib3.HTTPResponse, max_bytes: int) -> bytes:
     """Read the body in chunks and decode gzip.
 
     urllib3's decoder accepts a truncated stream, and it takes minutes for a stream of many empty members (RFC 1952).
     """
     coding = raw.headers.get("Content-Encoding", "").strip().lower()
     if coding not in _WBITS:
-        return None
+        raise _BodyError("the Content-Encoding is neither gzip nor identity")
     wbits = _WBITS[coding]
     decoder = zlib.decompressobj(wbits) if wbits else None
     # One growing buffer: a list of chunks, each below the threshold of `configure_malloc`, would fragment the heap.
@@ -144,11 +155,15 @@ def _read_body(raw: urllib3.HTTPResponse, max_bytes: int) -> bytes | None:
     try:
         while chunk := raw.read(_CHUNK_SIZE, decode_content=False):
             body += decoder.decompress(chunk, max_bytes + 1 - len(body)) if decoder else chunk
-            if len(body) > max_bytes or (decoder and decoder.unused_data):
-                return None
+            if len(body) > max_bytes:
+                raise _BodyError(f"the body is over {max_bytes} bytes")
+            if decoder and decoder.unused_data:
+                raise _BodyError("more data follows the gzip data")
     except zlib.error:
-        return None
-    return bytes(body) if decoder is None or decoder.eof else None
+        raise _BodyError("the gzip data is invalid") from None
+    if decoder and not decoder.eof:
+        raise _BodyError("the gzip data is incomplete")
+    return bytes(body)
 
 
 def _to_transport_error(error: Exception, host: str | None) -> TransportError:

@@ -8,7 +8,7 @@ from helpers.file_watch import FileWatch
 from helpers.function import EVENT, EVENT_WITHOUT_TOKEN, ROOT, TOKEN, Function
 from helpers.platform_token import AGENCY_HEADER, ENVELOPES, FOREIGN_PROJECT, INSTANCE, sent_tokens
 
-from ddm_precheck.settings import SettingsError, from_environment
+from ddm_precheck.settings import PlatformToken, SettingsError, from_environment
 from deploy.fake_ddm import FakeDDM
 from tools.function_server import clean_environment
 
@@ -181,10 +181,10 @@ def test_list():
     """The list may have pairs and whole projects, with IDs of the max length."""
     longest = f"{'p' * 64}/{'i' * 64}"
     settings = from_environment({"DDM_TOKEN_SOURCE": "agency", "DDM_ALLOWED_INSTANCES": f"p_1/i-1,p-2/*,{longest}"})
-    assert settings.allowed_instances == {"p_1/i-1", "p-2/*", longest}
+    assert settings.platform_token == PlatformToken("agency", frozenset({"p_1/i-1", "p-2/*", longest}))
 
 
 def test_no_platform_token():
     """If neither variable is set, there is no platform's token."""
     settings = from_environment({"DDM_TOKEN_SOURCE": "", "DDM_ALLOWED_INSTANCES": ""})
-    assert (settings.token_source, settings.allowed_instances) == (None, frozenset())
+    assert settings.platform_token is None

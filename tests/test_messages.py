@@ -1,6 +1,7 @@
 """Messages: the exact texts. Each message names the fault and the correction."""
 
 import base64
+import gzip
 
 import pytest
 from helpers.envelopes import ATTRIBUTES, STRUCTURED_HEADERS, binary_headers, push_body
@@ -76,13 +77,27 @@ ENVELOPES = {
         "the event has a field whose name contains the token",
     ),
 }
+GZIP = {"Content-Encoding": "gzip"}
 DDM_RESPONSES = {
     "HTML": (FakeResponse(200, b"<html>"), "DDM's response cannot be parsed: it is not valid JSON at line 1, column 1"),
     "nested too deeply": (
         FakeResponse(200, b'{"a": "\\n", "b": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
         "DDM's response cannot be parsed: it is nested too deeply",
     ),
-    "too large": (FakeResponse(200, b" " * 5_000_000), "DDM's response is over 1048576 bytes or cannot be decoded"),
+    "too large": (FakeResponse(200, b" " * 5_000_000), "DDM's response cannot be read: the body is over 1048576 bytes"),
+    "Content-Encoding": (
+        FakeResponse(200, b"", {"Content-Encoding": "br"}),
+        "DDM's response cannot be read: the Content-Encoding is neither gzip nor identity",
+    ),
+    "not gzip": (FakeResponse(200, b"{}", GZIP), "DDM's response cannot be read: the gzip data is invalid"),
+    "incomplete gzip": (
+        FakeResponse(200, gzip.compress(b"{}")[:-1], GZIP),
+        "DDM's response cannot be read: the gzip data is incomplete",
+    ),
+    "two gzip members": (
+        FakeResponse(200, gzip.compress(b"{}") * 2, GZIP),
+        "DDM's response cannot be read: more data follows the gzip data",
+    ),
     "204": (FakeResponse(204, b""), "DDM responded with the unexpected status 204"),
     "list": (FakeResponse(200, []), f"{NOT_DOCUMENTED}the body must be of type object"),
     "empty object": (FakeResponse(200, {}), f"{NOT_DOCUMENTED}/job_id is required"),
