@@ -12,11 +12,11 @@ import functions_framework
 import requests  # noqa: F401
 from flask import Request, Response
 
-from ddm_precheck import credentials, log, responses, result, serialization, settings, sink, waiting
+from ddm_precheck import credentials, log, responses, result, serialization, server, settings, sink, waiting
 from ddm_precheck.ddm import DDMClient, DDMResponse
 from ddm_precheck.envelope import Envelope, drain_body, read_body, unwrap
 from ddm_precheck.event import Event, parse_event, refuse_token_in_ids
-from ddm_precheck.memory import configure_malloc, limit_request_line, one_at_a_time
+from ddm_precheck.memory import configure_malloc, one_at_a_time
 from ddm_precheck.problem import Problem, ProblemCode
 from ddm_precheck.transport import Transport
 from ddm_precheck.verdict import Decision, Verdict, judge
@@ -26,7 +26,7 @@ try:
 except settings.SettingsError as error:
     sys.exit(f"ddm-precheck cannot start: {error}")
 configure_malloc()
-limit_request_line()
+server.limit_request_line()
 _TRANSPORT = Transport(_SETTINGS.threads, _SETTINGS.ca_bundle)
 _DDM = DDMClient(_SETTINGS, _TRANSPORT)
 # Exclude the imported modules from garbage collection: they are never freed, and a request with 1,000 checks starts

@@ -8,7 +8,8 @@ may import any of them.
     problem          ProblemCode, Problem, Violation, UpstreamInfo: every outcome without a summary
     text, redaction  external texts: converted to one line, truncated, redacted
     strict_json      bytes -> JSON value; refuses invalid JSON that `json.loads` accepts
-    memory           one JSON text is parsed at a time; limits for the heap and the request line
+    memory           one JSON text is parsed at a time; limits for the heap
+    server           the hooks into functions-framework and gunicorn
     patterns         the patterns of JSON Schema as regular expressions of Python
     fast_validation  a JSON Schema compiled to a predicate
     schema           the JSON Schemas in schemas/; violations as data

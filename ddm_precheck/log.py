@@ -4,7 +4,6 @@ import contextlib
 import json
 import re
 import select
-import sys
 import threading
 import traceback
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 from flask import Request
 
+from ddm_precheck import server
 from ddm_precheck.event import Event
 from ddm_precheck.problem import Problem, ProblemCode, UpstreamInfo
 from ddm_precheck.redaction import contains_token, redact
@@ -82,8 +82,8 @@ class LogEntry:
             if _is_writable(_BLOCKED_MILLISECONDS):
                 with _LOCK:
                     if _is_writable(0):
-                        _stdout().write(line)
-                        _stdout().flush()
+                        server.stdout().write(line)
+                        server.stdout().flush()
 
     def _fields(self, http_status: int) -> dict[str, Any]:
         event, upstream = self.event, self.upstream
@@ -105,7 +105,7 @@ class LogEntry:
             "token_from": event.token_from if event else None,
             "trace": self.trace,
         }
-        if self.execution_id and _stdout() is not sys.stdout:
+        if self.execution_id and server.adds_execution_ids():
             fields["logging.googleapis.com/labels"] = {"execution_id": self.execution_id}
         if self.accepted:
             fields["accepted_warnings"] = _first_names(self.accepted)
@@ -137,15 +137,10 @@ def _safe_id(pattern: re.Pattern[str], value: str, tokens: tuple[str, ...]) -> s
     return match[1] if match and not any(contains_token(match[1], token) for token in tokens) else None
 
 
-def _stdout() -> Any:
-    """Return stdout without the wrapper of LOG_EXECUTION_ID, which would write the caller's execution ID unchecked."""
-    return getattr(sys.stdout, "stream", sys.stdout)
-
-
 def _is_writable(milliseconds: int) -> bool:
     """Return whether stdout becomes writable within the time. A write to a full pipe would block the request."""
     try:
-        descriptor = _stdout().fileno()
+        descriptor = server.stdout().fileno()
     except (OSError, AttributeError):  # stdout is not a file
         return True
     poll = select.poll()

@@ -5,7 +5,6 @@ Parsing one body at a time takes no longer, because parsing holds Python's globa
 """
 
 import contextlib
-import sys
 import threading
 from collections.abc import Callable
 from typing import Final, ParamSpec, TypeVar
@@ -36,18 +35,6 @@ def configure_malloc() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_ARENA_MAX, 1)
         libc.mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
-
-
-def limit_request_line() -> None:
-    """Make gunicorn refuse a request line of over 4 KiB (status 414). Call this function before the server starts.
-
-    functions-framework turns gunicorn's limit off, so that clients could fill the memory with request lines. The limit
-    is turned off after the function is loaded; therefore gunicorn's option itself has to ignore the new value.
-    """
-    if "functions_framework._cli" in sys.modules:  # else this process starts no server, and gunicorn takes time to load
-        from gunicorn.config import LimitRequestLine  # noqa: PLC0415
-
-        LimitRequestLine.validator = staticmethod(lambda _: LimitRequestLine.default)
 
 
 def one_at_a_time(

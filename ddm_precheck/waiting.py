@@ -1,9 +1,10 @@
 """Waits for the end of a precheck, within one request to the function."""
 
-import signal
 from collections.abc import Iterator
 from time import monotonic, sleep
 from typing import Final
+
+from ddm_precheck import server
 
 POLL_SECONDS: Final = 5
 _STEP_SECONDS: Final = 0.25
@@ -24,17 +25,7 @@ def _sleep_until_next_poll() -> bool:
     """Sleep until the next poll, or return False as soon as the server stops."""
     end = monotonic() + POLL_SECONDS
     while (remaining := end - monotonic()) > 0:
-        if _is_stopping():
+        if server.is_stopping():
             return False
         sleep(min(remaining, _STEP_SECONDS))
     return True
-
-
-def _is_stopping() -> bool:
-    """Return whether gunicorn's worker has received SIGTERM.
-
-    functions-framework has no hook for the end of a worker. gunicorn's signal handler is a method of the worker object
-    and sets the attribute ``alive`` of the worker to false.
-    """
-    worker = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    return getattr(worker, "alive", True) is False

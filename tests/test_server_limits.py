@@ -6,7 +6,7 @@ import sys
 import gunicorn.config
 import pytest
 
-from ddm_precheck.memory import limit_request_line
+from ddm_precheck.server import limit_request_line
 
 
 @pytest.fixture
