@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from tools.benchmark import plot, report
-from tools.benchmark.ddm import prepared_ddm
+from tools.benchmark.fake_ddm import prepared_ddm
 from tools.benchmark.load import event
 from tools.benchmark.measurements import FUNCTION, Latency
 from tools.function_server import ROOT, serve

@@ -21,7 +21,7 @@ from helpers.deployment import (
     launcher,
     make_path,
 )
-from helpers.functiongraph_api import ApiResponse, FakeFunctionGraph
+from helpers.fake_functiongraph_api import ApiResponse, FakeFunctionGraph
 
 ALLOWED = f"{PROJECT_ID}/instance-1,{PROJECT_ID}/instance-2,other/*"
 TOKEN_FILE = "DDM_TOKEN_SOURCE=/secrets/ddm-token/token"

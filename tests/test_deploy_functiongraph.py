@@ -5,7 +5,7 @@ import sys
 
 import pytest
 from helpers.deployment import DRY_RUN_ENDS, FUNCTIONGRAPH, PROJECT_ID, TOKEN, Checkout, Result
-from helpers.functiongraph_api import ApiResponse, FakeFunctionGraph, code_in
+from helpers.fake_functiongraph_api import ApiResponse, FakeFunctionGraph, code_in
 
 from tools.function_server import free_port
 

@@ -10,7 +10,7 @@ from tools.function_server import ROOT
 from tools.soak.bodies import EVENT_BYTES, RESULT_BYTES, hostile_events, hostile_results
 from tools.soak.cases import schedule
 from tools.soak.clients import Tally, _outcome
-from tools.soak.ddm import BEHAVIOURS
+from tools.soak.fake_ddm import BEHAVIOURS
 from tools.soak.usage import Usage, exceeded_limits
 
 IDLE = Usage(worker=7, memory=90.0, threads=10, connections=5, other_descriptors=12)

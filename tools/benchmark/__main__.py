@@ -10,7 +10,7 @@ from typing import Final
 
 from tools.benchmark import measurements, plot, report
 from tools.benchmark.cold_start import ColdStart
-from tools.benchmark.ddm import prepared_ddm
+from tools.benchmark.fake_ddm import prepared_ddm
 from tools.benchmark.measurements import FUNCTION
 from tools.benchmark.peers import THREADS
 from tools.function_server import ROOT, FunctionServer, serve

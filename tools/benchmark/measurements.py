@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tools.benchmark import load
-from tools.benchmark.ddm import SLOW_SECONDS
+from tools.benchmark.fake_ddm import SLOW_SECONDS
 from tools.benchmark.peers import THREADS
 from tools.function_server import FunctionServer
 

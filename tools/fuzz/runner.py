@@ -14,7 +14,7 @@ from functions_framework import create_app
 from tools.function_server import ROOT, clean_environment
 from tools.fuzz.cases import SETTINGS, random_case
 from tools.fuzz.comparison import Response, differences
-from tools.fuzz.ddm import DDM, serve_ddm
+from tools.fuzz.fake_ddm import DDM, serve_ddm
 from tools.fuzz.model import Case, Settings
 from tools.fuzz.oracle import expect
 

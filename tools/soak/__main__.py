@@ -12,7 +12,7 @@ from typing import Final
 from tools.function_server import FunctionServer, ServerError, serve
 from tools.soak.cases import schedule
 from tools.soak.clients import Tally, send_all
-from tools.soak.ddm import faulty_ddm
+from tools.soak.fake_ddm import faulty_ddm
 from tools.soak.usage import THREADS, Usage, exceeded_limits
 
 _IDLE_SECONDS: Final = 2
