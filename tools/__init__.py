@@ -7,4 +7,5 @@
 - ``soak``: sends thousands of mixed requests to a served function, while DDM fails in many ways
 - ``mutate``: a shell script that changes the code in one place at a time, and lists the changes that no test detects
 - ``function_server``: starts and stops a served function, and measures its processes; the tests use it as well
+- ``server_process``: runs a fake DDM in its own process, for ``benchmark`` and ``soak``
 """

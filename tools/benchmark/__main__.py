@@ -44,12 +44,12 @@ def main() -> None:
 
 def _measure(rounds: int, revision: str | None) -> report.Figures:
     with ExitStack() as stack:
-        endpoint, ddm = stack.enter_context(prepared_ddm())
+        ddm = stack.enter_context(prepared_ddm())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         roots = {FUNCTION: ROOT}
         if revision:
             roots |= {f"revision {revision}": stack.enter_context(_checked_out(revision, folder / "revision"))}
-        variables = {"DDM_ENDPOINT": endpoint, "DDM_REGION": "cn-north-4", "THREADS": str(THREADS)}
+        variables = {"DDM_ENDPOINT": ddm.url, "DDM_REGION": "cn-north-4", "THREADS": str(THREADS)}
         instances: dict[str, FunctionServer] = {}
         for name, module in _PEERS.items():
             peer = serve(variables, folder / f"{module}.log", source=f"tools/benchmark/peers/{module}.py")
@@ -58,7 +58,7 @@ def _measure(rounds: int, revision: str | None) -> report.Figures:
             instances[name] = stack.enter_context(serve(variables, folder / f"function-{number}.log", root=root))
         cpu = measurements.cpu_times(instances, rounds)
         memory = measurements.memory(instances)
-        throughput = measurements.throughputs(instances, ddm, max(rounds // 3, 1))
+        throughput = measurements.throughputs(instances, ddm.pid, max(rounds // 3, 1))
         minimum, *_ = _PEERS
         latency = measurements.latencies({name: instances[name] for name in (minimum, *roots)})
         cold_start = {

@@ -2,43 +2,31 @@
 
 import asyncio
 import json
-import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from deploy.fake_behaviours import BINLOG, PRIMARY_KEYS, TIME_ZONE
 from tools.sample_responses import EVENT
+from tools.server_process import BACKLOG, HOST, ServerProcess, server_process
 
 SLOW_SECONDS: Final = 0.25
 
 
 @contextmanager
-def prepared_ddm() -> Iterator[tuple[str, int]]:
-    """Run the fake DDM while the context lasts. Yield its URL and its process ID.
+def prepared_ddm() -> Iterator[ServerProcess]:
+    """Run the fake DDM while the context lasts.
 
     The database schema selects the response: for ``checks_20``, 20 checks; for ``slow_20``, 20 checks after
     `SLOW_SECONDS`.
     """
-    receiver, sender = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.Process(target=_serve, args=(sender,), daemon=True)
-    process.start()
-    try:
-        yield receiver.recv(), process.pid or 0
-    finally:
-        process.terminate()
-        process.join()
+    with server_process(_start) as process:
+        yield process
 
 
-def _serve(sender: Connection) -> None:
-    async def serve() -> None:
-        server = await asyncio.get_running_loop().create_server(_PreparedDDM, "127.0.0.1", backlog=256)
-        sender.send(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-        await server.serve_forever()
-
-    asyncio.run(serve())
+async def _start() -> asyncio.Server:
+    return await asyncio.get_running_loop().create_server(_PreparedDDM, HOST, backlog=BACKLOG)
 
 
 class _PreparedDDM(asyncio.Protocol):

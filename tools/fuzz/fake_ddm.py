@@ -11,7 +11,7 @@ from tools.fuzz.model import DDMResponse
 _WITHOUT_BODY: Final = (204, 304)
 
 
-class DDM(ThreadingHTTPServer):
+class FakeDDM(ThreadingHTTPServer):
     """Listens on a loopback port. ``requests`` has the path and the token of each request since the last reset."""
 
     daemon_threads = True
@@ -36,9 +36,9 @@ class DDM(ThreadingHTTPServer):
 
 
 @contextmanager
-def serve_ddm() -> Iterator[DDM]:
+def serve_fake_ddm() -> Iterator[FakeDDM]:
     """Run a fake DDM while the context lasts."""
-    with DDM() as server:
+    with FakeDDM() as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
@@ -47,7 +47,7 @@ def serve_ddm() -> Iterator[DDM]:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: DDM
+    server: FakeDDM
 
     def do_GET(self) -> None:
         self.server.requests.append((self.path, self.headers.get("X-Auth-Token")))

@@ -14,7 +14,7 @@ from functions_framework import create_app
 from tools.function_server import ROOT, clean_environment
 from tools.fuzz.cases import SETTINGS, random_case
 from tools.fuzz.comparison import Response, differences
-from tools.fuzz.fake_ddm import DDM, serve_ddm
+from tools.fuzz.fake_ddm import FakeDDM, serve_fake_ddm
 from tools.fuzz.model import Case, Settings
 from tools.fuzz.oracle import expect
 
@@ -30,7 +30,7 @@ class Findings:
 def run(seed: int, numbers: Iterable[int]) -> Findings:
     """Run the cases with these numbers. The same seed and number give the same case."""
     findings = Findings()
-    with serve_ddm() as ddm:
+    with serve_fake_ddm() as ddm:
         functions = {settings: _start(settings, ddm.url) for settings in SETTINGS}
         for number in numbers:
             case = random_case(f"{seed}:{number}")
@@ -54,7 +54,7 @@ def _start(settings: Settings, url: str) -> Any:
         return create_app("precheck", str(ROOT / "main.py")).test_client()
 
 
-def _send(function: Any, ddm: DDM, case: Case) -> Response:
+def _send(function: Any, ddm: FakeDDM, case: Case) -> Response:
     ddm.reset(case.ddm)
     output = StringIO()
     with redirect_stdout(output):

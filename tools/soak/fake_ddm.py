@@ -8,16 +8,15 @@ import asyncio
 import contextlib
 import gzip
 import json
-import multiprocessing
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from multiprocessing.connection import Connection
 from typing import Final
 
 from deploy.fake_behaviours import BINLOG, PRIMARY_KEYS, PRIMARY_KEYS_FAIL, TIME_ZONE, TIME_ZONE_WARNS
+from tools.server_process import BACKLOG, HOST, server_process
 from tools.soak.bodies import RESULT_BYTES, hostile_results
 
 _Writer = asyncio.StreamWriter
@@ -27,24 +26,12 @@ _Behaviour = Callable[[_Writer, str], Awaitable[None]]
 @contextmanager
 def faulty_ddm() -> Iterator[str]:
     """Run the fake DDM while the context lasts, and yield its URL."""
-    receiver, sender = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.Process(target=_run, args=(sender,), daemon=True)
-    process.start()
-    try:
-        yield receiver.recv()
-    finally:
-        process.terminate()
-        process.join()
+    with server_process(_start) as process:
+        yield process.url
 
 
-def _run(sender: Connection) -> None:
-    asyncio.run(_serve(sender))
-
-
-async def _serve(sender: Connection) -> None:
-    server = await asyncio.start_server(_handle_connection, "127.0.0.1", backlog=256)
-    sender.send(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    await server.serve_forever()
+async def _start() -> asyncio.Server:
+    return await asyncio.start_server(_handle_connection, HOST, backlog=BACKLOG)
 
 
 async def _handle_connection(reader: asyncio.StreamReader, writer: _Writer) -> None:
