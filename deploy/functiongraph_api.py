@@ -29,9 +29,9 @@ class ApiResponse:
 
     @property
     def error_code(self) -> str | None:
-        """The API's error code, if there is one."""
+        """The API's error code, or None if the body has no text in this field."""
         code = self.body.get("error_code")
-        return None if code is None else str(code)
+        return code if isinstance(code, str) else None
 
 
 class Api(Protocol):

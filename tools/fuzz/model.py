@@ -46,7 +46,6 @@ class Expected:
       pointers, at least one of them is required.
     - ``attempts`` is the number of requests that DDM receives, each with ``url`` and ``token``.
     - ``attributes`` are the attributes of the CloudEvent that carries the summary, in ``mode``.
-    - ``issues`` is the number of issues of a summary.
     """
 
     status: int
@@ -58,7 +57,6 @@ class Expected:
     token: str | None = None
     mode: str = "direct"
     attributes: Mapping[str, str] = field(default_factory=dict)
-    issues: int | None = None
 
 
 PROBLEMS: dict[str, tuple[int, bool]] = {
