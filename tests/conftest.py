@@ -1,6 +1,7 @@
 """Fixtures: the fake DDM, and the function, in this process and served by functions-framework."""
 
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,11 @@ SLOW_MODULES = (
     *("test_stdout", "test_waiting"),
 )
 """Prefixes of the modules that take ten seconds or more."""
+
+
+def pytest_configure() -> None:
+    """Handle SIGINT even if a shell started this run in the background: child processes inherit an ignored signal."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
