@@ -29,9 +29,9 @@ class ApiResponse:
 
     @property
     def error_code(self) -> str | None:
-        """The API's error code, or None if the body has no text in this field."""
+        """The API's error code, or None if there is none. A value that is not a text is not part of any message."""
         code = self.body.get("error_code")
-        return code if isinstance(code, str) else None
+        return code if code is None or isinstance(code, str) else "an error_code that is not a text"
 
 
 class Api(Protocol):

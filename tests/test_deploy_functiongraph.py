@@ -246,7 +246,10 @@ REFUSALS = {
     ),
     "negative chunk size": refusal("GET config", 200, "-5\r\n", "no response", **{"Transfer-Encoding": "chunked"}),
     "error code that is not a text": refusal(
-        "GET config", 403, {"error_code": {"x": TOKEN}, "error_msg": "Forbidden"}, "403 no error_code: Forbidden"
+        "GET config",
+        404,
+        {"error_code": {"x": TOKEN}, "error_msg": "Forbidden"},
+        "404 an error_code that is not a text: Forbidden",
     ),
     "message that is not a text": refusal(
         "GET config", 403, {"error_code": "FSS.0403", "error_msg": {"x": TOKEN}}, "403 FSS.0403: no error_msg"
