@@ -7,7 +7,8 @@
 #   expected_checks   number of different checks in a complete list. Without it, an incomplete list can be a PASS. To
 #                     find it, send the event of a precheck that has finished, and count the different names:
 #                     ./pipeline.sh < finished.json | jq '[.checks[].name] | unique | length'
-#   wait_seconds      max time to wait for the verdict in one request. With 40, most prechecks need one request.
+#   wait_seconds      max time to wait for the verdict in one request. With 40, a precheck that finishes within about
+#                     35 s needs one request.
 #
 # stdout is the response as the function sent it. stderr is the report, for a person.
 #

@@ -5,7 +5,8 @@
 # Usage: PROJECT=my-project REGION=europe-west1 DDM_REGION=cn-north-4 ALLOW=PROJECT_ID/INSTANCE_ID EXPECTED_CHECKS=8 \
 #          ./eventarc.sh
 #
-# Run this script instead of pubsub.sh, with the same requirements. With both, the function would get each event twice.
+# Run this script instead of pubsub.sh, with the same requirements. Both scripts create the same objects, so a second
+# script would stop with gcloud's error.
 set -euo pipefail
 
 # shellcheck source-path=SCRIPTDIR source=function.sh
@@ -14,7 +15,8 @@ deploy_function
 
 number=$(gcloud projects describe "$PROJECT" --format 'value(projectNumber)')
 caller=precheck-eventarc@$PROJECT.iam.gserviceaccount.com
-# The identity of Pub/Sub moves dead letters: publishes them to their topic and acknowledges them in the subscription.
+# Pub/Sub's service agent moves a dead letter: the agent publishes the event to precheck-dead-letters and acknowledges
+# the event in the subscription.
 agent=serviceAccount:service-$number@gcp-sa-pubsub.iam.gserviceaccount.com
 
 gcloud pubsub topics create precheck-wanted --project "$PROJECT"
@@ -32,7 +34,8 @@ gcloud eventarc triggers create ddm-precheck --project "$PROJECT" --location "$R
     --event-filters type=google.cloud.pubsub.topic.v1.messagePublished \
     --transport-topic "projects/$PROJECT/topics/precheck-wanted" --service-account "$caller"
 
-# Eventarc creates a push subscription that retries for a day, at last every ten minutes, and then discards the event.
+# Eventarc creates a push subscription that retries for a day, with a delay of up to ten minutes, and then
+# discards the event.
 subscription=$(gcloud eventarc triggers describe ddm-precheck --project "$PROJECT" --location "$REGION" \
     --format 'value(transport.pubsub.subscription)')
 gcloud pubsub subscriptions update "$subscription" --project "$PROJECT" \

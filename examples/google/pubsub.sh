@@ -17,7 +17,8 @@ deploy_function
 url=$(gcloud run services describe ddm-precheck --project "$PROJECT" --region "$REGION" --format 'value(status.url)')
 number=$(gcloud projects describe "$PROJECT" --format 'value(projectNumber)')
 caller=precheck-push@$PROJECT.iam.gserviceaccount.com
-# The identity of Pub/Sub moves dead letters: publishes them to their topic and acknowledges them in the subscription.
+# Pub/Sub's service agent moves a dead letter: the agent publishes the event to precheck-dead-letters and acknowledges
+# the event in the subscription.
 agent=serviceAccount:service-$number@gcp-sa-pubsub.iam.gserviceaccount.com
 
 gcloud pubsub topics create precheck-wanted --project "$PROJECT"

@@ -8,14 +8,15 @@
 #    count the different names in the list `checks`:
 #      ./deploy.sh functiongraph --project-id … --region … --ddm-region … --agency AGENCY \
 #        --allow PROJECT_ID/INSTANCE_ID --env DDM_EXPECTED_CHECKS=8 --env K_SINK=https://…
-# 3. Create an API Gateway trigger: security authentication App with simple authentication, timeout 60000 ms.
+# 3. In the FunctionGraph console, create an API Gateway trigger: security authentication App with simple
+#    authentication, timeout 60000 ms.
 # 4. Run this script, once:
 #      PROJECT_ID=… REGION=cn-north-4 FUNCTION_URL=https://… ./eventgrid.sh
 # 5. In the console, enable the subscription's dead-letter queue: otherwise an event is lost after the last retry.
 #
 # Then publish CloudEvents to the channel: source precheck-wanted, type com.example.ddm.precheck.wanted, and as data
-# {"project_id": …, "instance_id": …, "db_name": …, "job_id": …, "wait_seconds": 40}. With wait_seconds, most prechecks
-# need one event delivery.
+# {"project_id": …, "instance_id": …, "db_name": …, "job_id": …, "wait_seconds": 40}. With wait_seconds 40, a precheck
+# that finishes within about 35 s needs one event delivery.
 #
 # environment           meaning
 #   PROJECT_ID          the Huawei Cloud project

@@ -8,7 +8,7 @@
 #
 # stdin is the password of the IAM user. The user needs only the policy DDM ReadOnlyAccess. The password goes to Secret
 # Manager through a pipe. Run this script once.
-# To change the password, run gcloud secrets versions add huaweicloud-password.
+# To change the password: gcloud secrets versions add huaweicloud-password --project PROJECT --data-file=- < password
 set -euo pipefail
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
