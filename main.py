@@ -12,7 +12,7 @@ import functions_framework
 import requests  # noqa: F401
 from flask import Request, Response
 
-from ddm_precheck import credentials, log, responses, result, serialization, server, settings, sink, waiting
+from ddm_precheck import credentials, framework_hooks, log, responses, result, serialization, settings, sink, waiting
 from ddm_precheck.ddm import DDMClient, DDMResponse
 from ddm_precheck.envelope import Envelope, drain_body, read_body, unwrap
 from ddm_precheck.event import Event, parse_event, refuse_token_in_ids
@@ -26,7 +26,7 @@ try:
 except settings.SettingsError as error:
     sys.exit(f"ddm-precheck cannot start: {error}")
 configure_malloc()
-server.limit_request_line()
+framework_hooks.limit_request_line()
 _TRANSPORT = Transport(_SETTINGS.threads, _SETTINGS.ca_bundle)
 _DDM = DDMClient(_SETTINGS, _TRANSPORT)
 # Exclude the imported modules from garbage collection: they are never freed, and a request with 1,000 checks starts
@@ -63,7 +63,7 @@ def _respond(request: Request, entry: log.LogEntry) -> Response:
     # Record the event again before the check: the IDs may contain the platform's token, and the entry redacts them.
     entry.record_event(event, request)
     refuse_token_in_ids(event, event.token)
-    decision, summary_json = _decide(event, entry)
+    decision, summary_json = _wait_for_decision(event, entry)
     if envelope.is_delivery and decision.verdict is Verdict.PENDING:
         raise Problem(ProblemCode.PENDING, decision.message, upstream=decision.upstream)
     if envelope.is_delivery and _SETTINGS.sink:
@@ -77,9 +77,9 @@ def _parse_request(body: bytes, request: Request) -> tuple[Envelope, Event]:
     return envelope, parse_event(envelope.data, request.headers.get("X-Auth-Token"), _SETTINGS)
 
 
-def _decide(event: Event, entry: log.LogEntry) -> tuple[Decision, bytes]:
+def _wait_for_decision(event: Event, entry: log.LogEntry) -> tuple[Decision, bytes]:
     """Request the result until the verdict is not PENDING or the wait ends. Return the decision and the summary."""
-    for _ in waiting.polls(min(event.wait_seconds, _SETTINGS.max_wait)):
+    for _ in waiting.polls(min(event.wait_seconds, _SETTINGS.max_wait_seconds)):
         summary_json = b""  # the summary of the last poll, of up to 2 MiB, is not kept while the next result arrives
         decision, summary_json = one_at_a_time(_judge, _DDM.fetch(event), event)
         entry.record_decision(decision)

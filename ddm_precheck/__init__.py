@@ -9,7 +9,7 @@ may import any of them.
     text, redaction  external texts: converted to one line, truncated, redacted
     strict_json      bytes -> JSON value; refuses invalid JSON that `json.loads` accepts
     memory           one JSON text is parsed at a time; limits for the heap
-    server           the hooks into functions-framework and gunicorn
+    framework_hooks  the hooks into functions-framework and gunicorn
     patterns         the patterns of JSON Schema as regular expressions of Python
     fast_validation  a JSON Schema compiled to a predicate
     schema           the JSON Schemas in schemas/; violations as data

@@ -1,7 +1,7 @@
 """DDM's checks as data."""
 
 from dataclasses import dataclass
-from typing import NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from ddm_precheck.problem import UpstreamInfo
 
@@ -13,7 +13,7 @@ class Check(TypedDict):
     """
 
     name: str
-    status: str
+    status: Literal["SUCCESS", "WARN", "FAILED"]
     note: NotRequired[str | None]
     handling_suggestion: NotRequired[str | None]
     error_message: NotRequired[str | None]
@@ -24,9 +24,9 @@ class Check(TypedDict):
 class PrecheckResult:
     """DDM's checks, in DDM's order, and information about the exchange.
 
-    ``changed_names`` are the names that redaction has changed: they are not exactly DDM's names.
+    ``redacted_names`` are the names that redaction has changed: they are not exactly DDM's names.
     """
 
     checks: list[Check]
     upstream: UpstreamInfo
-    changed_names: frozenset[str] = frozenset()
+    redacted_names: frozenset[str] = frozenset()

@@ -50,7 +50,7 @@ def decode_structured(value: Any) -> CloudEvent:
     if ("data" in value) == ("data_base64" in value):
         raise invalid_event(Violation("/data", "or data_base64 must be present, but not both"))
     data = value["data"] if "data" in value else parse_base64_json(value["data_base64"], "/data_base64")
-    return CloudEvent(data, event_id, valid_traceparent(value.get("traceparent")))
+    return CloudEvent(data, event_id, parse_traceparent(value.get("traceparent")))
 
 
 def decode_binary(data: Any, headers: Headers) -> CloudEvent:
@@ -59,10 +59,10 @@ def decode_binary(data: Any, headers: Headers) -> CloudEvent:
     Raises Problem ``invalid-event`` if a required attribute is missing or invalid, or if a header cannot be decoded.
     """
     event_id = _validate_attributes({name: _header(name, headers) for name in ("specversion", *_REQUIRED)})
-    return CloudEvent(data, event_id, valid_traceparent(_header("traceparent", headers)))
+    return CloudEvent(data, event_id, parse_traceparent(_header("traceparent", headers)))
 
 
-def valid_traceparent(value: object) -> str | None:
+def parse_traceparent(value: object) -> str | None:
     """Return the value if it is a well-formed ``traceparent`` (W3C Trace Context, any version), else None."""
     return value if isinstance(value, str) and _TRACEPARENT.fullmatch(value) else None
 

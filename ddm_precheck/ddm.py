@@ -53,7 +53,7 @@ class DDMClient:
         within the limits.
         """
         started = monotonic()
-        deadline = started + self._settings.timeout
+        deadline = started + self._settings.timeout_seconds
         attempt = 0
         while True:
             attempt += 1

@@ -92,10 +92,9 @@ def unwrap(body: bytes, request: Request) -> Envelope:
     if isinstance(value, dict) and "specversion" in value:
         return _structured(value, request)
     if pubsub.is_push(value):
-        data, message_id = pubsub.parse_push(value), pubsub.message_id(value)
-        if message_id is None or not cloudevents.fits_in_header(message_id):
-            message_id = str(uuid4())
-        return Envelope(data, Mode.PUSH, message_id, _traceparent(request))
+        message = pubsub.parse_push(value)
+        message_id = message.id if message.id and cloudevents.fits_in_header(message.id) else str(uuid4())
+        return Envelope(message.data, Mode.PUSH, message_id, _traceparent(request))
     return Envelope(value, Mode.DIRECT)
 
 
@@ -105,12 +104,12 @@ def _structured(value: Any, request: Request) -> Envelope:
 
 def _from_cloudevent(event: cloudevents.CloudEvent, mode: Mode, request: Request) -> Envelope:
     """Return the envelope. If the CloudEvent's data is a Pub/Sub push body (Eventarc), parse the push body as well."""
-    data = pubsub.parse_push(event.data) if pubsub.is_push(event.data) else event.data
+    data = pubsub.parse_push(event.data).data if pubsub.is_push(event.data) else event.data
     return Envelope(data, mode, event.id, event.traceparent or _traceparent(request))
 
 
 def _traceparent(request: Request) -> str | None:
-    return cloudevents.valid_traceparent(request.headers.get("traceparent"))
+    return cloudevents.parse_traceparent(request.headers.get("traceparent"))
 
 
 def _chunks(request: Request) -> Iterator[bytes]:

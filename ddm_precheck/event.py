@@ -1,7 +1,7 @@
 """Validates the event's JSON value and parses it to an Event."""
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from ddm_precheck.problem import Violation, invalid_event
 from ddm_precheck.redaction import contains_token
@@ -24,7 +24,7 @@ class Event:
     """The precheck whose result is requested, and the caller's options.
 
     - ``token``: the IAM token, the only secret; empty if the caller sent no token and `credentials` has not added one.
-    - ``token_from``: ``event``, ``header``, ``agency``, ``file``, or None if ``token`` is empty.
+    - ``token_from``: where the token is from; None if ``token`` is empty.
     - ``region``: None only if DDM's endpoint does not depend on a region.
     - ``expected_checks``: the number of different checks in a complete list; None if this number is unknown.
     - ``wait_seconds``: the maximum number of seconds to wait for a verdict other than PENDING.
@@ -35,7 +35,7 @@ class Event:
     db_name: str
     job_id: str
     token: str = field(default="", repr=False)
-    token_from: str | None = None
+    token_from: Literal["event", "header", "agency", "file"] | None = None
     region: str | None = None
     proceed_on_warn: bool = False
     accepted_warnings: frozenset[str] = frozenset()

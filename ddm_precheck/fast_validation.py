@@ -10,11 +10,13 @@ tests compare the predicate with jsonschema, for the official test suite and for
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ddm_precheck.patterns import compile_pattern
 
 Predicate = Callable[[Any], bool]
+
+_ANNOTATIONS: Final = {"$schema", "$id", "title", "description", "examples", "default"}
 
 # Exact classes: a bool is no integer. For other valid values, such as the integer 1.0, jsonschema decides.
 _CLASSES: Final = {
@@ -41,7 +43,7 @@ def is_supported(schema: Any) -> bool:
     Subschemas are not examined.
     """
     return isinstance(schema, dict) and all(
-        keyword in _ANNOTATIONS or type(argument) in _ARGUMENT_CLASSES.get(keyword, ())
+        keyword in _ANNOTATIONS or (keyword in _KEYWORDS and type(argument) in _KEYWORDS[keyword].argument_classes)
         for keyword, argument in schema.items()
     )
 
@@ -68,9 +70,9 @@ class _Compiler:
             return "False"
         conditions = [
             condition
-            for keyword, compile_keyword in _KEYWORDS.items()
-            if keyword in schema
-            for condition in compile_keyword(self, schema, value)
+            for name, keyword in _KEYWORDS.items()
+            if name in schema
+            for condition in keyword.conditions(self, schema, value)
         ]
         # Several keywords test the class of the value. Each condition is necessary only once.
         return " and ".join(dict.fromkeys(conditions)) or "True"
@@ -181,37 +183,27 @@ def _additional_properties(compiler: _Compiler, schema: Any, value: str) -> Iter
     yield f"{value}.keys() <= {compiler.constant(schema.get('properties', {}).keys())}"
 
 
+class _Keyword(NamedTuple):
+    """The classes of the arguments that are supported, and the function that yields the conditions of the keyword."""
+
+    argument_classes: tuple[type, ...]
+    conditions: Callable[[_Compiler, Any, str], Iterator[str]]
+
+
 # The conditions have this order: types and sizes first, keywords that take more time last.
-_KEYWORDS: Final[dict[str, Callable[[_Compiler, Any, str], Iterator[str]]]] = {
-    "type": _type,
-    "enum": _enum,
-    "minLength": _min_length,
-    "maxLength": _max_length,
-    "minimum": _minimum,
-    "maximum": _maximum,
-    "minItems": _min_items,
-    "maxItems": _max_items,
-    "pattern": _pattern,
-    "items": _items,
-    "uniqueItems": _unique_items,
-    "required": _required,
-    "properties": _properties,
-    "additionalProperties": _additional_properties,
-}
-_ANNOTATIONS: Final = {"$schema", "$id", "title", "description", "examples", "default"}
-_ARGUMENT_CLASSES: Final[dict[str, tuple[type, ...]]] = {
-    "type": (str, list),
-    "enum": (list,),
-    "minLength": (int,),
-    "maxLength": (int,),
-    "minimum": (int, float),
-    "maximum": (int, float),
-    "minItems": (int,),
-    "maxItems": (int,),
-    "pattern": (str,),
-    "items": (dict, bool),
-    "uniqueItems": (bool,),
-    "required": (list,),
-    "properties": (dict,),
-    "additionalProperties": (dict, bool),
+_KEYWORDS: Final = {
+    "type": _Keyword((str, list), _type),
+    "enum": _Keyword((list,), _enum),
+    "minLength": _Keyword((int,), _min_length),
+    "maxLength": _Keyword((int,), _max_length),
+    "minimum": _Keyword((int, float), _minimum),
+    "maximum": _Keyword((int, float), _maximum),
+    "minItems": _Keyword((int,), _min_items),
+    "maxItems": _Keyword((int,), _max_items),
+    "pattern": _Keyword((str,), _pattern),
+    "items": _Keyword((dict, bool), _items),
+    "uniqueItems": _Keyword((bool,), _unique_items),
+    "required": _Keyword((list,), _required),
+    "properties": _Keyword((dict,), _properties),
+    "additionalProperties": _Keyword((dict, bool), _additional_properties),
 }

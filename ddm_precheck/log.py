@@ -8,11 +8,11 @@ import threading
 import traceback
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from flask import Request
 
-from ddm_precheck import server
+from ddm_precheck import framework_hooks
 from ddm_precheck.event import Event
 from ddm_precheck.problem import Problem, ProblemCode, UpstreamInfo
 from ddm_precheck.redaction import contains_token, redact
@@ -35,7 +35,7 @@ _LOCK: Final = threading.Lock()
 class LogEntry:
     """The data of one log line, collected while the request is processed.
 
-    No field contains the token: the event's IDs and DDM's texts are redacted, and a message quotes no value of the
+    No line contains the token: the event's IDs and DDM's texts are redacted, and a message quotes no value of the
     event. No exception is stored, because the frames of its traceback would keep the request's body in memory.
     """
 
@@ -77,13 +77,15 @@ class LogEntry:
         """Write the line. If stdout is closed, full or blocked, only the line is lost."""
         # json escapes line breaks and all characters that are not ASCII, so that no value can end the line.
         line = json.dumps(self._fields(http_status)) + "\n"
-        # OSError and ValueError: closed. AttributeError: sys.stdout is None.
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            if _is_writable(_BLOCKED_MILLISECONDS):
+        stdout = framework_hooks.stdout()
+        if stdout is None:
+            return
+        with contextlib.suppress(OSError, ValueError):  # ValueError: stdout was closed after the start
+            if _is_writable(stdout, _BLOCKED_MILLISECONDS):
                 with _LOCK:
-                    if _is_writable(0):
-                        server.stdout().write(line)
-                        server.stdout().flush()
+                    if _is_writable(stdout, 0):
+                        stdout.write(line)
+                        stdout.flush()
 
     def _fields(self, http_status: int) -> dict[str, Any]:
         event, upstream = self.event, self.upstream
@@ -105,7 +107,7 @@ class LogEntry:
             "token_from": event.token_from if event else None,
             "trace": self.trace,
         }
-        if self.execution_id and server.adds_execution_ids():
+        if self.execution_id and framework_hooks.adds_execution_ids():
             fields["logging.googleapis.com/labels"] = {"execution_id": self.execution_id}
         if self.accepted:
             fields["accepted_warnings"] = _first_names(self.accepted)
@@ -137,11 +139,11 @@ def _safe_id(pattern: re.Pattern[str], value: str, tokens: tuple[str, ...]) -> s
     return match[1] if match and not any(contains_token(match[1], token) for token in tokens) else None
 
 
-def _is_writable(milliseconds: int) -> bool:
-    """Return whether stdout becomes writable within the time. A write to a full pipe would block the request."""
+def _is_writable(stream: TextIO, milliseconds: int) -> bool:
+    """Return whether the stream becomes writable within the time. A write to a full pipe would block the request."""
     try:
-        descriptor = server.stdout().fileno()
-    except (OSError, AttributeError):  # stdout is not a file
+        descriptor = stream.fileno()
+    except (OSError, AttributeError):  # the stream is not a file
         return True
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)

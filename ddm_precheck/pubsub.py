@@ -3,10 +3,19 @@
 Source: Google Cloud, "Push subscriptions", the wrapped message.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 from ddm_precheck.payload import parse_base64_json
 from ddm_precheck.problem import Violation, invalid_event
+
+
+@dataclass(frozen=True, slots=True)
+class PushMessage:
+    """The parts of a Pub/Sub message that the function needs. ``id`` is None if it is missing, empty or no string."""
+
+    data: Any
+    id: str | None
 
 
 def is_push(value: Any) -> bool:
@@ -14,18 +23,16 @@ def is_push(value: Any) -> bool:
     return isinstance(value, dict) and "message" in value and "subscription" in value
 
 
-def parse_push(body: dict[str, Any]) -> Any:
-    """Return the JSON value in ``message.data`` of a push body.
+def parse_push(body: dict[str, Any]) -> PushMessage:
+    """Return the message in a push body, with the JSON value in ``message.data``.
 
     Raises Problem ``invalid-event`` if ``message.data`` is not the base64 of strict JSON.
     """
     message = body["message"]
     if not isinstance(message, dict):
         raise invalid_event(Violation("/message", "must be an object"))
-    return parse_base64_json(message.get("data"), "/message/data")
-
-
-def message_id(body: dict[str, Any]) -> str | None:
-    """Return the message's ID in a push body that `parse_push` has accepted, or None if it is empty or no string."""
-    value = body["message"].get("messageId")
-    return value if isinstance(value, str) and value else None
+    message_id = message.get("messageId")
+    return PushMessage(
+        data=parse_base64_json(message.get("data"), "/message/data"),
+        id=message_id if isinstance(message_id, str) and message_id else None,
+    )

@@ -9,7 +9,7 @@ from typing import Final
 
 from ddm_precheck.checks import Check
 from ddm_precheck.text import one_line, truncate_bytes
-from ddm_precheck.verdict import INCOMPLETE_NOTE, Decision
+from ddm_precheck.verdict import Decision
 
 MAX_BYTES: Final = 2000
 _MAX_HEADLINE_BYTES: Final = 400
@@ -41,11 +41,9 @@ def build_report(decision: Decision, issues: list[Check]) -> str:
 
 
 def _headline(decision: Decision) -> str:
-    """Return the verdict and the message. If the message is too long, truncate its names and keep its note."""
-    message = _safe(decision.message)
-    names = message.removesuffix(INCOMPLETE_NOTE)
-    note = message[len(names) :]
-    return truncate_bytes(f"{decision.verdict}: {names}", _MAX_HEADLINE_BYTES - len(note)) + note
+    """Return the verdict and the message. If the message is too long, truncate its headline and keep its note."""
+    headline = f"{decision.verdict}: {_safe(decision.headline)}"
+    return truncate_bytes(headline, _MAX_HEADLINE_BYTES - len(decision.note.encode())) + decision.note
 
 
 def _issue_line(issue: Check, mark: str, max_bytes: int) -> str:

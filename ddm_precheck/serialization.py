@@ -1,6 +1,7 @@
 """Serializes Summary and Problem to JSON, as defined in ``schemas/summary.schema.json`` and ``problem.schema.json``."""
 
 import json
+from dataclasses import asdict
 from json.encoder import encode_basestring as json_string
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ def summary_json(summary: Summary) -> bytes:
         **event.ids,
         "region": event.region,
         "expected_checks": event.expected_checks,
-        "counts": decision.counts,
+        "counts": asdict(decision.counts),
         "report": build_report(decision, summary.issues),
     }
     last_fields = {

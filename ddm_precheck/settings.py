@@ -51,9 +51,9 @@ class Settings:
 
     - ``endpoint``: DDM's base URL without a trailing slash; ``{region}`` in it is replaced by the region.
     - ``region``: the default for events without a region.
-    - ``timeout``: seconds for one request to DDM, including its retries.
+    - ``timeout_seconds``: the time for one request to DDM, including its retries.
     - ``expected_checks``: the default for events without ``expected_checks``.
-    - ``max_wait``: the upper limit for the ``wait_seconds`` of an event, in seconds.
+    - ``max_wait_seconds``: the upper limit for the ``wait_seconds`` of an event.
     - ``platform_token``: None if the platform provides no token.
     - ``sink``: the URL that receives the summaries of event deliveries.
     - ``ca_bundle``: file or folder with the trusted CA certificates; None for the certificates of ``certifi``.
@@ -62,9 +62,9 @@ class Settings:
 
     endpoint: str
     region: str | None
-    timeout: float
+    timeout_seconds: float
     expected_checks: int | None
-    max_wait: float
+    max_wait_seconds: float
     platform_token: PlatformToken | None
     sink: str | None
     ca_bundle: str | None
@@ -91,9 +91,9 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     return Settings(
         endpoint=_endpoint(environment.get("DDM_ENDPOINT") or _DEFAULT_ENDPOINT),
         region=_region(environment.get("DDM_REGION")),
-        timeout=_timeout(environment.get("DDM_TIMEOUT_SECONDS") or "10"),
+        timeout_seconds=_timeout_seconds(environment.get("DDM_TIMEOUT_SECONDS") or "10"),
         expected_checks=_expected_checks(environment.get("DDM_EXPECTED_CHECKS")),
-        max_wait=_max_wait(environment.get("DDM_MAX_WAIT_SECONDS") or "40"),
+        max_wait_seconds=_max_wait_seconds(environment.get("DDM_MAX_WAIT_SECONDS") or "40"),
         platform_token=_platform_token(environment),
         sink=_sink(environment.get("K_SINK")),
         ca_bundle=_ca_bundle(environment),
@@ -163,14 +163,14 @@ def _region(value: str | None) -> str | None:
     return value
 
 
-def _timeout(value: str) -> float:
+def _timeout_seconds(value: str) -> float:
     seconds = _seconds(value)
     if not 0 < seconds <= _MAX_SECONDS:
         raise SettingsError(f"DDM_TIMEOUT_SECONDS must be a number of seconds above 0 and at most {_MAX_SECONDS}")
     return seconds
 
 
-def _max_wait(value: str) -> float:
+def _max_wait_seconds(value: str) -> float:
     seconds = _seconds(value)
     if not 0 <= seconds <= _MAX_SECONDS:
         raise SettingsError(f"DDM_MAX_WAIT_SECONDS must be a number of seconds from 0 to {_MAX_SECONDS}")

@@ -11,9 +11,7 @@ from ddm_precheck.event import Event
 from ddm_precheck.problem import RETRY_SECONDS, ProblemCode, UpstreamInfo
 from ddm_precheck.text import one_line, truncate
 
-INCOMPLETE_NOTE: Final = "; the list may be incomplete, because expected_checks is not set"
-"""The end of the message if the number of checks in the complete list is unknown."""
-
+_INCOMPLETE_NOTE: Final = "; the list may be incomplete, because expected_checks is not set"
 _MAX_NAMES: Final = 5
 _MAX_NAME_LENGTH: Final = 100
 _COUNTED_AS: Final = {"SUCCESS": "success", "WARN": "warn", "FAILED": "failed"}
@@ -30,20 +28,40 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Counts:
+    """The numbers of checks: all, those of each status, and the accepted warnings."""
+
+    total: int
+    success: int = 0
+    warn: int = 0
+    failed: int = 0
+    accepted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """The outcome of one precheck, without the checks, which can take much memory.
 
-    ``accepted`` are the different names of the accepted warnings; ``checked_at`` is the time in UTC (RFC 3339).
+    - ``headline``: the message without its note.
+    - ``note``: says that the list may be incomplete, or is empty.
+    - ``accepted``: the different names of the accepted warnings.
+    - ``checked_at``: the time in UTC (RFC 3339).
     """
 
     event: Event
     verdict: Verdict
     can_proceed: bool
-    message: str
-    counts: dict[str, int]
+    headline: str
+    note: str
+    counts: Counts
     accepted: tuple[str, ...]
     checked_at: str
     upstream: UpstreamInfo
+
+    @property
+    def message(self) -> str:
+        """The outcome as one line for a person."""
+        return self.headline + self.note
 
     @property
     def retry_after(self) -> int | None:
@@ -66,14 +84,16 @@ def judge(event: Event, result: PrecheckResult, checked_at: str) -> Summary:
     Raises KeyError for a status other than SUCCESS, WARN and FAILED.
     """
     checks = result.checks
-    counts = {"total": len(checks), "success": 0, "warn": 0, "failed": 0}
-    for status, number in Counter(check["status"] for check in checks).items():
-        counts[_COUNTED_AS[status]] = number
     failed = [check for check in checks if check["status"] == "FAILED"]
     warned = [check for check in checks if check["status"] == "WARN"]
-    acceptable = event.accepted_warnings - result.changed_names
+    acceptable = event.accepted_warnings - result.redacted_names
     accepted = [check["name"] for check in warned if check["name"] in acceptable]
-    counts["accepted"] = len(accepted)
+    statuses = Counter(check["status"] for check in checks)
+    counts = Counts(
+        total=len(checks),
+        accepted=len(accepted),
+        **{_COUNTED_AS[status]: number for status, number in statuses.items()},
+    )
     distinct = len({check["name"] for check in checks})
     verdict = _verdict(counts, distinct, event.expected_checks or 1)
     may_proceed_on_warn = event.proceed_on_warn or len(accepted) == len(warned)
@@ -81,7 +101,8 @@ def judge(event: Event, result: PrecheckResult, checked_at: str) -> Summary:
         event=event,
         verdict=verdict,
         can_proceed=verdict is Verdict.PASS or (verdict is Verdict.WARN and may_proceed_on_warn),
-        message=_message(verdict, counts, failed + warned, distinct, event.expected_checks),
+        headline=_headline(verdict, counts, failed + warned, distinct, event.expected_checks),
+        note="" if event.expected_checks or verdict not in {Verdict.PASS, Verdict.WARN} else _INCOMPLETE_NOTE,
         counts=counts,
         accepted=tuple(dict.fromkeys(accepted)),
         checked_at=checked_at,
@@ -95,26 +116,24 @@ def problem_verdict(code: ProblemCode) -> Verdict:
     return Verdict.PENDING if code is ProblemCode.PENDING else Verdict.ERROR
 
 
-def _verdict(counts: dict[str, int], distinct: int, expected: int) -> Verdict:
+def _verdict(counts: Counts, distinct: int, expected: int) -> Verdict:
     """Return the verdict. FAIL is final even if the list is incomplete; WARN and PASS require the complete list."""
-    if counts["failed"]:
+    if counts.failed:
         return Verdict.FAIL
     if distinct < expected:
         return Verdict.PENDING
-    return Verdict.WARN if counts["warn"] else Verdict.PASS
+    return Verdict.WARN if counts.warn else Verdict.PASS
 
 
-def _message(verdict: Verdict, counts: dict[str, int], issues: list[Check], distinct: int, expected: int | None) -> str:
-    total, warned = counts["total"], counts["warn"]
+def _headline(verdict: Verdict, counts: Counts, issues: list[Check], distinct: int, expected: int | None) -> str:
     if verdict is Verdict.PENDING:
         return f"{_progress(distinct, expected)}; try again later"
     if verdict is Verdict.FAIL:
-        return f"{counts['failed']} of {total} checks failed, {warned} warned: {_names(issues)}"
-    note = "" if expected else INCOMPLETE_NOTE
+        return f"{counts.failed} of {counts.total} checks failed, {counts.warn} warned: {_names(issues)}"
     if verdict is Verdict.PASS:
-        return f"{total} of {total} checks passed{note}"
-    accepted = f" ({counts['accepted']} accepted)" if counts["accepted"] else ""
-    return f"{warned} of {total} checks warned{accepted}: {_names(issues)}{note}"
+        return f"{counts.total} of {counts.total} checks passed"
+    accepted = f" ({counts.accepted} accepted)" if counts.accepted else ""
+    return f"{counts.warn} of {counts.total} checks warned{accepted}: {_names(issues)}"
 
 
 def _progress(distinct: int, expected: int | None) -> str:

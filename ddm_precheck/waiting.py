@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from time import monotonic, sleep
 from typing import Final
 
-from ddm_precheck import server
+from ddm_precheck import framework_hooks
 
 POLL_SECONDS: Final = 5
 _STEP_SECONDS: Final = 0.25
@@ -25,7 +25,7 @@ def _sleep_until_next_poll() -> bool:
     """Sleep until the next poll, or return False as soon as the server stops."""
     end = monotonic() + POLL_SECONDS
     while (remaining := end - monotonic()) > 0:
-        if server.is_stopping():
+        if framework_hooks.is_stopping():
             return False
         sleep(min(remaining, _STEP_SECONDS))
     return True

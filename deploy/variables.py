@@ -103,7 +103,7 @@ def timeout_seconds(variables: Mapping[str, str]) -> int:
     Raises SettingsError if the function's settings refuse a variable.
     """
     values = settings.from_environment(variables)
-    return max(_MIN_TIMEOUT_SECONDS, math.ceil(values.max_wait + values.timeout + _OTHER_SECONDS))
+    return max(_MIN_TIMEOUT_SECONDS, math.ceil(values.max_wait_seconds + values.timeout_seconds + _OTHER_SECONDS))
 
 
 def _cloud_run_lines(variables: Mapping[str, str]) -> tuple[str, str, str]:

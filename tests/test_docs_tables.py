@@ -107,8 +107,8 @@ def test_variables():
     assert set(rows) == set(read) - of_requests
     assert all(f"`{name.upper()}`" in REFERENCE.text for name in of_requests)
     assert rows["DDM_ENDPOINT"] == settings.endpoint
-    assert float(rows["DDM_TIMEOUT_SECONDS"]) == settings.timeout
-    assert float(rows["DDM_MAX_WAIT_SECONDS"]) == settings.max_wait
+    assert float(rows["DDM_TIMEOUT_SECONDS"]) == settings.timeout_seconds
+    assert float(rows["DDM_MAX_WAIT_SECONDS"]) == settings.max_wait_seconds
 
 
 def test_log(start):
@@ -182,8 +182,8 @@ def test_bounds():
     assert rows["body of DDM's response"] == f"{mib} MiB after decompression, {checks:,} checks"
     assert rows["headers of DDM's response"] == f"{connection.MAX_HEAD_BYTES // kib} KiB, 99 headers"
     settings = from_environment({})
-    assert rows["time for one result of DDM"] == f"`DDM_TIMEOUT_SECONDS`, {settings.timeout:.0f} s"
-    assert rows["waiting"] == f"`DDM_MAX_WAIT_SECONDS`, {settings.max_wait:.0f} s"
+    assert rows["time for one result of DDM"] == f"`DDM_TIMEOUT_SECONDS`, {settings.timeout_seconds:.0f} s"
+    assert rows["waiting"] == f"`DDM_MAX_WAIT_SECONDS`, {settings.max_wait_seconds:.0f} s"
     assert rows["time for the sink"] == f"{sink.TIMEOUT_SECONDS} s"
     assert rows["attempts for one result"] == str(ddm._MAX_ATTEMPTS)
     assert rows["connections to DDM"] == f"`THREADS` for each host, {transport._MAX_POOLS} hosts"
@@ -200,8 +200,8 @@ def test_waiting():
     ]
     assert {platform for platform, _, advised in rows if not advised} >= {"AWS EventBridge API destination"}
     for platform, seconds, advised in rows:
-        assert advised <= settings.max_wait, platform
-        assert not advised or advised + settings.timeout + sink.TIMEOUT_SECONDS <= seconds, platform
+        assert advised <= settings.max_wait_seconds, platform
+        assert not advised or advised + settings.timeout_seconds + sink.TIMEOUT_SECONDS <= seconds, platform
 
 
 def first_number(text: str) -> int:

@@ -1,5 +1,6 @@
 """The log entry. Each test of the function also requires exactly one entry, with its mandatory fields."""
 
+import io
 import itertools
 import json
 import os
@@ -182,8 +183,18 @@ def test_pipe_without_room(monkeypatch):
 
 def test_pipe_filled_by_another_thread(monkeypatch):
     """If other threads fill the pipe while this one waits for the lock, the line is lost."""
-    monkeypatch.setattr("ddm_precheck.log._is_writable", lambda milliseconds: milliseconds > 0)
+    monkeypatch.setattr("ddm_precheck.log._is_writable", lambda _, milliseconds: milliseconds > 0)
     with stdout_to_pipe(monkeypatch) as pipe:
         LogEntry().write(200)
         line = pipe.read(4096)
     assert line is None
+
+
+def test_closed_stdout(monkeypatch):
+    """If stdout is closed, before or after the start, the line is lost, and no exception is raised."""
+    closed = io.StringIO()
+    closed.close()
+    for stdout in (None, closed):
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", stdout)
+            LogEntry().write(200)

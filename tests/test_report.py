@@ -160,6 +160,14 @@ def test_note_of_an_incomplete_list_is_never_truncated():
     assert 380 <= len(first.encode()) <= 400
 
 
+def test_name_cannot_imitate_the_note():
+    """If a check's name ends with the note's text and the list is complete, the headline does not have the note."""
+    checks = [issue(f"{n}{'检' * 90}", "WARN") for n in range(4)] + [issue(f"x{INCOMPLETE_NOTE}", "WARN")]
+    first, *_ = report_of(*checks, expected_checks=5).split("\n")
+    assert first.endswith("检…")
+    assert 380 <= len(first.encode()) <= 400
+
+
 @pytest.mark.parametrize(
     "text",
     [

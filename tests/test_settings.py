@@ -104,14 +104,18 @@ def test_invalid_value(name, value):
 def test_valid_value(name, value):
     """A valid value is accepted; a slash at its end is removed."""
     settings = from_environment({name: value})
-    fields = {"DDM_ENDPOINT": settings.endpoint, "DDM_TIMEOUT_SECONDS": str(settings.timeout), "K_SINK": settings.sink}
+    fields = {
+        "DDM_ENDPOINT": settings.endpoint,
+        "DDM_TIMEOUT_SECONDS": str(settings.timeout_seconds),
+        "K_SINK": settings.sink,
+    }
     assert fields[name] in {value.rstrip("/"), f"{value}.0"}
 
 
 def test_defaults():
     """Without any variable, the endpoint is Huawei Cloud's in the region of the event."""
     settings = from_environment({"DDM_REGION": "", "K_SINK": "", "DDM_ENDPOINT": ""})
-    assert (settings.region, settings.timeout, settings.sink, settings.needs_region) == (None, 10, None, True)
+    assert (settings.region, settings.timeout_seconds, settings.sink, settings.needs_region) == (None, 10, None, True)
     assert settings.endpoint_in("cn-north-4") == "https://ddm.cn-north-4.myhuaweicloud.com"
 
 
@@ -135,7 +139,7 @@ def test_region_of_max_length():
 @pytest.mark.parametrize("value", ["10", "+10", "10.", "1e1", "1E+1", "100e-1"])
 def test_notations_of_the_timeout(value):
     """`DDM_TIMEOUT_SECONDS` may have each notation of a decimal number."""
-    assert from_environment({"DDM_TIMEOUT_SECONDS": value}).timeout == 10
+    assert from_environment({"DDM_TIMEOUT_SECONDS": value}).timeout_seconds == 10
 
 
 def test_invalid_value_stops_the_served_function(tmp_path):

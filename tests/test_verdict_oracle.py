@@ -6,6 +6,7 @@ of accepted names, with `proceed_on_warn` and with `expected_checks`.
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import pytest
 from helpers.function import EVENT
@@ -64,7 +65,8 @@ def expected_can_proceed(checks: list[Check], verdict: str, event: Event) -> boo
 def outcome(summary: Summary) -> tuple:
     """Return the outcome in the summary of `judge`."""
     decision = summary.decision
-    return decision.verdict.value, decision.can_proceed, decision.retry_after, decision.counts, decision.accepted
+    counts = asdict(decision.counts)
+    return decision.verdict.value, decision.can_proceed, decision.retry_after, counts, decision.accepted
 
 
 def expected_outcome(checks: list[Check], event: Event) -> tuple:

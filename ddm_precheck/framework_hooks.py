@@ -6,7 +6,7 @@ that have these names, and a test in the table fails if a new version does not h
 +----------------------------+------------------------------------+-------------------------+--------------------------+
 | guarantee                  | packages without the hook          | hook                    | test                     |
 +============================+====================================+=========================+==========================+
-| a request line has at most | functions-framework turns          | `limit_request_line`    | test_server_limits.py,   |
+| a request line has at most | functions-framework turns          | `limit_request_line`    | test_framework_hooks.py, |
 | 4 KiB                      | gunicorn's limit off               |                         | test_serving.py          |
 +----------------------------+------------------------------------+-------------------------+--------------------------+
 | a wait ends when the       | a request is not informed that     | `is_stopping`           | test_waiting.py:         |
@@ -20,7 +20,7 @@ that have these names, and a test in the table fails if a new version does not h
 
 import signal
 import sys
-from typing import Any
+from typing import TextIO
 
 
 def limit_request_line() -> None:
@@ -50,6 +50,7 @@ def adds_execution_ids() -> bool:
     return hasattr(sys.stdout, "stream")
 
 
-def stdout() -> Any:
+def stdout() -> TextIO | None:
     """Return stdout without the wrapper of LOG_EXECUTION_ID; None if stdout was closed before the start."""
-    return getattr(sys.stdout, "stream", sys.stdout)
+    stream: TextIO | None = getattr(sys.stdout, "stream", sys.stdout)
+    return stream

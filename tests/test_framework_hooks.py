@@ -1,4 +1,4 @@
-"""The limits that the function sets for its server and for the C library, in this process."""
+"""The hook that keeps gunicorn's limit for the request line, in this process."""
 
 import importlib
 import sys
@@ -6,7 +6,7 @@ import sys
 import gunicorn.config
 import pytest
 
-from ddm_precheck.server import limit_request_line
+from ddm_precheck.framework_hooks import limit_request_line
 
 
 @pytest.fixture
