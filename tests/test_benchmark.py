@@ -45,8 +45,8 @@ def test_report():
     text = report.markdown(FIGURES)
     assert "| peer | 2.00 ms (0.50) | 4.00 ms (0.25) | 8.00 ms (0.50) | 100 MiB (0.80) | 500 (2.00) |" in text
     assert f"| {FUNCTION} | 1.00 ms | 1.00 ms | 4.00 ms | 80 MiB | 1000 |" in text
-    assert f"| {FUNCTION} | 100 ms | 110 ms (1.10 of the import) | 220 ms (with bytecode: 0.50 of it) |" in text
-    assert f"| {FUNCTION} | 260 ms (1.04 of DDM's time) | 300 ms (1.20 of DDM's time) |" in text
+    assert f"| {FUNCTION} | 100 ms | 110 ms (1.10 times the import) | 220 ms (with bytecode: 0.50 times this) |" in text
+    assert f"| {FUNCTION} | 260 ms (1.04 times DDM's time) | 300 ms (1.20 times DDM's time) |" in text
     assert "1,000 for 2 checks each, 1,000 for 20 checks each, 4,000 for 1,000 checks each." in text
 
 

@@ -61,8 +61,8 @@ def _cold_start(figures: Figures) -> Iterator[list[str]]:
     yield ["cold start, CPU", "import of the dependencies", "start with bytecode", "start without bytecode"]
     for name, times in figures.cold_start.items():
         imports, compiled, source = (times[kind] for kind in ("imports", "with bytecode", "without bytecode"))
-        cells = [f"{imports:.0f} ms", f"{compiled:.0f} ms ({compiled / imports:.2f} of the import)"]
-        yield [name, *cells, f"{source:.0f} ms (with bytecode: {compiled / source:.2f} of it)"]
+        cells = [f"{imports:.0f} ms", f"{compiled:.0f} ms ({compiled / imports:.2f} times the import)"]
+        yield [name, *cells, f"{source:.0f} ms (with bytecode: {compiled / source:.2f} times this)"]
 
 
 def _latency(figures: Figures) -> Iterator[list[str]]:
@@ -70,7 +70,7 @@ def _latency(figures: Figures) -> Iterator[list[str]]:
     yield [f"{THREADS} clients, DDM takes {ddm * 1000:.0f} ms", "median", "95th percentile"]
     for name, latency in figures.latency.items():
         values = (latency.median, latency.percentile_95)
-        yield [name, *(f"{value * 1000:.0f} ms ({value / ddm:.2f} of DDM's time)" for value in values)]
+        yield [name, *(f"{value * 1000:.0f} ms ({value / ddm:.2f} times DDM's time)" for value in values)]
 
 
 def _cost(figures: Figures) -> str:
