@@ -99,10 +99,11 @@ print_help() {
 }
 
 suggest_command() {
+    shopt -s nocasematch
     case ${1//[-_ ]/} in
-        [Cc]loud[Rr]un) printf ' (did you mean cloud-run?)' ;;
-        [Ff]unction[Gg]raph) printf ' (did you mean functiongraph?)' ;;
-        [Ll]ocal) printf ' (did you mean local?)' ;;
+        cloudrun) printf ' (did you mean cloud-run?)' ;;
+        functiongraph) printf ' (did you mean functiongraph?)' ;;
+        local) printf ' (did you mean local?)' ;;
     esac
 }
 
@@ -173,7 +174,7 @@ deploy_local() {
 # Installs the requirements if they are new or changed. The file .installing exists until the installation is complete.
 install_requirements() {
     if is_installed .venv requirements.txt constraints.txt; then return; fi
-    printf 'Installing the requirements into .venv ...\n' >&2
+    [[ -n $dry_run ]] || printf 'Installing the requirements into .venv ...\n' >&2
     if [[ -e .venv/.installing ]] || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
         run "$python" -m venv --clear .venv || fail "$python could not create .venv (on Debian: apt install python3-venv)"
     fi
@@ -194,14 +195,10 @@ deploy_cloud_run() {
         'the e-mail address of a service account'
     require_with_allow --token-secret "$token_secret"
     [[ -z $token_secret ]] || check --token-secret "$token_secret" "$SECRET_PATTERN" 'the name of a secret'
-    if [[ -n $token_secret && $access == --allow-unauthenticated ]]; then
-        printf 'deploy.sh: warning: %s\n' \
-            'everybody on the internet can use the token of --token-secret for the instances in --allow' >&2
-    fi
     find_python
     check_source
     local lines timeout ddm_region variables
-    lines=$(check_variables --cloud-run) || exit
+    lines=$(check_variables --cloud-run "$access") || exit
     { read -r timeout && read -r ddm_region && IFS= read -r variables; } <<<"$lines"
     command -v gcloud >/dev/null || fail "gcloud is missing: install the Google Cloud CLI"
 
@@ -262,10 +259,10 @@ deploy_functiongraph() {
     check_source
     check_variables --functiongraph-endpoint "$endpoint" || exit
 
-    env -u HUAWEICLOUD_TOKEN "$python" -B -m deploy.package || exit 1
+    env -u HUAWEICLOUD_TOKEN "$python" -B -m deploy.package || exit
     [[ -z $package_only ]] || return 0
     "$python" -B -m deploy.functiongraph --endpoint "$endpoint" --project-id "$project_id" --region "$region" \
-        --name "$name" ${variable_options[@]+"${variable_options[@]}"} ${dry_run:+"$dry_run"} || exit 1
+        --name "$name" ${variable_options[@]+"${variable_options[@]}"} ${dry_run:+"$dry_run"} || exit
 }
 
 check_token() {

@@ -21,6 +21,7 @@ _PROGRAM: Final = (
     "usable = sys.implementation.cache_tag == 'cpython-312' and importlib.util.MAGIC_NUMBER == b'\\xcb\\r\\r\\n';"
     "print(sys.executable if usable else '')"
 )
+_TIMEOUT_SECONDS: Final = 30
 # Exclude site and user packages, and fix the order of sets: the bytecode must not depend on this machine.
 _ISOLATED: Final = ("-S", "-s", "-P", "-B", "-W", "ignore")
 _ENVIRONMENT: Final = {"PYTHONHASHSEED": "0"}
@@ -72,8 +73,10 @@ def _executable(candidate: str) -> str:
 
     The candidate may be a program that only selects an interpreter, such as a shim of pyenv.
     """
+    command = [candidate, "-I", "-c", _PROGRAM]
     try:
-        result = subprocess.run([candidate, "-I", "-c", _PROGRAM], capture_output=True, text=True, check=False)  # noqa: S603 - fixed arguments
-    except OSError:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=True)  # noqa: S603 - fixed arguments
+    except (OSError, ValueError, subprocess.SubprocessError):  # ValueError: the output is not text
         return ""
-    return result.stdout.strip()
+    path = result.stdout.strip()
+    return path if Path(path).is_file() else ""

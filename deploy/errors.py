@@ -1,11 +1,15 @@
 """The errors of the programs in this folder, and how a program reports them."""
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn, TypeAlias
+from typing import Final, NoReturn, TypeAlias
 
 Program: TypeAlias = Callable[[Sequence[str]], int]
 """Receives the arguments of a program, runs the program and returns its exit status."""
+
+
+_INTERRUPTED: Final = 128 + signal.SIGINT
 
 
 class DeployError(Exception):
@@ -21,12 +25,20 @@ class UsageError(DeployError):
 
 
 def run(program: Program) -> NoReturn:
-    """Run the program with the arguments of this process, and exit. A `DeployError` is one line on standard error."""
+    """Run the program with the arguments of this process, and exit.
+
+    A `DeployError`, or a file that cannot be read or written, is one line on standard error. SIGINT prints nothing.
+    """
     try:
         status = program(sys.argv[1:])
     except DeployError as error:
         print_message(str(error))
         status = error.exit_status
+    except OSError as error:
+        print_message(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        status = DeployError.exit_status
+    except KeyboardInterrupt:
+        status = _INTERRUPTED
     sys.exit(status)
 
 

@@ -31,7 +31,6 @@ _MIN_MEMORY_MEGABYTES: Final = 512
 # The number of threads in deploy/bootstrap: each request needs a thread.
 _MIN_CONCURRENT_REQUESTS: Final = 64
 _UNLIMITED: Final = -1
-_MAX_VARIABLES_BYTES: Final = 4096
 # Fields of the config that the request to create a function does not accept.
 _UPDATE_ONLY: Final = ("strategy_config", "enable_auth_in_header")
 _MAX_LINE_LENGTH: Final = 500
@@ -112,10 +111,12 @@ def deploy(api: Api, function: Function) -> None:
     config = api.send("GET", f"{functions}/{function.urn}/config")
     if config.status == HTTPStatus.NOT_FOUND and config.error_code in {None, _NOT_FOUND}:
         created = _call_or_raise(api, "POST", functions, _create_body(function))
+        if not created.body:
+            raise DeployError("the config of the created function cannot be read: run the command again")
         # The POST accepts no strategy_config. The response has the default, which the update must keep.
         update = _config_body(function, {"strategy_config": created.body.get("strategy_config")})
     else:
-        _raise_for_status("GET the function's config", config)
+        config.raise_for_status("GET the function's config")
         if not config.body:
             raise DeployError("the function's config cannot be read, so its current values cannot be kept")
         # Built before the first PUT: if the config cannot be kept, the update fails before it changes anything.
@@ -139,7 +140,10 @@ def _code_body(function: Function) -> dict[str, Any]:
 
 
 def _config_body(function: Function, current: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the config to send: the options, and the known fields of `current` that no option sets."""
+    """Return the config to send: the options, and the known fields of `current` that no option sets.
+
+    The API is assumed to keep the fields that the config does not contain. Its documentation does not say so.
+    """
     if current.get("runtime", _RUNTIME) != _RUNTIME:
         raise DeployError(f"{function.urn} is not an HTTP function: choose another --name")
     function_variables = {**_current_variables(current), **function.variables}
@@ -149,7 +153,7 @@ def _config_body(function: Function, current: Mapping[str, Any]) -> dict[str, An
         "handler": "bootstrap",
         "memory_size": max(_MIN_MEMORY_MEGABYTES, _limit(current, "memory_size")),
         "timeout": max(_timeout_seconds(function_variables), _limit(current, "timeout")),
-        "user_data": _user_data(function_variables),
+        "user_data": variables.to_user_data(function_variables),
         "strategy_config": _strategy_config(current),
         **_agency(function, current),
     }
@@ -163,15 +167,10 @@ def _timeout_seconds(function_variables: Mapping[str, Any]) -> int:
         raise DeployError(f"the function would not start with its variables ({error}): set them with --env") from None
 
 
-def _user_data(function_variables: Mapping[str, Any]) -> str:
-    user_data = json.dumps(function_variables)
-    if len(user_data) > _MAX_VARIABLES_BYTES:
-        raise DeployError(f"the function's variables are longer than {_MAX_VARIABLES_BYTES:,} bytes")
-    return user_data
-
-
 def _strategy_config(current: Mapping[str, Any]) -> dict[str, Any]:
-    strategy = current.get("strategy_config") or {}
+    strategy = current.get("strategy_config")
+    if strategy is None:
+        strategy = {}
     if not isinstance(strategy, dict):
         raise DeployError("the function's strategy_config cannot be read, so it cannot be kept")
     concurrent = _limit(strategy, "concurrent_num")
@@ -188,15 +187,20 @@ def _agency(function: Function, current: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _limit(values: Mapping[str, Any], name: str) -> int:
-    limit = values.get(name) or 0
-    if not isinstance(limit, int):
+    limit = values.get(name)
+    if limit is None:
+        return 0
+    if not isinstance(limit, int) or isinstance(limit, bool):
         raise DeployError(f"the function's {name} cannot be read, so it cannot be kept")
     return limit
 
 
 def _current_variables(current: Mapping[str, Any]) -> dict[str, Any]:
+    user_data = current.get("user_data")
+    if user_data is None or user_data == "":
+        return {}
     try:
-        values = json.loads(current.get("user_data") or "{}")
+        values = json.loads(user_data)
     except (TypeError, ValueError, RecursionError):
         values = None
     if not isinstance(values, dict):
@@ -206,18 +210,8 @@ def _current_variables(current: Mapping[str, Any]) -> dict[str, Any]:
 
 def _call_or_raise(api: Api, method: str, path: str, body: Mapping[str, Any]) -> ApiResponse:
     response = api.send(method, path, body)
-    _raise_for_status(f"{method} {path}", response)
+    response.raise_for_status(f"{method} {path}")
     return response
-
-
-def _raise_for_status(request: str, response: ApiResponse) -> None:
-    """Raise DeployError with the API's error code and message unless the status is 2xx."""
-    if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
-        code = response.error_code or "no error_code"
-        message = response.body.get("error_msg")
-        if not isinstance(message, str) or not message:
-            message = "no error_msg"
-        raise DeployError(f"FunctionGraph refused {request}: {response.status} {code}: {message}")
 
 
 def _redact(text: str, token: str) -> str:

@@ -33,6 +33,15 @@ class ApiResponse:
         code = self.body.get("error_code")
         return code if code is None or isinstance(code, str) else "an error_code that is not a text"
 
+    def raise_for_status(self, request: str) -> None:
+        """Raise DeployError with the request and the API's error code and message unless the status is 2xx."""
+        if not HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES:
+            code = self.error_code or "no error_code"
+            message = self.body.get("error_msg")
+            if not isinstance(message, str) or not message:
+                message = "no error_msg"
+            raise DeployError(f"FunctionGraph refused {request}: {self.status} {code}: {message}")
+
 
 class Api(Protocol):
     """The interface of both clients."""
@@ -66,7 +75,8 @@ class FunctionGraphApi:
             with self._open(request) as response:
                 # If the body is truncated, read() without a size raises IncompleteRead; read() with a size does not.
                 return ApiResponse(response.status, _parse_object(response.read()))
-        except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a negative chunk size
+        # ValueError: a negative chunk size. OverflowError, MemoryError: an absurd Content-Length.
+        except (OSError, http.client.HTTPException, ValueError, OverflowError, MemoryError) as error:
             reason = getattr(error, "reason", error)
             # Not repr(): it would escape characters of the token, which could not be redacted then.
             raise DeployError(f"{method} {path}: no response ({type(reason).__name__}: {reason})") from None
@@ -86,7 +96,7 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 class DryRunApi:
-    """Prints each request instead of sending it. The response to GET is fixed, and any other response is empty."""
+    """Prints each request instead of sending it. The response to GET is fixed. Any other response is 200."""
 
     def __init__(self, endpoint: str, config: ApiResponse, code_label: str) -> None:
         """Set the endpoint, the response to GET, and the text that is printed instead of the code."""
@@ -100,7 +110,7 @@ class DryRunApi:
         if body is not None:
             printed = {**body, "func_code": {"file": self._code_label}} if "func_code" in body else body
             sys.stdout.write(f"  {json.dumps(printed)}\n")
-        return self._config if method == "GET" else ApiResponse(HTTPStatus.OK, {})
+        return self._config if method == "GET" else ApiResponse(HTTPStatus.OK, {"runtime": "http"})
 
 
 def _parse_object(content: bytes) -> Mapping[str, Any]:

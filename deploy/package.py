@@ -28,6 +28,8 @@ _FILE_MODE: Final = 0o100644
 _PROGRAM_MODE: Final = 0o100755
 # FunctionGraph's limit for code in a request to its API.
 _MAX_BYTES: Final = 50_000_000
+# pip prints this line before a traceback, whose last line has the reason.
+_PIP_CRASH: Final = "ERROR: Exception:"
 _NO_BYTECODE: Final = (
     "no CPython 3.12 found (PATH, pyenv, uv), so the package has no bytecode:"
     " each cold start compiles all modules, which takes about three times the CPU time"
@@ -49,12 +51,12 @@ def build(root: Path, target: Path) -> bool:
 
     Raises DeployError if the package cannot be built. In this case, `target` is not changed.
     """
+    target.parent.mkdir(exist_ok=True)
     contents = _function_files(root) | _requirement_files(root)
     python = bytecode.find_python()
     if python:
         modules = {name: content for name, content in contents.items() if name.endswith(".py")}
         contents |= bytecode.compile_modules(python, modules)
-    target.parent.mkdir(exist_ok=True)
     unfinished = target.with_suffix(f".{os.getpid()}.tmp")
     try:
         _write_zip(unfinished, contents)
@@ -95,8 +97,9 @@ def download(root: Path, folder: Path) -> list[Path]:
     result = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - fixed arguments
     if result.returncode:
         lines = [line.strip() for line in result.stderr.splitlines() if line.strip()]
-        messages = [line for line in lines if line.startswith("ERROR:")] or lines or ["pip gave no reason"]
-        raise DeployError(f"pip could not download the requirements: {messages[-1]}")
+        errors_of_pip = [line for line in lines if line.startswith("ERROR:") and line != _PIP_CRASH]
+        reason = (errors_of_pip or lines or ["pip gave no reason"])[-1]
+        raise DeployError(f"pip could not download the requirements: {reason}")
     return sorted(folder.iterdir())
 
 

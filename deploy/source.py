@@ -2,7 +2,7 @@
 
 import ast
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,16 +22,19 @@ def main(_: Sequence[str]) -> int:
 
 def check(root: Path) -> None:
     """Raise DeployError if a file is missing or cannot be parsed."""
-    for name in _REQUIREMENTS:
-        if not (root / name).is_file():
-            raise DeployError(f"{name} is missing")
+    needed = set(_REQUIREMENTS)
     for path in files(root):
-        parse = ast.parse if path.suffix == ".py" else json.loads
         try:
-            parse(path.read_text("utf-8"))
+            if path.suffix == ".py":
+                needed.update(_needed_files(ast.parse(path.read_text("utf-8"))))
+            else:
+                json.loads(path.read_text("utf-8"))
         except (SyntaxError, ValueError) as error:
             reason = error.msg if isinstance(error, SyntaxError) else str(error)
             raise DeployError(f"{path.relative_to(root)} cannot be parsed: {reason}") from None
+    for name in sorted(needed):
+        if not (root / name).is_file():
+            raise DeployError(f"{name} is missing")
 
 
 def files(root: Path) -> list[Path]:
@@ -44,6 +47,18 @@ def files(root: Path) -> list[Path]:
         if not paths:
             raise DeployError(f"{pattern} is missing")
     return [path for paths in found for path in paths]
+
+
+def _needed_files(module: ast.Module) -> Iterator[str]:
+    """Yield the files of the function that a module needs: the modules that it imports and its JSON Schemas."""
+    for node in ast.walk(module):
+        match node:
+            case ast.ImportFrom(module="ddm_precheck", names=names):
+                yield from (f"ddm_precheck/{alias.name}.py" for alias in names)
+            case ast.ImportFrom(module=str(name)) if name.startswith("ddm_precheck."):
+                yield f"{name.replace('.', '/')}.py"
+            case ast.Call(func=ast.Name(id="Schema"), args=[ast.Constant(value=str(name))]):
+                yield f"schemas/{name}.schema.json"
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
 """The environment variables of the deployed function: parsed from options, checked by the function's own settings."""
 
 import argparse
+import json
 import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from ddm_precheck import settings
 from deploy import errors
-from deploy.errors import UsageError
+from deploy.errors import DeployError, UsageError
 
 NAMES: Final = (
     "DDM_REGION",
@@ -35,6 +36,7 @@ _OPTIONS: Final = {
     },
     "DDM_ALLOWED_INSTANCES": {"--allow": "the instances for which the token of --token-secret or --agency may be used"},
 }
+_MAX_USER_DATA_LENGTH: Final = 4096
 _MIN_TIMEOUT_SECONDS: Final = 60
 _MAX_CLOUD_RUN_TIMEOUT_SECONDS: Final = 3600
 # In addition to the wait and the last request to DDM: 5 seconds for the sink, and 5 seconds for everything else.
@@ -53,12 +55,21 @@ def main(arguments: Sequence[str]) -> int:
         prog="deploy.variables", description="Check the function's variables.", allow_abbrev=False
     )
     parser.add_argument("--cloud-run", action="store_true", help="print the three lines for gcloud")
+    parser.add_argument(
+        "--allow-unauthenticated", action=argparse.BooleanOptionalAction, help="whether everybody may call the function"
+    )
     parser.add_argument("--functiongraph-endpoint", metavar="URL", help="check this base URL of FunctionGraph's API")
     add_arguments(parser)
     options = parser.parse_args(arguments)
     variables = from_options(options)
     if options.functiongraph_endpoint:
         _check("FUNCTIONGRAPH_ENDPOINT", {"DDM_ENDPOINT": options.functiongraph_endpoint})
+        _check_length(options, variables)
+    if options.allow_unauthenticated and "DDM_TOKEN_SOURCE" in variables:
+        source, instances = (_label(options, name) for name in ("DDM_TOKEN_SOURCE", "DDM_ALLOWED_INSTANCES"))
+        errors.print_message(
+            f"warning: everybody on the internet can use the token of {source} for the instances in {instances}"
+        )
     if options.cloud_run:
         sys.stdout.write("".join(f"{line}\n" for line in _cloud_run_lines(variables)))
     return 0
@@ -81,7 +92,7 @@ def from_options(options: argparse.Namespace) -> dict[str, str]:
     function's settings refuse.
     """
     variables = _variables_of_own_options(options)
-    labels = {name: _option_in_use(options, name) for name in variables}
+    labels = {name: _label(options, name) for name in variables}
     for assignment in options.env:
         name, value = _assignment(assignment)
         if name in labels:
@@ -90,11 +101,22 @@ def from_options(options: argparse.Namespace) -> dict[str, str]:
         labels[name] = f"--env {name}"
     for name, value in variables.items():
         if not value.isprintable():
-            raise UsageError(f"invalid value: {labels[name]} (it contains a control character)")
+            raise UsageError(f"invalid value: {labels[name]} (it contains a character that is not printable)")
         if name not in {"DDM_TOKEN_SOURCE", "DDM_ALLOWED_INSTANCES"}:
             _check(labels[name], {name: value})
     _check(labels.get("DDM_ALLOWED_INSTANCES") or labels.get("DDM_TOKEN_SOURCE") or "", variables)
     return variables
+
+
+def to_user_data(variables: Mapping[str, Any]) -> str:
+    """Return the variables as JSON, as FunctionGraph's API expects them. Raises DeployError if there are too many."""
+    user_data = json.dumps(variables, ensure_ascii=False)
+    if len(user_data) > _MAX_USER_DATA_LENGTH:
+        raise DeployError(
+            f"the function's variables have {len(user_data):,} characters together,"
+            f" and FunctionGraph's maximum is {_MAX_USER_DATA_LENGTH:,}"
+        )
+    return user_data
 
 
 def timeout_seconds(variables: Mapping[str, str]) -> int:
@@ -104,6 +126,15 @@ def timeout_seconds(variables: Mapping[str, str]) -> int:
     """
     values = settings.from_environment(variables)
     return max(_MIN_TIMEOUT_SECONDS, math.ceil(values.max_wait_seconds + values.timeout_seconds + _OTHER_SECONDS))
+
+
+def _check_length(options: argparse.Namespace, variables: Mapping[str, str]) -> None:
+    """Raise UsageError if FunctionGraph does not accept so many variables. The message names the longest one."""
+    try:
+        to_user_data(variables)
+    except DeployError as error:
+        longest = max(variables, key=lambda name: len(variables[name]))
+        raise UsageError(f"invalid value: {_label(options, longest)} ({error})") from None
 
 
 def _cloud_run_lines(variables: Mapping[str, str]) -> tuple[str, str, str]:
@@ -150,10 +181,10 @@ def _variables_of_own_options(options: argparse.Namespace) -> dict[str, str]:
     return {name: value for name, value in values.items() if value}
 
 
-def _option_in_use(options: argparse.Namespace, name: str) -> str:
-    """Return the option that sets the variable, or ``""`` if there is none."""
-    given = (option for option in _OPTIONS[name] if getattr(options, option[2:].replace("-", "_")))
-    return next(given, "")
+def _label(options: argparse.Namespace, name: str) -> str:
+    """Return the option that sets the variable: its own option if that is given, else ``--env``."""
+    given = (option for option in _OPTIONS.get(name, ()) if getattr(options, option[2:].replace("-", "_")))
+    return next(given, f"--env {name}")
 
 
 def _assignment(text: str) -> tuple[str, str]:

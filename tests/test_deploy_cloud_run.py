@@ -102,6 +102,9 @@ BROKEN_FILES = {
     "ddm_precheck/event.py": "import\n",
     "ddm_precheck/settings.py": "def:\n",
     "schemas/event.schema.json": "{",
+    "schemas/precheck-result.schema.json": None,
+    "ddm_precheck/ddm.py": None,
+    "ddm_precheck/memory.py": None,
     "constraints.txt": None,
 }
 
@@ -131,15 +134,24 @@ def test_one_call_of_gcloud(checkout, gcloud, options, service, access, timeout,
     assert TOKEN not in result.stdout
 
 
-def test_warning_of_a_public_token(checkout, gcloud):
+@pytest.mark.parametrize(
+    ("options", "source", "instances"),
+    [
+        (("--token-secret", "ddm-token", "--allow", ALLOWED), "--token-secret", "--allow"),
+        (
+            ("--env", "DDM_TOKEN_SOURCE=/token", "--env", "DDM_ALLOWED_INSTANCES=a/*"),
+            "--env DDM_TOKEN_SOURCE",
+            "--env DDM_ALLOWED_INSTANCES",
+        ),
+    ],
+    ids=["own options", "--env"],
+)
+def test_warning_of_a_public_token(checkout, gcloud, options, source, instances):
     """A public function with the platform's token is deployed, and one line warns of the consequence."""
-    options = ("--allow-unauthenticated", "--token-secret", "ddm-token", "--allow", ALLOWED)
-    result = checkout.run(*CLOUD_RUN, *options, PATH=gcloud.path)
+    result = checkout.run(*CLOUD_RUN, "--allow-unauthenticated", *options, PATH=gcloud.path)
     assert result.status == 0
-    assert result.stderr == (
-        "deploy.sh: warning: everybody on the internet can use the token of --token-secret"
-        " for the instances in --allow\n"
-    )
+    warning = f"everybody on the internet can use the token of {source} for the instances in {instances}"
+    assert result.stderr == f"deploy.sh: warning: {warning}\n"
 
 
 @pytest.mark.parametrize(

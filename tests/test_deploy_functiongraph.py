@@ -1,6 +1,9 @@
 """`deploy.sh functiongraph`: the requests to FunctionGraph's API, the values that they keep, and refused requests."""
 
 import json
+import signal
+import socket
+import subprocess
 import sys
 
 import pytest
@@ -25,9 +28,14 @@ UPDATE_NAMES = ["GET config", "PUT code", "PUT config"]
 
 def send_requests(checkout: Checkout, endpoint: str, *options: str) -> Result:
     """Run only the last step of deploy.sh: the package is built already."""
+    environment = {"HUAWEICLOUD_TOKEN": TOKEN, "HTTP_PROXY": "http://127.0.0.1:9"}
+    return checkout.execute([*deploy_command(endpoint), *options], checkout.root, **environment)
+
+
+def deploy_command(endpoint: str) -> list[str]:
+    """Return the command of the last step of deploy.sh."""
     command = [sys.executable, "-B", "-m", "deploy.functiongraph", "--endpoint", endpoint, *FUNCTIONGRAPH[1:]]
-    command += ["--name", "ddm-precheck", *options]
-    return checkout.execute(command, checkout.root, HUAWEICLOUD_TOKEN=TOKEN, HTTP_PROXY="http://127.0.0.1:9")
+    return [*command, "--name", "ddm-precheck"]
 
 
 def test_the_first_run_creates_and_the_second_updates(checkout, built_checkout, local_wheels):
@@ -222,6 +230,11 @@ REFUSALS = {
         ["GET config", "POST functions"],
         "409 FSS.0409: It exists.",
     ),
+    "created function that is not JSON": (
+        {"GET config": ApiResponse(404, ""), "POST functions": ApiResponse(200, "<html>")},
+        ["GET config", "POST functions"],
+        "run the command again",
+    ),
     "config refused after a create": (
         {
             "GET config": ApiResponse(404, ""),
@@ -244,6 +257,8 @@ REFUSALS = {
     "variables that are nested too deeply": refusal(
         "GET config", 200, HTTP_FUNCTION | {"user_data": "[" * 100_000}, "user_data"
     ),
+    "absurd size": refusal("GET config", 200, "{}", "no response", **{"Content-Length": "9" * 30}),
+    "size beyond the memory": refusal("GET config", 200, "{}", "no response", **{"Content-Length": "9" * 18}),
     "negative chunk size": refusal("GET config", 200, "-5\r\n", "no response", **{"Transfer-Encoding": "chunked"}),
     "error code that is not a text": refusal(
         "GET config",
@@ -254,12 +269,22 @@ REFUSALS = {
     "message that is not a text": refusal(
         "GET config", 403, {"error_code": "FSS.0403", "error_msg": {"x": TOKEN}}, "403 FSS.0403: no error_msg"
     ),
+    **{
+        f"{name} {value!r}": refusal("GET config", 200, HTTP_FUNCTION | {name: value}, name)
+        for name, value in [
+            *(("user_data", 0), ("user_data", False), ("user_data", []), ("user_data", {})),
+            *(("strategy_config", ""), ("strategy_config", False), ("memory_size", False), ("timeout", "")),
+        ]
+    },
     "variables that are not an object": refusal("GET config", 200, HTTP_FUNCTION | {"user_data": "[]"}, "user_data"),
     "strategy that is not an object": refusal(
         "GET config", 200, HTTP_FUNCTION | {"strategy_config": [64]}, "strategy_config"
     ),
     "concurrency that is not a number": refusal(
         "GET config", 200, HTTP_FUNCTION | {"strategy_config": {"concurrent_num": "64"}}, "concurrent_num"
+    ),
+    "concurrency that is true": refusal(
+        "GET config", 200, HTTP_FUNCTION | {"strategy_config": {"concurrent_num": True}}, "concurrent_num"
     ),
     "a variable that prevents the start": refusal(
         "GET config", 200, HTTP_FUNCTION | {"user_data": '{"DDM_REGION": "CN"}'}, "DDM_REGION must be"
@@ -268,7 +293,7 @@ REFUSALS = {
         "GET config", 200, HTTP_FUNCTION | {"user_data": '{"DDM_TOKEN_SOURCE": "agency"}'}, "DDM_ALLOWED_INSTANCES"
     ),
     "too many variables": refusal(
-        "GET config", 200, HTTP_FUNCTION | {"user_data": json.dumps({"A": "a" * 5000})}, "longer than 4,096 bytes"
+        "GET config", 200, HTTP_FUNCTION | {"user_data": json.dumps({"A": "a" * 5000})}, "5,009 characters"
     ),
 }
 
@@ -301,6 +326,21 @@ def test_an_api_that_does_not_respond_is_one_line(built_checkout):
     assert result.status == 1
     assert "no response" in result.stderr.splitlines()[-1]
     assert "Traceback" not in result.stderr
+
+
+def test_ctrl_c_is_no_traceback(built_checkout):
+    """After SIGINT, the program exits with 130 and prints nothing more."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        command = deploy_command(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        environment = built_checkout.environment(HUAWEICLOUD_TOKEN=TOKEN)
+        with subprocess.Popen(
+            command, cwd=built_checkout.root, env=environment, stderr=subprocess.PIPE, text=True
+        ) as process:
+            first = process.stderr.readline()
+            process.send_signal(signal.SIGINT)
+            rest = process.stderr.read()
+    assert first.startswith("+ GET ")
+    assert (process.returncode, rest) == (130, "")
 
 
 def test_the_region_is_filled_into_the_endpoint(built_checkout):

@@ -18,9 +18,11 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
-from helpers.deployment import DRY_RUN_ENDS, ROOT, Checkout, find_python, launcher, make_path, post
+from helpers.deployment import DRY_RUN_ENDS, ROOT, Checkout, Result, find_python, launcher, make_path, post
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from deploy import bytecode
 
 PLATFORM_PYTHON = Path("/opt/function/runtime/python3.12/rtsp/python/bin/python3")
 CHECKED_HASH = 3
@@ -182,6 +184,51 @@ def test_a_package_that_cannot_be_built_leaves_the_old_one(fresh_checkout):
     assert (result.status, result.stdout, result.stderr.count("\n")) == (1, "", 1)
     assert "pip could not download the requirements" in result.stderr
     assert [path.read_text() for path in fresh_checkout.package.parent.iterdir()] == ["the old one"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "name"),
+    [
+        (lambda root: (root / "dist").write_text(""), "dist"),
+        (lambda root: (root / "dist").symlink_to("nowhere"), "dist"),
+        (lambda root: (root / "deploy" / "bootstrap").unlink(), "deploy/bootstrap"),
+        (lambda root: (root / "ddm_precheck" / "folder.py").mkdir(), "ddm_precheck/folder.py"),
+    ],
+    ids=["dist is a file", "dist is a dangling link", "no bootstrap", "folder with the name of a module"],
+)
+def test_a_file_that_cannot_be_used_is_one_line(fresh_checkout, damage, name):
+    """The line names the file or folder."""
+    damage(fresh_checkout.root)
+    result = fresh_checkout.run("functiongraph", "--package-only", **NO_REGISTRY)
+    assert (result.status, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert f"{fresh_checkout.root / name}: " in result.stderr
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["echo garbage", "echo /bin/sh; exit 1", "exec sleep 60", "exit 0"],
+    ids=["prints no path", "fails", "hangs", "prints nothing"],
+)
+def test_a_python_3_12_that_is_not_usable_is_skipped(tmp_path, monkeypatch, script):
+    """The next candidate is examined."""
+    unusable = tmp_path / "python3.12"
+    unusable.write_text(f"#!/bin/sh\n{script}\n")
+    unusable.chmod(0o755)
+    usable = find_python("3.12")
+    monkeypatch.setattr(bytecode, "_TIMEOUT_SECONDS", 2)
+    monkeypatch.setattr(bytecode, "_candidates", lambda: [str(unusable), usable])
+    assert bytecode.find_python() == usable
+
+
+def test_the_reason_of_a_crash_of_pip_is_kept(fresh_checkout, tmp_path):
+    """If pip fails with a traceback, the line has the exception."""
+    (tmp_path / "pip").mkdir()
+    (tmp_path / "pip" / "__init__.py").write_text("")
+    (tmp_path / "pip" / "__main__.py").write_text(
+        "import sys; sys.exit('ERROR: Exception:\\nTraceback (most recent call last):\\nOSError: disk full')"
+    )
+    result = fresh_checkout.run("functiongraph", "--package-only", PYTHONPATH=str(tmp_path))
+    assert result == Result(1, "", "deploy.sh: pip could not download the requirements: OSError: disk full\n")
 
 
 def test_package_only_may_be_a_dry_run(fresh_checkout, local_wheels):

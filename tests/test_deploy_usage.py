@@ -44,7 +44,8 @@ BAD_ASSIGNMENTS = {
     "DDM_TOKEN_SOURCE=/token": "DDM_TOKEN_SOURCE",
     "DDM_ALLOWED_INSTANCES=a/b": "DDM_ALLOWED_INSTANCES",
     "K_SINK=sink": "K_SINK",
-    "K_SINK=https://sink.example/\n": "K_SINK",
+    "K_SINK=https://sink.example/\n": "K_SINK (it contains a character that is not printable)",
+    "K_SINK=https://sink.example/\udcff": "K_SINK (it contains a character that is not printable)",
     "DDM_REGION": "DDM_REGION",
     "DDM_REGIONS=cn-north-4": "DDM_REGIONS",
     "THREADS=8": "THREADS",
@@ -59,6 +60,7 @@ WRONG_CALLS = {
     "unknown command": (("deploy",), "deploy"),
     "cloudrun": (("cloudrun",), "did you mean cloud-run"),
     "Cloud Run": (("Cloud Run", "--dry-run"), "did you mean cloud-run"),
+    "CLOUD-RUN": (("CLOUD-RUN",), "did you mean cloud-run"),
     "function-graph": (("function-graph",), "did you mean functiongraph"),
     "FunctionGraph": (("FunctionGraph",), "did you mean functiongraph"),
     "option first": (("--dry-run",), "--dry-run"),
@@ -96,6 +98,18 @@ WRONG_CALLS = {
     "name of an agency": ((*FUNCTIONGRAPH, "--dry-run", *ALLOW, "--agency", "a\nb"), "--agency"),
     "list with spaces": ((*CLOUD_RUN, "--token-secret", "token", "--allow", "a/b, c/d"), "--allow"),
     "list without an instance": ((*CLOUD_RUN, "--token-secret", "token", "--allow", PROJECT_ID), "--allow"),
+    "public token with a wrong list": (
+        (*CLOUD_RUN, "--allow-unauthenticated", "--token-secret", "token", "--allow", PROJECT_ID),
+        "--allow",
+    ),
+    "list that is too long for FunctionGraph": (
+        (*FUNCTIONGRAPH, "--dry-run", "--agency", "reader", "--allow", ",".join([f"{PROJECT_ID}/*"] * 130)),
+        "--allow",
+    ),
+    "variable that is too long for FunctionGraph": (
+        ("functiongraph", "--package-only", "--env", f"K_SINK=https://sink.example/{'a' * 4096}"),
+        "K_SINK",
+    ),
     "region twice": ((*CLOUD_RUN, "--ddm-region", "cn-1", "--env", "DDM_REGION=cn-2"), "DDM_REGION"),
     "endpoint twice": (
         (*FUNCTIONGRAPH, "--dry-run", "--env=DDM_ENDPOINT=https://a.example", "--ddm-endpoint=https://a.example"),
