@@ -9,9 +9,10 @@ with one core, the requests per second are not measured.
 
     __main__      command line: starts the servers, measures, prints the report
     peers/        the other functions, which functions-framework serves in the same way
-    ddm           a fake DDM with prepared responses, in its own process
+    fake_ddm      a fake DDM with prepared responses, in its own process
     load          the clients
     measurements  the figures of running instances
     cold_start    the figures of fresh interpreters
-    report        figures -> Markdown;  plot  figures -> SVG
+    report        figures -> Markdown
+    plot          figures -> SVG
 """
