@@ -89,7 +89,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     """
     _check_proxies(environment)
     return Settings(
-        endpoint=_endpoint(environment.get("DDM_ENDPOINT") or _DEFAULT_ENDPOINT),
+        endpoint=parse_endpoint("DDM_ENDPOINT", environment.get("DDM_ENDPOINT") or _DEFAULT_ENDPOINT),
         region=_region(environment.get("DDM_REGION")),
         timeout_seconds=_timeout_seconds(environment.get("DDM_TIMEOUT_SECONDS") or "10"),
         expected_checks=_expected_checks(environment.get("DDM_EXPECTED_CHECKS")),
@@ -101,15 +101,19 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     )
 
 
-def _endpoint(value: str) -> str:
-    url = _url("DDM_ENDPOINT", value)
+def parse_endpoint(variable: str, value: str) -> str:
+    """Return the base URL in a variable without its trailing slash. Raises SettingsError if a token must not go there.
+
+    The URL may contain ``{region}``.
+    """
+    url = _url(variable, value)
     if url.scheme != "https" and not is_loopback(url.hostname or ""):
-        raise SettingsError("DDM_ENDPOINT must start with https:// (http:// is for loopback addresses only)")
+        raise SettingsError(f"{variable} must start with https:// (http:// is for loopback addresses only)")
     # The last label of the host must not depend on an event's region: otherwise a caller could choose any host.
     last_label = (url.hostname or "").rstrip(".").rpartition(".")[2]
     if _REGION_PLACEHOLDER in last_label or set("{}") & set(value.replace(_REGION_PLACEHOLDER, "")):
         raise SettingsError(
-            "DDM_ENDPOINT may contain {region}, but not in the last label of the host, and no other braces"
+            f"{variable} may contain {_REGION_PLACEHOLDER}, but not in the last label of the host, and no other braces"
         )
     return value.rstrip("/")
 

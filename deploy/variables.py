@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     variables = from_options(options)
     if options.functiongraph_endpoint:
-        _check("FUNCTIONGRAPH_ENDPOINT", {"DDM_ENDPOINT": options.functiongraph_endpoint})
+        _check_endpoint(options.functiongraph_endpoint)
         _check_length(options, variables)
     if options.allow_unauthenticated and "DDM_TOKEN_SOURCE" in variables:
         source, instances = (_label(options, name) for name in ("DDM_TOKEN_SOURCE", "DDM_ALLOWED_INSTANCES"))
@@ -204,10 +204,15 @@ def _check(label: str, variables: Mapping[str, str]) -> None:
     try:
         settings.from_environment(variables)
     except settings.SettingsError as error:
-        message = str(error)
-        if label == "FUNCTIONGRAPH_ENDPOINT":
-            message = message.replace("DDM_ENDPOINT", label)
-        raise UsageError(f"invalid value: {label} ({message})") from None
+        raise UsageError(f"invalid value: {label} ({error})") from None
+
+
+def _check_endpoint(value: str) -> None:
+    """Raise UsageError if the function would refuse the value as its own endpoint."""
+    try:
+        settings.parse_endpoint("FUNCTIONGRAPH_ENDPOINT", value)
+    except settings.SettingsError as error:
+        raise UsageError(f"invalid value: {error}") from None
 
 
 if __name__ == "__main__":
