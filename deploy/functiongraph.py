@@ -142,7 +142,8 @@ def _code_body(function: Function) -> dict[str, Any]:
 def _config_body(function: Function, current: Mapping[str, Any]) -> dict[str, Any]:
     """Return the config to send: the options, and the known fields of `current` that no option sets.
 
-    The API is assumed to keep the fields that the config does not contain. Its documentation does not say so.
+    For fields that the request does not contain, such as ``mount_config``, the API's documentation does not say whether
+    an update keeps them. The program assumes that it does.
     """
     if current.get("runtime", _RUNTIME) != _RUNTIME:
         raise DeployError(f"{function.urn} is not an HTTP function: choose another --name")

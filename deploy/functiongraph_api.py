@@ -96,7 +96,7 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 class DryRunApi:
-    """Prints each request instead of sending it. The response to GET is fixed. Any other response is 200."""
+    """Prints each request instead of sending it. GET has a fixed response. Any other response has the status 200."""
 
     def __init__(self, endpoint: str, config: ApiResponse, code_label: str) -> None:
         """Set the endpoint, the response to GET, and the text that is printed instead of the code."""

@@ -1,4 +1,4 @@
-"""The files of the function itself, and whether they can be deployed."""
+"""The files of the function itself; finds files that are missing or cannot be parsed."""
 
 import ast
 import json

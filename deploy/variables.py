@@ -109,7 +109,7 @@ def from_options(options: argparse.Namespace) -> dict[str, str]:
 
 
 def to_user_data(variables: Mapping[str, Any]) -> str:
-    """Return the variables as JSON, as FunctionGraph's API expects them. Raises DeployError if there are too many."""
+    """Return the variables as JSON for FunctionGraph's API. Raises DeployError if the JSON is too long."""
     user_data = json.dumps(variables, ensure_ascii=False)
     if len(user_data) > _MAX_USER_DATA_LENGTH:
         raise DeployError(
@@ -129,7 +129,7 @@ def timeout_seconds(variables: Mapping[str, str]) -> int:
 
 
 def _check_length(options: argparse.Namespace, variables: Mapping[str, str]) -> None:
-    """Raise UsageError if FunctionGraph does not accept so many variables. The message names the longest one."""
+    """Raise UsageError if the variables are too long for FunctionGraph. The message names the longest variable."""
     try:
         to_user_data(variables)
     except DeployError as error:

@@ -24,7 +24,7 @@ FIGURES = report.Figures(
 
 @pytest.mark.parametrize("source", ["main.py", *(f"tools/benchmark/peers/{name}.py" for name in PEERS)])
 def test_compared_functions_handle_the_same_event(tmp_path, source):
-    """Each compared function gets DDM's result for the event, and returns a verdict or, as the minimum, the result."""
+    """Each compared function requests DDM's result, and returns a verdict; the minimal function returns the result."""
     with prepared_ddm() as ddm:
         variables = {"DDM_ENDPOINT": ddm.url, "DDM_REGION": "cn-north-4"}
         with serve(variables, tmp_path / "log", source=source) as server:

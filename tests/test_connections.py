@@ -109,7 +109,7 @@ def test_success_in_the_end(start, scripts, attempts):
         ),
         pytest.param([[send(complete_response()), read_request], PASS], [1, 2], id="closed at the second request"),
         pytest.param(
-            [[send(complete_response() + complete_response(b"{}"))], PASS], [1, 1], id="two responses at once"
+            [[send(complete_response() + complete_response(b"{}"))], PASS], [1, 1], id="two responses to one request"
         ),
         pytest.param(
             [

@@ -39,7 +39,7 @@ def deploy_command(endpoint: str) -> list[str]:
 
 
 def test_the_first_run_creates_and_the_second_updates(checkout, built_checkout, local_wheels):
-    """Both runs set 64 requests at once and keep the limit of instances. Only one header contains the token.
+    """Both runs set 64 requests per instance and keep the limit of instances. Only one header contains the token.
 
     The first run also builds the package.
     """
@@ -144,7 +144,7 @@ def test_an_update_keeps_what_no_option_sets(built_checkout):
     ],
     ids=str,
 )
-def test_64_requests_at_once_or_more(built_checkout, current, sent):
+def test_64_requests_per_instance_or_more(built_checkout, current, sent):
     """A smaller number is raised to 64. A larger number, no limit (-1) and the limit of instances are kept."""
     with FakeFunctionGraph(function=HTTP_FUNCTION | {"strategy_config": current}) as api:
         assert send_requests(built_checkout, api.url).status == 0

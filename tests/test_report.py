@@ -142,7 +142,7 @@ def test_long_texts_use_the_space(number, length, character):
 
 
 def test_short_issue_leaves_its_space_to_the_next():
-    """An issue may use the bytes that earlier issues do not use; so may a text those of the issue's other text."""
+    """An issue may use the bytes that earlier issues leave, and a text the bytes that the issue's other text leaves."""
     checks = [issue("a", "FAILED", "error", "suggestion"), issue("b", "WARN", "x" * 1000, "y" * 200)]
     assert report_of(*checks).split("\n")[2:] == [
         "- FAILED a: error → suggestion",

@@ -149,7 +149,7 @@ def _wait_until_listening(port: int, process: "subprocess.Popen[bytes]", log: Pa
 def _stop(process: "subprocess.Popen[bytes]") -> None:
     """Stop the master. If the process group still exists after 10 seconds, kill it.
 
-    SIGQUIT stops gunicorn at once. Its graceful stop, after SIGTERM, takes up to two seconds.
+    SIGQUIT stops gunicorn immediately. Its graceful stop, after SIGTERM, takes up to two seconds.
     """
     process.send_signal(signal.SIGQUIT)
     with suppress(subprocess.TimeoutExpired):

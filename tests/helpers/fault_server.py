@@ -1,6 +1,6 @@
 """A server that breaks the rules of TCP, TLS or HTTP: it runs a script of actions on each loopback connection.
 
-A script starts after the server has read the request's head. If ``before_request`` is true, the script starts at once.
+A script starts after the server has read the request's head. If ``before_request`` is true, it starts immediately.
 """
 
 import contextlib

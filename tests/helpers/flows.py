@@ -1,6 +1,6 @@
 """Runs each example flow in its real engine.
 
-An engine receives all jobs at once, so that the jobs wait between polls at the same time. Engines are installed on
+An engine receives all jobs together, so that the jobs wait between polls at the same time. Engines are installed on
 first use, in a cache outside the project; if an engine cannot be installed, its tests are skipped.
 """
 
