@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import itemgetter
 from typing import Final
 
 from ddm_precheck.checks import Check, PrecheckResult
@@ -88,13 +89,13 @@ def judge(event: Event, result: PrecheckResult, checked_at: str) -> Summary:
     warned = [check for check in checks if check["status"] == "WARN"]
     acceptable = event.accepted_warnings - result.redacted_names
     accepted = [check["name"] for check in warned if check["name"] in acceptable]
-    statuses = Counter(check["status"] for check in checks)
+    statuses = Counter(map(itemgetter("status"), checks))
     counts = Counts(
         total=len(checks),
         accepted=len(accepted),
         **{_COUNTED_AS[status]: number for status, number in statuses.items()},
     )
-    distinct = len({check["name"] for check in checks})
+    distinct = len(set(map(itemgetter("name"), checks)))
     verdict = _verdict(counts, distinct, event.expected_checks or 1)
     may_proceed_on_warn = event.proceed_on_warn or len(accepted) == len(warned)
     decision = Decision(
