@@ -1,7 +1,6 @@
 """Serializes Summary and Problem to JSON, as defined in ``schemas/summary.schema.json`` and ``problem.schema.json``."""
 
 import json
-from dataclasses import asdict
 from json.encoder import encode_basestring as json_string
 from typing import Any, Final
 
@@ -16,7 +15,7 @@ _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), ch
 def summary_json(summary: Summary) -> bytes:
     """Return the summary as JSON in UTF-8."""
     decision = summary.decision
-    event, upstream = decision.event, decision.upstream
+    event, counts, upstream = decision.event, decision.counts, decision.upstream
     fields = {
         "verdict": decision.verdict.value,
         "can_proceed": decision.can_proceed,
@@ -26,7 +25,13 @@ def summary_json(summary: Summary) -> bytes:
         **event.ids,
         "region": event.region,
         "expected_checks": event.expected_checks,
-        "counts": asdict(decision.counts),
+        "counts": {
+            "total": counts.total,
+            "success": counts.success,
+            "warn": counts.warn,
+            "failed": counts.failed,
+            "accepted": counts.accepted,
+        },
         "report": build_report(decision, summary.issues),
     }
     last_fields = {
