@@ -255,6 +255,7 @@ def test_truncation_leaves_whole_characters(length):
         pytest.param("abcd", 3, "…", id="room for the ellipsis"),
         pytest.param("abcd", 2, "…", id="no room for the ellipsis"),
         pytest.param("abcd", -1, "…", id="no room"),
+        pytest.param("a", 0, "…", id="no room for one character"),
         pytest.param("", 0, "", id="empty"),
         pytest.param("", -1, "", id="empty, no room"),
     ],
