@@ -9,7 +9,7 @@ import pytest
 from tools.function_server import ROOT
 from tools.soak.bodies import EVENT_BYTES, RESULT_BYTES, hostile_events, hostile_results
 from tools.soak.cases import schedule
-from tools.soak.clients import Tally, _outcome
+from tools.soak.clients import Statistics, _outcome
 from tools.soak.fake_ddm import BEHAVIOURS
 from tools.soak.usage import Usage, exceeded_limits
 
@@ -46,11 +46,11 @@ def test_limits(changes, peak, message):
 def test_unexpected_outcome_is_a_failure():
     """A response counts as a failure if its outcome is not expected."""
     case = next(case for case in schedule(20_000, 0) if case.name == "not_found")
-    tally = Tally()
-    tally.add(case, (404, "not-found"))
-    assert tally.failures == []
-    tally.add(case, (200, "PASS"))
-    assert tally.failures == ["fault / not_found: 200 PASS"]
+    statistics = Statistics()
+    statistics.add(case, (404, "not-found"))
+    assert statistics.failures == []
+    statistics.add(case, (200, "PASS"))
+    assert statistics.failures == ["fault / not_found: 200 PASS"]
 
 
 @pytest.mark.parametrize(
