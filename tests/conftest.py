@@ -25,7 +25,7 @@ SLOW_MODULES = (
 
 
 def pytest_configure() -> None:
-    """Handle SIGINT even if a shell started this run in the background: child processes inherit an ignored signal."""
+    """Handle SIGINT. A shell ignores SIGINT for a run in the background, and child processes would inherit this."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -50,7 +50,7 @@ def fake_ddm_server() -> Iterator[FakeDDM]:
 
 @pytest.fixture
 def fake_ddm(fake_ddm_server: FakeDDM) -> Iterator[FakeDDM]:
-    """The fake DDM with its own behaviours and no recorded requests, also for the tests that follow."""
+    """The fake DDM with its standard behaviours and no recorded requests. It is reset before and after the test."""
     fake_ddm_server.reset()
     yield fake_ddm_server
     fake_ddm_server.reset()
@@ -58,7 +58,7 @@ def fake_ddm(fake_ddm_server: FakeDDM) -> Iterator[FakeDDM]:
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch, fake_ddm: FakeDDM) -> dict[str, str]:
-    """The environment of a function in this process; create_app also changes this environment."""
+    """The environment variables of the function in this process. They replace os.environ, which create_app changes."""
     variables = clean_environment() | {"DDM_ENDPOINT": fake_ddm.url, "DDM_REGION": "cn-north-4"}
     monkeypatch.setattr(os, "environ", variables)
     return variables
@@ -133,7 +133,7 @@ def served_with_agency(fake_ddm_server: FakeDDM, tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture(params=["in-process", "served"])
-def with_file(request: pytest.FixtureRequest, fake_ddm: FakeDDM, token_file: TokenFile) -> Function:
+def function_with_file(request: pytest.FixtureRequest, fake_ddm: FakeDDM, token_file: TokenFile) -> Function:
     """The function that reads the platform's token from a file: in this process, and served."""
     if request.param == "served":
         return request.getfixturevalue("served_with_file")
@@ -141,7 +141,7 @@ def with_file(request: pytest.FixtureRequest, fake_ddm: FakeDDM, token_file: Tok
 
 
 @pytest.fixture(params=["in-process", "served"])
-def with_agency(request: pytest.FixtureRequest, fake_ddm: FakeDDM) -> Function:
+def function_with_agency(request: pytest.FixtureRequest, fake_ddm: FakeDDM) -> Function:
     """The function that uses the token of an agency: in this process, and served."""
     if request.param == "served":
         return request.getfixturevalue("served_with_agency")

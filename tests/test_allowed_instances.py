@@ -70,23 +70,23 @@ def test_allowed_instances(start, fake_ddm: FakeDDM, token_file, allowed, projec
 
 @pytest.mark.parametrize("name", ["project_id", "instance_id"])
 @pytest.mark.parametrize("value", ["*", "other-project/*", f"{INSTANCE},x"], ids=["star", "entry", "list"])
-def test_ids_that_imitate_an_entry(with_file: Function, fake_ddm: FakeDDM, name, value):
+def test_ids_that_imitate_an_entry(function_with_file: Function, fake_ddm: FakeDDM, name, value):
     """An ID cannot contain the characters of the list."""
-    response = with_file.send(EVENT_WITHOUT_TOKEN | {name: value})
+    response = function_with_file.send(EVENT_WITHOUT_TOKEN | {name: value})
     assert (response.problem_code, response.pointers, fake_ddm.requests) == ("invalid-event", [f"/{name}"], [])
 
 
 @pytest.mark.parametrize("envelope", [None, *ENVELOPES], ids=str)
-def test_file_is_not_opened_for_another_instance(with_file: Function, fake_ddm: FakeDDM, token_file, envelope):
+def test_file_is_not_opened_for_another_instance(function_with_file: Function, fake_ddm: FakeDDM, token_file, envelope):
     """If the instance is not listed, neither the file nor DDM is used."""
     foreign = EVENT_WITHOUT_TOKEN | {"project_id": FOREIGN_PROJECT}
     body, headers = ENVELOPES[envelope](foreign) if envelope else (foreign, {})
     with FileWatch(token_file.path) as watch:
-        response = with_file.send(body, headers=headers)
+        response = function_with_file.send(body, headers=headers)
         assert (response.problem_code, watch.new_opens(), fake_ddm.requests) == ("forbidden", 0, [])
         log = response.log_entry
         assert (log["severity"], log["project_id"], log["token_from"]) == ("WARNING", FOREIGN_PROJECT, None)
-        assert with_file.send(EVENT_WITHOUT_TOKEN).status == 200
+        assert function_with_file.send(EVENT_WITHOUT_TOKEN).status == 200
         assert watch.new_opens() == 1
 
 
@@ -95,18 +95,18 @@ def test_file_is_not_opened_for_another_instance(with_file: Function, fake_ddm: 
     [(EVENT, {}), (EVENT_WITHOUT_TOKEN, {"X-Auth-Token": TOKEN})],
     ids=["event", "header"],
 )
-def test_callers_token_needs_no_list(with_file: Function, fake_ddm: FakeDDM, token_file, event, headers):
+def test_callers_token_needs_no_list(function_with_file: Function, fake_ddm: FakeDDM, token_file, event, headers):
     """The list does not limit a caller's own token, for which the file is not opened."""
     with FileWatch(token_file.path) as watch:
-        response = with_file.send(event | {"project_id": FOREIGN_PROJECT}, headers=headers)
+        response = function_with_file.send(event | {"project_id": FOREIGN_PROJECT}, headers=headers)
         assert (response.summary["verdict"], watch.new_opens()) == ("PASS", 0)
     assert sent_tokens(fake_ddm) == [TOKEN]
 
 
-def test_agency_is_not_used_for_another_instance(with_agency: Function, fake_ddm: FakeDDM):
+def test_agency_is_not_used_for_another_instance(function_with_agency: Function, fake_ddm: FakeDDM):
     """If the instance is not listed, the state of the agency's header changes nothing."""
     for headers in ({}, {AGENCY_HEADER: TOKEN}, {AGENCY_HEADER: "two words"}):
-        response = with_agency.send(EVENT_WITHOUT_TOKEN | {"instance_id": "another"}, headers=headers)
+        response = function_with_agency.send(EVENT_WITHOUT_TOKEN | {"instance_id": "another"}, headers=headers)
         assert (response.problem_code, response.body["message"]) == ("forbidden", NOT_ALLOWED)
     assert fake_ddm.requests == []
 
@@ -121,13 +121,15 @@ def test_agency_is_not_used_for_another_instance(with_agency: Function, fake_ddm
     ],
 )
 @pytest.mark.parametrize("is_missing", [False, True], ids=["file", "no file"])
-def test_other_errors_come_first(with_file: Function, fake_ddm: FakeDDM, token_file, event, pointers, is_missing):
+def test_other_errors_come_first(
+    function_with_file: Function, fake_ddm: FakeDDM, token_file, event, pointers, is_missing
+):
     """If the event is invalid for another reason, the file is not opened, and its state changes nothing."""
     with FileWatch(token_file.path.parent) as watch:
         if is_missing:
             token_file.remove()
         watch.new_opens()
-        response = with_file.send(event)
+        response = function_with_file.send(event)
         assert (response.status, response.problem_code, response.pointers) == (400, "invalid-event", pointers)
         assert (watch.new_opens(), fake_ddm.requests, response.log_entry["token_from"]) == (0, [], None)
 

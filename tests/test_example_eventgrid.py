@@ -8,9 +8,9 @@ from typing import Final
 
 import pytest
 from helpers import tool_cache
+from helpers.client_models import model_errors
 from helpers.function import EVENT_WITHOUT_TOKEN, ROOT, TOKEN
 from helpers.http_stub import HTTPStub, StubRequest, StubResponse
-from helpers.models import model_errors
 
 from tools.function_server import clean_environment
 

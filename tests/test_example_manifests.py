@@ -6,8 +6,8 @@ from typing import Any, Final
 import pytest
 import yaml
 from helpers import tool_cache
+from helpers.client_models import model_errors
 from helpers.function import EVENT, ROOT, Function
-from helpers.models import model_errors
 
 EXAMPLES: Final = ROOT / "examples"
 KUBERNETES_CLIENT: Final = "37.0.2"

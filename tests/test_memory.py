@@ -18,7 +18,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
-from helpers import hostile
+from helpers import hostile_responses
 from helpers.callers import CALLERS, event_body, outcomes, send_concurrently, send_in_sequence
 from helpers.cgroup import MemoryCgroup, memory_cgroup
 from helpers.envelopes import push_body
@@ -130,7 +130,7 @@ def test_many_refused_events(large_function: LargeFunction):
 @pytest.mark.parametrize("name", ["note_small_objects", "unclosed text"])
 def test_invalid_results(large_function: LargeFunction, fake_ddm: FakeDDM, name):
     """Invalid results of 1 MiB, one after the other, leave nothing in memory."""
-    fake_ddm.behaviours["large"] = lambda _: FakeResponse(200, hostile.RESULTS[name])
+    fake_ddm.behaviours["large"] = lambda _: FakeResponse(200, hostile_responses.RESULTS[name])
     growth = large_function.growth(event_body("large"), first=10, then=1000 if IS_LONG else 20)
     # The heap grows once, by the values of one result. If all results stayed in memory, it would grow by 400 MiB.
     assert growth < 2 * MAX_GROWTH_MIB
@@ -138,7 +138,7 @@ def test_invalid_results(large_function: LargeFunction, fake_ddm: FakeDDM, name)
 
 def test_failures_of_the_sink(fake_ddm: FakeDDM, tmp_path):
     """If the sink resets the connection, the summaries of 2 MiB do not stay in memory."""
-    fake_ddm.behaviours["large"] = lambda _: FakeResponse(200, hostile.RESULTS["1,000 texts of 1 KiB"])
+    fake_ddm.behaviours["large"] = lambda _: FakeResponse(200, hostile_responses.RESULTS["1,000 texts of 1 KiB"])
     push = json.dumps(push_body(EVENT | {"db_name": "large"})).encode()
     with (
         FaultServer([[receive_bytes, reset]], before_request=True) as sink,
@@ -173,7 +173,7 @@ def test_64_callers_with_large_events(large_function: LargeFunction):
 
 def test_64_callers_with_large_results(large_function: LargeFunction, fake_ddm: FakeDDM):
     """64 concurrent callers, for whom DDM sends results and errors of 1 MiB, stay within the bound."""
-    db_names = hostile.add_behaviours(fake_ddm)
+    db_names = hostile_responses.add_behaviours(fake_ddm)
     for name in db_names if IS_LONG else []:
         send_concurrently(large_function.function, [event_body(db_names[name])] * CALLERS)
     responses = send_concurrently(large_function.function, [event_body(db_name) for db_name in db_names.values()])
@@ -183,8 +183,10 @@ def test_64_callers_with_large_results(large_function: LargeFunction, fake_ddm: 
 
 def test_64_callers_with_broken_http(tmp_path):
     """64 concurrent callers, for whom DDM sends large heads, endless bodies and wrong chunks, stay within the bound."""
-    large_head = hostile.SCRIPTS["98 headers of 65 KB"]  # for each second connection: of all scripts, the largest
-    pairs = zip(hostile.SCRIPTS.values(), itertools.repeat(large_head))
+    large_head = hostile_responses.SCRIPTS[
+        "98 headers of 65 KB"
+    ]  # for each second connection: of all scripts, the largest
+    pairs = zip(hostile_responses.SCRIPTS.values(), itertools.repeat(large_head))
     scripts = list(itertools.islice(itertools.cycle(itertools.chain.from_iterable(pairs)), 1000))
     with (
         FaultServer(scripts) as ddm,
@@ -201,7 +203,7 @@ def test_64_slow_callers(large_function: LargeFunction, fake_ddm: FakeDDM):
 
     Each caller gets its response. Then the memory of the responses is returned to the operating system.
     """
-    fake_ddm.behaviours["large"] = lambda _: FakeResponse(200, hostile.RESULTS["1,000 texts of 1 KiB"])
+    fake_ddm.behaviours["large"] = lambda _: FakeResponse(200, hostile_responses.RESULTS["1,000 texts of 1 KiB"])
     send_concurrently(large_function.function, [event_body("large")] * 4)
     before = large_function.server.memory()
     with ExitStack() as stack:

@@ -62,12 +62,12 @@ def test_token_in_an_id(start, fake_ddm: FakeDDM, token_file: TokenFile, variabl
     assert name == "region" or response.log_entry[name] == "x***"
 
 
-def test_token_in_the_trace_and_in_the_id_of_the_event(with_file: Function, token_file: TokenFile):
+def test_token_in_the_trace_and_in_the_id_of_the_event(function_with_file: Function, token_file: TokenFile):
     """A trace that contains the platform's token is not logged; in the ID of a CloudEvent, the token is redacted."""
     token = "0123456789abcdef" * 2
     token_file.write(token.encode())
     headers = binary_headers(id=f"e-{token}") | {"X-Cloud-Trace-Context": token}
-    response = with_file.send(EVENT_WITHOUT_TOKEN, headers=headers)
+    response = function_with_file.send(EVENT_WITHOUT_TOKEN, headers=headers)
     assert (response.summary["verdict"], response.headers["ce-id"]) == ("PASS", "e-***")
     assert (token in f"{response.headers}{response.text}{response.log_lines}", response.log_entry["trace"]) == (
         False,
@@ -75,10 +75,10 @@ def test_token_in_the_trace_and_in_the_id_of_the_event(with_file: Function, toke
     )
 
 
-def test_redirect_gets_no_token(with_file: Function, fake_ddm: FakeDDM):
+def test_redirect_gets_no_token(function_with_file: Function, fake_ddm: FakeDDM):
     """A redirect of DDM is not followed, so that the token goes to no other host."""
     fake_ddm.behaviours["moved"] = lambda _: FakeResponse(302, b"", {"Location": f"{fake_ddm.url}/elsewhere"})
-    response = with_file.send(EVENT_WITHOUT_TOKEN | {"db_name": "moved"})
+    response = function_with_file.send(EVENT_WITHOUT_TOKEN | {"db_name": "moved"})
     assert (response.problem_code, len(fake_ddm.requests)) == ("upstream-contract", 1)
 
 
@@ -116,9 +116,9 @@ def test_region_that_chooses_the_host(start, token_file: TokenFile, fake_ddm: Fa
 
 
 @pytest.mark.parametrize("field", ["endpoint", "ddm_endpoint", "sink", "token_source", "allowed"])
-def test_event_changes_no_setting(with_file: Function, fake_ddm: FakeDDM, token_file: TokenFile, field):
+def test_event_changes_no_setting(function_with_file: Function, fake_ddm: FakeDDM, token_file: TokenFile, field):
     """No field of the event chooses a host, the source of the token or the list."""
     with FileWatch(token_file.path) as watch:
-        response = with_file.send(EVENT_WITHOUT_TOKEN | {field: fake_ddm.url})
+        response = function_with_file.send(EVENT_WITHOUT_TOKEN | {field: fake_ddm.url})
         assert (response.problem_code, response.pointers) == ("invalid-event", [f"/{field}"])
         assert (watch.new_opens(), fake_ddm.requests) == (0, [])

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from helpers import hostile
+from helpers import hostile_responses
 from helpers.envelopes import push_body
 from helpers.fault_server import (
     CHUNKED_HEAD,
@@ -50,15 +50,18 @@ REFUSED_REQUESTS: dict[str, tuple[str, bytes, dict[str, str]]] = {
     "too large": ("event-too-large", b" " * 300_000, {}),
 }
 DDM_RESPONSES: dict[str, tuple[str, FakeResponse]] = {
-    "against the JSON Schema": ("upstream-contract", FakeResponse(200, hostile.RESULTS["note_small_objects"])),
-    "not JSON": ("upstream-contract", FakeResponse(200, hostile.RESULTS["unclosed text"])),
-    "nested too deeply": ("upstream-contract", FakeResponse(200, hostile.RESULTS["unclosed lists"])),
+    "against the JSON Schema": (
+        "upstream-contract",
+        FakeResponse(200, hostile_responses.RESULTS["note_small_objects"]),
+    ),
+    "not JSON": ("upstream-contract", FakeResponse(200, hostile_responses.RESULTS["unclosed text"])),
+    "nested too deeply": ("upstream-contract", FakeResponse(200, hostile_responses.RESULTS["unclosed lists"])),
     "another job": ("upstream-contract", FakeResponse(200, {"job_id": "x", "pre_check_results": []})),
-    "over 1 MiB": ("upstream-contract", FakeResponse(200, b" " * (hostile.MAX_BYTES + 1))),
+    "over 1 MiB": ("upstream-contract", FakeResponse(200, b" " * (hostile_responses.MAX_BYTES + 1))),
     "not gzip": ("upstream-contract", FakeResponse(200, LARGE_LIST, {"Content-Encoding": "gzip"})),
     "redirect": ("upstream-contract", FakeResponse(302, LARGE_LIST, {"Location": "/"})),
     **{
-        code: (code, FakeResponse(status, hostile.ERRORS["error with small objects"]))
+        code: (code, FakeResponse(status, hostile_responses.ERRORS["error with small objects"]))
         for code, status in [
             ("unauthorized", 401),
             ("forbidden", 403),
@@ -182,7 +185,7 @@ def test_untrusted_certificate(start, authority):
 @pytest.mark.parametrize(("db_name", "code"), [("large", "sink-unavailable"), ("pending", "pending")])
 def test_event_delivery(start, fake_ddm: FakeDDM, db_name, code):
     """The summary that a sink does not accept, and a result that is not complete, are freed with their request."""
-    fake_ddm.behaviours["large"] = lambda _: FakeResponse(200, hostile.RESULTS["1,000 texts of 1 KiB"])
+    fake_ddm.behaviours["large"] = lambda _: FakeResponse(200, hostile_responses.RESULTS["1,000 texts of 1 KiB"])
     push = json.dumps(push_body(EVENT | {"db_name": db_name})).encode()
     with FaultServer([[receive_bytes, reset]], before_request=True) as sink:
         assert exchange_without_garbage(start(K_SINK=sink.url), push) == code

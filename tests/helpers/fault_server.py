@@ -60,7 +60,7 @@ GZIP_HEADERS: Final = {"Content_Encoding": "gzip", "Connection": "close"}
 
 
 def gzip_of_zeros(mib: int) -> bytes:
-    """Return the gzip of this many MiB of zeros; the gzip has about a thousandth of the size."""
+    """Return the gzip of this many MiB of zeros. Its size is about a thousandth of this."""
     stream = zlib.compressobj(9, wbits=31)
     return b"".join([*(stream.compress(bytes(1024 * 1024)) for _ in range(mib)), stream.flush()])
 

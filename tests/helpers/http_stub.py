@@ -32,7 +32,7 @@ Respond = Callable[[StubRequest], StubResponse]
 
 
 class HTTPStub(LoopbackServer):
-    """The server, on a loopback port, with TLS if there is a context; ``requests`` contains the received requests."""
+    """The server. It uses TLS if a context is given. ``requests`` contains the received requests."""
 
     def __init__(self, respond: Respond, context: ssl.SSLContext | None = None) -> None:
         super().__init__(_Handler)
