@@ -66,7 +66,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, fake_ddm: FakeDDM) -> dict[str,
 
 @pytest.fixture
 def start(environment: dict[str, str], capsys: pytest.CaptureFixture[str]) -> Callable[..., InProcessFunction]:
-    """Start the function in this process with further environment variables; None removes a variable."""
+    """Start the function in this process with further environment variables. The value None removes a variable."""
 
     def start_function(**variables: str | None) -> InProcessFunction:
         for name, value in variables.items():
@@ -102,7 +102,7 @@ def authority(tmp_path: Path) -> Authority:
 
 @pytest.fixture(scope="session")
 def token_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The path of the token's file, the same for the whole run: a served function reads its settings only once."""
+    """The path of the token's file, the same for the whole run, because a served function reads its settings once."""
     return tmp_path_factory.mktemp("secret-volume") / "ddm-token"
 
 

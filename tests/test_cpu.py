@@ -1,4 +1,4 @@
-"""CPU time of the served function's worker for one event or one response of DDM, however hostile it is."""
+"""The CPU time of the served function's worker for one hostile event or one hostile response of DDM."""
 
 import re
 
@@ -53,7 +53,7 @@ def cpu_seconds(function: ServedFunction, body: bytes, *, times: int = 1) -> flo
 
 @pytest.mark.parametrize("body", HOSTILE_EVENTS.values(), ids=HOSTILE_EVENTS)
 def test_event(warm_function: ServedFunction, body):
-    """An event of 256 KiB takes at most half a second, also with different objects in `accepted_warnings`."""
+    """An event of 256 KiB takes at most half a second, even if `accepted_warnings` is a long list of objects."""
     assert outcomes(send_in_sequence(warm_function, [body])) == {"invalid-event": 1}
     assert cpu_seconds(warm_function, body) < MAX_SECONDS_PER_EVENT
 

@@ -1,4 +1,4 @@
-"""The platform's token: its sources, and when it is used instead of a caller's."""
+"""The platform's token: its sources, and when the function uses it instead of the caller's token."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ TOO_LONG = f"it has over {MAX_TOKEN_BYTES} bytes"
 
 
 def validate_unusable_file(response: FunctionResponse, reason: str, path: Path) -> None:
-    """Require the problem `internal`, retryable, with the reason in the log only and the path nowhere."""
+    """Fail unless the problem is `internal` and retryable. Only the log may have the reason, and nothing the path."""
     assert (response.status, response.problem_code, response.body["message"]) == (500, "internal", NO_TOKEN_IN_FILE)
     assert (response.body["retryable"], response.body["retry_after_seconds"]) == (True, 10)
     log = response.log_entry
@@ -27,7 +27,7 @@ def validate_unusable_file(response: FunctionResponse, reason: str, path: Path) 
 
 
 def test_file_is_read_for_each_request(function_with_file: Function, fake_ddm: FakeDDM, token_file: TokenFile):
-    """A renewed token is used for the next request, without a restart, whether its file is rewritten or replaced."""
+    """A renewed token is used for the next request, without a restart. Its file may be rewritten or replaced."""
     first = function_with_file.send(EVENT_WITHOUT_TOKEN)
     token_file.path.write_text("rewritten-token\n")
     assert function_with_file.send(EVENT_WITHOUT_TOKEN).status == 200
@@ -40,7 +40,7 @@ def test_file_is_read_for_each_request(function_with_file: Function, fake_ddm: F
 
 
 def test_file_of_a_mounted_secret(function_with_file: Function, fake_ddm: FakeDDM, token_file: TokenFile, tmp_path):
-    """Kubernetes mounts a symbolic link to a link of the newest version; the link is followed."""
+    """Kubernetes mounts a secret as a symbolic link to another symbolic link. The function follows both."""
     (tmp_path / "version-1").mkdir()
     (tmp_path / "version-1" / "token").write_text("mounted-token")
     (tmp_path / "..data").symlink_to("version-1")
@@ -59,7 +59,7 @@ def test_file_of_a_mounted_secret(function_with_file: Function, fake_ddm: FakeDD
     ],
 )
 def test_content_of_the_file(function_with_file: Function, fake_ddm: FakeDDM, token_file: TokenFile, content, token):
-    """The token is the file's content without one final newline."""
+    """The token is the content of the file. One newline at the end is ignored."""
     token_file.write(content)
     assert function_with_file.send(EVENT_WITHOUT_TOKEN).log_entry["token_from"] == "file"
     assert sent_tokens(fake_ddm) == [token]
@@ -67,7 +67,7 @@ def test_content_of_the_file(function_with_file: Function, fake_ddm: FakeDDM, to
 
 @pytest.mark.parametrize("newline", [b"", b"\n"], ids=["no newline", "newline"])
 def test_file_of_max_size(function_with_file: Function, token_file: TokenFile, newline):
-    """A token of 65,536 bytes is used: the problem comes from DDM, whose server cannot read so long a header."""
+    """A token of 65,536 bytes is sent to DDM. The fake DDM rejects it, because its HTTP server limits headers."""
     token_file.write(b"t" * MAX_TOKEN_BYTES + newline)
     response = function_with_file.send(EVENT_WITHOUT_TOKEN)
     assert (response.problem_code, response.body["upstream"]["status"]) == ("rejected", 431)
@@ -112,7 +112,7 @@ def test_unusable_content(function_with_file: Function, fake_ddm: FakeDDM, token
     ],
 )
 def test_path_without_a_file(function_with_file: Function, fake_ddm: FakeDDM, token_file: TokenFile, make, reason):
-    """If there is no regular file, the problem is `internal`, immediately; the next request can succeed."""
+    """If there is no regular file, the problem `internal` comes without delay. The next request can succeed."""
     token_file.remove()
     make(token_file.path)
     validate_unusable_file(function_with_file.send(EVENT_WITHOUT_TOKEN), reason, token_file.path)
@@ -123,7 +123,7 @@ def test_path_without_a_file(function_with_file: Function, fake_ddm: FakeDDM, to
 
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, Path.touch], ids=["directory", "pipe", "empty file"])
 def test_unusable_file_leaves_no_open_file(start, token_file: TokenFile, make):
-    """Requests that find no usable file do not use up the process's file descriptors."""
+    """Requests without a usable token file leave no open file descriptors."""
     function = start(**token_file.variables)
     token_file.remove()
     make(token_file.path)
@@ -147,7 +147,7 @@ def test_token_of_the_agency(function_with_agency: Function, fake_ddm: FakeDDM):
     ids=["absent", "empty", "null"],
 )
 def test_agency_without_a_token(function_with_agency: Function, fake_ddm: FakeDDM, headers):
-    """FunctionGraph's header may be absent, empty or `null`: there is no token."""
+    """If FunctionGraph's header is absent, empty or `null`, there is no token."""
     response = function_with_agency.send(EVENT_WITHOUT_TOKEN, headers=headers)
     assert (response.status, response.problem_code, response.pointers) == (400, "invalid-event", ["/token"])
     assert response.body["message"] == (
@@ -158,7 +158,7 @@ def test_agency_without_a_token(function_with_agency: Function, fake_ddm: FakeDD
 
 @pytest.mark.parametrize("token", ["two words", "caf\u00e9\u00e9\u00e9\u00e9"], ids=["space", "not ASCII"])
 def test_invalid_token_of_the_agency(function_with_agency: Function, fake_ddm: FakeDDM, token):
-    """If the agency's token breaks the rule of a token, the event is invalid; the problem does not quote the token."""
+    """If the agency's token breaks the rule of a token, the event is invalid. The problem does not quote the token."""
     response = function_with_agency.send(EVENT_WITHOUT_TOKEN, headers={AGENCY_HEADER: token})
     assert (response.problem_code, response.pointers) == ("invalid-event", ["/token"])
     assert response.body["message"] == "/token from the agency must be printable ASCII without spaces"
@@ -201,7 +201,7 @@ def test_agency_header_is_ignored_without_a_platform_token(function: Function, f
 )
 @pytest.mark.parametrize("source", ["file", "agency"])
 def test_order_of_the_tokens(start, fake_ddm: FakeDDM, token_file, source, event, headers, sent, token_from):
-    """The event's token comes first, then that of the header `X-Auth-Token`, then the platform's."""
+    """The function uses the event's token, else the token in the header `X-Auth-Token`, else the platform's token."""
     function = start(**(token_file.variables if source == "file" else AGENCY_VARIABLES))
     token_file.write(b"platform-token")
     agency = {AGENCY_HEADER: "platform-token"} if source == "agency" else {}

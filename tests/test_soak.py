@@ -1,4 +1,4 @@
-"""A short soak of the served function, and the soak's own checks."""
+"""A short soak of the served function, and tests of the soak."""
 
 import dataclasses
 import subprocess
@@ -18,7 +18,7 @@ IDLE = Usage(worker=7, memory=90.0, threads=10, connections=5, other_descriptors
 
 def test_short_soak():
     """A few hundred mixed requests and DDM faults have the expected outcomes and stay within the limits."""
-    # The memory still grows during the first 300 requests, but by far less than if each request were kept.
+    # The memory grows during the first 300 requests. If each request stayed in memory, it would grow much more.
     options = ["--requests", "300", "--max-minutes", "3", "--max-growth", "150"]
     command = [sys.executable, "-m", "tools.soak", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
@@ -38,7 +38,7 @@ def test_short_soak():
     ],
 )
 def test_limits(changes, peak, message):
-    """Each limit that is exceeded is named."""
+    """There is a message for each limit that the server exceeds."""
     exceeded = list(exceeded_limits(IDLE, dataclasses.replace(IDLE, **changes), peak, max_growth=32))
     assert exceeded == ([message] if message else [])
 

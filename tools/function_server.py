@@ -129,7 +129,7 @@ def clean_environment() -> dict[str, str]:
 
 
 def _status(pid: int, field: str) -> int:
-    """Return a number of /proc/PID/status; sizes are in KiB."""
+    """Return a number of /proc/PID/status. Sizes are in KiB."""
     match = re.search(rf"^{field}:\s*(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     if not match:
         raise ServerError(f"process {pid} has ended")

@@ -45,7 +45,7 @@ Action = Callable[[Connection], Any]
 
 
 def response_head(status: str = "200 OK", **headers: object) -> bytes:
-    """Return a status line, headers and the empty line; an underscore in a header's name becomes a hyphen."""
+    """Return a status line, headers and the empty line. An underscore in a header's name becomes a hyphen."""
     lines = [f"HTTP/1.1 {status}", *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 

@@ -72,7 +72,7 @@ def pipeline(url: str, jobs: list[Job], _folder: Path) -> list[End]:
 
 
 def run_pipeline(event: Any, variables: dict[str, str]) -> "subprocess.CompletedProcess[str]":
-    """Run pipeline.sh; a string is sent to stdin unchanged, any other event as JSON."""
+    """Run pipeline.sh with the event on stdin. An event that is not a string is serialized as JSON."""
     for tool in ("curl", "jq"):
         if not shutil.which(tool):
             pytest.skip(f"{tool} is not installed")

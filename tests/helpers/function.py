@@ -64,14 +64,14 @@ class FunctionResponse:
 
     @property
     def log_entry(self) -> dict[str, Any]:
-        """The log entry; fails unless exactly one line was logged."""
+        """The log entry. Fails unless exactly one line was logged."""
         (line,) = self.log_lines
         entry: dict[str, Any] = json.loads(line)
         return entry
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The summary; fails unless the status is 200."""
+        """The summary. Fails unless the status is 200."""
         assert self.status == 200, self.text
         is_structured = self.headers["Content-Type"] == STRUCTURED_CONTENT_TYPE
         summary: dict[str, Any] = self.body["data"] if is_structured else self.body
@@ -79,7 +79,7 @@ class FunctionResponse:
 
     @property
     def problem_code(self) -> str:
-        """The code of the problem; fails unless the status is 400 or above."""
+        """The code of the problem. Fails unless the status is 400 or above."""
         assert self.status >= 400, self.text
         return str(self.body["code"])
 
@@ -226,7 +226,7 @@ class ServedFunction(Function):
 def serve_function(
     environment: Mapping[str, str], folder: Path, root: Path = ROOT, prefix: Sequence[str] = ()
 ) -> Iterator[ServedFunction]:
-    """Serve the function with `tools.function_server.serve` until the context ends; its output is in the folder."""
+    """Serve the function with `tools.function_server.serve` until the context ends. Its output is in the folder."""
     output = folder / "served.log"
     with serve(environment, output, root=root, prefix=prefix) as server:
         yield ServedFunction(server, output)

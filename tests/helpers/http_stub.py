@@ -21,7 +21,7 @@ class StubRequest:
 
 @dataclass(frozen=True)
 class StubResponse:
-    """One response; a body other than None is sent as JSON."""
+    """One response. A body other than None is sent as JSON."""
 
     status: int
     body: Any = None

@@ -9,7 +9,7 @@ from typing import Any, Final
 from tools.soak.bodies import EVENT, EVENT_BYTES, hostile_events, hostile_results
 
 Outcome = tuple[int, str]
-"""HTTP status, and the verdict of a summary or the code of a problem; empty for a response without a body."""
+"""HTTP status, and the verdict of a summary, the code of a problem, or "" for a response without a body."""
 
 _BUSY: Final = frozenset({(504, "upstream-timeout")})
 """Also expected for each event that causes a request to DDM, because a busy machine may exceed the timeout."""

@@ -94,7 +94,7 @@ class _Client:
     def _close(self) -> None:
         if self._streams:
             writer = self._streams[1]
-            # Reset the connection: a connection that is closed normally stays in TIME_WAIT and occupies a port.
+            # Reset the connection, because a connection that is closed normally keeps its port in TIME_WAIT.
             with suppress(OSError):  # closed already
                 writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()

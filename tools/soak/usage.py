@@ -16,7 +16,7 @@ _MAX_MORE_DESCRIPTORS: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The usage of an idle server. ``memory`` is the MiB of master and worker; the other figures are the worker's."""
+    """The usage of an idle server. ``memory`` is the MiB of master and worker. The other figures are the worker's."""
 
     worker: int
     memory: float
