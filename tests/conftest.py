@@ -25,7 +25,7 @@ SLOW_MODULES = (
 
 
 def pytest_configure() -> None:
-    """Handle SIGINT even if a shell started this run in the background: child processes inherit an ignored signal."""
+    """Handle SIGINT. A shell ignores SIGINT for a run in the background, and child processes would inherit this."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -50,7 +50,7 @@ def fake_ddm_server() -> Iterator[FakeDDM]:
 
 @pytest.fixture
 def fake_ddm(fake_ddm_server: FakeDDM) -> Iterator[FakeDDM]:
-    """The fake DDM with its own behaviours and no recorded requests, also for the tests that follow."""
+    """The fake DDM with its standard behaviours and no recorded requests. It is reset before and after the test."""
     fake_ddm_server.reset()
     yield fake_ddm_server
     fake_ddm_server.reset()
@@ -58,7 +58,7 @@ def fake_ddm(fake_ddm_server: FakeDDM) -> Iterator[FakeDDM]:
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch, fake_ddm: FakeDDM) -> dict[str, str]:
-    """The environment of a function in this process; create_app also changes this environment."""
+    """The environment variables of the function in this process. They replace os.environ, which create_app changes."""
     variables = clean_environment() | {"DDM_ENDPOINT": fake_ddm.url, "DDM_REGION": "cn-north-4"}
     monkeypatch.setattr(os, "environ", variables)
     return variables
@@ -66,7 +66,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, fake_ddm: FakeDDM) -> dict[str,
 
 @pytest.fixture
 def start(environment: dict[str, str], capsys: pytest.CaptureFixture[str]) -> Callable[..., InProcessFunction]:
-    """Start the function in this process with further environment variables; None removes a variable."""
+    """Start the function in this process with further environment variables. The value None removes a variable."""
 
     def start_function(**variables: str | None) -> InProcessFunction:
         for name, value in variables.items():
@@ -102,7 +102,7 @@ def authority(tmp_path: Path) -> Authority:
 
 @pytest.fixture(scope="session")
 def token_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The path of the token's file, the same for the whole run: a served function reads its settings only once."""
+    """The path of the token's file, the same for the whole run, because a served function reads its settings once."""
     return tmp_path_factory.mktemp("secret-volume") / "ddm-token"
 
 
@@ -133,7 +133,7 @@ def served_with_agency(fake_ddm_server: FakeDDM, tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture(params=["in-process", "served"])
-def with_file(request: pytest.FixtureRequest, fake_ddm: FakeDDM, token_file: TokenFile) -> Function:
+def function_with_file(request: pytest.FixtureRequest, fake_ddm: FakeDDM, token_file: TokenFile) -> Function:
     """The function that reads the platform's token from a file: in this process, and served."""
     if request.param == "served":
         return request.getfixturevalue("served_with_file")
@@ -141,7 +141,7 @@ def with_file(request: pytest.FixtureRequest, fake_ddm: FakeDDM, token_file: Tok
 
 
 @pytest.fixture(params=["in-process", "served"])
-def with_agency(request: pytest.FixtureRequest, fake_ddm: FakeDDM) -> Function:
+def function_with_agency(request: pytest.FixtureRequest, fake_ddm: FakeDDM) -> Function:
     """The function that uses the token of an agency: in this process, and served."""
     if request.param == "served":
         return request.getfixturevalue("served_with_agency")

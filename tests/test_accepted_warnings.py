@@ -1,4 +1,4 @@
-"""Accepted warnings: the names of checks that may warn, and the fields with the decision."""
+"""Accepted warnings: an event names the checks whose warnings do not prevent the shard change."""
 
 import pytest
 from helpers.envelopes import ATTRIBUTES, STRUCTURED_HEADERS, binary_headers, push_body
@@ -37,7 +37,7 @@ STATUSES = {"S": "SUCCESS", "W": "WARN", "F": "FAILED"}
 
 @pytest.mark.parametrize(("accepted", "can_proceed", "number"), RULES)
 def test_names_are_compared_exactly(function: Function, accepted, can_proceed, number):
-    """A WARN verdict may proceed if each warning is named exactly; the verdict stays WARN."""
+    """If the event has the exact name of each warning, `can_proceed` is true. The verdict is still WARN."""
     summary = function.send_event("warn", accepted_warnings=accepted).summary
     assert (summary["verdict"], summary["can_proceed"]) == ("WARN", can_proceed)
     assert summary["counts"]["accepted"] == number
@@ -46,7 +46,7 @@ def test_names_are_compared_exactly(function: Function, accepted, can_proceed, n
 
 @pytest.mark.parametrize(("statuses", "accepted", "can_proceed", "number"), LISTS)
 def test_each_warning_must_be_accepted(function: Function, fake_ddm: FakeDDM, statuses, accepted, can_proceed, number):
-    """If one warning is not named, or one check fails, the shard change must not proceed."""
+    """If the event does not name one of the warnings, or if a check fails, `can_proceed` is false."""
     checks = [check(name, STATUSES[letter]) for name, letter in zip("abc", statuses, strict=False)]
     fake_ddm.behaviours["table"] = results(*checks)
     summary = function.send_event("table", accepted_warnings=list(accepted)).summary
@@ -54,22 +54,22 @@ def test_each_warning_must_be_accepted(function: Function, fake_ddm: FakeDDM, st
 
 
 @pytest.mark.parametrize("accepted", [[TIME_ZONE], ["Removed check"]], ids=["accepted", "not accepted"])
-def test_accepted_warnings_and_the_flag(function: Function, accepted):
-    """If `proceed_on_warn` is true, every warning is accepted, whatever the names are."""
+def test_proceed_on_warn_accepts_each_warning(function: Function, accepted):
+    """If `proceed_on_warn` is true, each warning is accepted, even if the event does not name the warning."""
     summary = function.send_event("warn", accepted_warnings=accepted, proceed_on_warn=True).summary
     assert (summary["verdict"], summary["can_proceed"]) == ("WARN", True)
 
 
 def test_two_checks_of_the_same_name(function: Function, fake_ddm: FakeDDM):
-    """A name accepts each warning that has it; the log has each name once."""
-    fake_ddm.behaviours["twins"] = results(check("a", "WARN"), check("a", "WARN"), check("b"))
-    response = function.send_event("twins", accepted_warnings=["a"])
+    """One name accepts all warnings with this name. The log lists the name once."""
+    fake_ddm.behaviours["same_name"] = results(check("a", "WARN"), check("a", "WARN"), check("b"))
+    response = function.send_event("same_name", accepted_warnings=["a"])
     assert (response.summary["can_proceed"], response.summary["counts"]["accepted"]) == (True, 2)
     assert response.log_entry["accepted_warnings"] == ["a"]
 
 
-def test_incomplete_list_is_not_accepted(function: Function):
-    """While the list of checks is incomplete, the verdict is PENDING, whichever warnings are accepted."""
+def test_incomplete_list_is_pending(function: Function):
+    """While the list of checks is incomplete, the verdict is PENDING, even if all its warnings are accepted."""
     summary = function.send_event("warn", accepted_warnings=[TIME_ZONE], expected_checks=4).summary
     assert (summary["verdict"], summary["can_proceed"], summary["counts"]["accepted"]) == ("PENDING", False, 1)
 
@@ -94,7 +94,7 @@ def test_invalid_accepted_warnings(function: Function, fake_ddm: FakeDDM, value)
 
 @pytest.mark.parametrize("names", [["检" * 200], [f"{number}" for number in range(50)]], ids=["200 characters", "50"])
 def test_values_of_max_length(function: Function, fake_ddm: FakeDDM, names):
-    """A name may have 200 characters, in any language, and the list 50 names."""
+    """A name may have 200 characters, in any language. The list may have 50 names."""
     fake_ddm.behaviours["longest"] = results(*(check(name, "WARN") for name in names))
     response = function.send_event("longest", accepted_warnings=names)
     assert (response.summary["can_proceed"], response.summary["counts"]["accepted"]) == (True, len(names))
@@ -110,14 +110,14 @@ def test_hostile_list_is_refused_immediately(function: Function):
 
 @pytest.mark.parametrize("name", ["__proto__", "a\nb", "\u202eb", "\U0001f600", "<script>"], ids=character_id)
 def test_any_characters_in_a_name(function: Function, fake_ddm: FakeDDM, name):
-    """A name may have any characters; DDM's name is compared as it is."""
+    """A name may contain any character. It is compared with DDM's name without changes."""
     fake_ddm.behaviours["names"] = results(check(name, "WARN"))
     response = function.send_event("names", accepted_warnings=[name])
     assert (response.summary["can_proceed"], response.log_entry["accepted_warnings"]) == (True, [name])
 
 
 def test_token_among_the_accepted_names(function: Function, fake_ddm: FakeDDM):
-    """The token as an accepted name, and in DDM's name, is in neither the response nor the log."""
+    """If a check and an accepted name are the token, neither the response nor the log contains the token."""
     fake_ddm.behaviours["echo"] = results(check(TOKEN, "WARN"))
     response = function.send_event("echo", accepted_warnings=[TOKEN, "***"])
     assert (response.summary["issues"][0]["name"], response.summary["can_proceed"]) == ("***", False)
@@ -129,7 +129,7 @@ def test_token_among_the_accepted_names(function: Function, fake_ddm: FakeDDM):
     ids=["one of two", "none", "not set"],
 )
 def test_log_names_the_accepted_warnings(function: Function, accepted, logged):
-    """The log entry has the names of the accepted warnings, and no such field if there are none."""
+    """The log entry has the names of the accepted warnings. Without accepted warnings, it does not have the field."""
     fields = {"accepted_warnings": accepted} if accepted else {}
     log = function.send_event("warn", **fields).log_entry
     assert log.get("accepted_warnings") == logged
@@ -177,7 +177,7 @@ def test_extension_canproceed_at_the_sink(start, fake_ddm: FakeDDM, name):
 
 
 def test_report_marks_the_accepted_warnings(function: Function, fake_ddm: FakeDDM):
-    """The report has the word `accepted` at each accepted warning, and at no other issue."""
+    """In the report, the line of each accepted warning has the word `accepted`, and no other line has it."""
     fake_ddm.behaviours["marks"] = results(
         check(CHINESE_NAME, "WARN"), check("accepted Binlog", "WARN"), check(CHINESE_NAME, "FAILED")
     )
@@ -195,7 +195,7 @@ def test_report_marks_the_accepted_warnings(function: Function, fake_ddm: FakeDD
     ids=["lone surrogate", "token"],
 )
 def test_changed_name_is_not_accepted(function: Function, fake_ddm: FakeDDM, name, accepted):
-    """A name that redaction changes is not exactly DDM's name, so it cannot be accepted."""
+    """If DDM's name contains the token or a lone surrogate, the summary has a changed name, which accepts nothing."""
     fake_ddm.behaviours["changed"] = results(check(name, "WARN"))
     summary = function.send_event("changed", accepted_warnings=[accepted]).summary
     assert summary["issues"][0]["name"] == accepted

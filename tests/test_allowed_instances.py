@@ -1,4 +1,4 @@
-"""The instances for which the platform's token may be used, and the start without a valid list."""
+"""DDM_ALLOWED_INSTANCES: the platform's token is used only for listed instances. An invalid list stops the start."""
 
 import subprocess
 import sys
@@ -57,7 +57,7 @@ MISSING_VARIABLES = {
     ],
 )
 def test_allowed_instances(start, fake_ddm: FakeDDM, token_file, allowed, project_id, instance_id, is_allowed):
-    """The platform's token is used for listed instances only; names are compared as a whole."""
+    """The platform's token is used for listed instances only. Each ID must be equal to the ID in the list."""
     function = start(DDM_TOKEN_SOURCE=str(token_file.path), DDM_ALLOWED_INSTANCES=allowed)
     response = function.send(EVENT_WITHOUT_TOKEN | {"project_id": project_id, "instance_id": instance_id})
     if is_allowed:
@@ -70,23 +70,23 @@ def test_allowed_instances(start, fake_ddm: FakeDDM, token_file, allowed, projec
 
 @pytest.mark.parametrize("name", ["project_id", "instance_id"])
 @pytest.mark.parametrize("value", ["*", "other-project/*", f"{INSTANCE},x"], ids=["star", "entry", "list"])
-def test_ids_that_imitate_an_entry(with_file: Function, fake_ddm: FakeDDM, name, value):
-    """An ID cannot contain the characters of the list."""
-    response = with_file.send(EVENT_WITHOUT_TOKEN | {name: value})
+def test_id_with_a_character_of_the_list(function_with_file: Function, fake_ddm: FakeDDM, name, value):
+    """An ID with a character that the list uses, such as a star or a comma, is invalid."""
+    response = function_with_file.send(EVENT_WITHOUT_TOKEN | {name: value})
     assert (response.problem_code, response.pointers, fake_ddm.requests) == ("invalid-event", [f"/{name}"], [])
 
 
 @pytest.mark.parametrize("envelope", [None, *ENVELOPES], ids=str)
-def test_file_is_not_opened_for_another_instance(with_file: Function, fake_ddm: FakeDDM, token_file, envelope):
-    """If the instance is not listed, neither the file nor DDM is used."""
+def test_file_is_not_opened_for_another_instance(function_with_file: Function, fake_ddm: FakeDDM, token_file, envelope):
+    """If the instance is not listed, the file is not opened and DDM receives no request."""
     foreign = EVENT_WITHOUT_TOKEN | {"project_id": FOREIGN_PROJECT}
     body, headers = ENVELOPES[envelope](foreign) if envelope else (foreign, {})
     with FileWatch(token_file.path) as watch:
-        response = with_file.send(body, headers=headers)
+        response = function_with_file.send(body, headers=headers)
         assert (response.problem_code, watch.new_opens(), fake_ddm.requests) == ("forbidden", 0, [])
         log = response.log_entry
         assert (log["severity"], log["project_id"], log["token_from"]) == ("WARNING", FOREIGN_PROJECT, None)
-        assert with_file.send(EVENT_WITHOUT_TOKEN).status == 200
+        assert function_with_file.send(EVENT_WITHOUT_TOKEN).status == 200
         assert watch.new_opens() == 1
 
 
@@ -95,18 +95,18 @@ def test_file_is_not_opened_for_another_instance(with_file: Function, fake_ddm: 
     [(EVENT, {}), (EVENT_WITHOUT_TOKEN, {"X-Auth-Token": TOKEN})],
     ids=["event", "header"],
 )
-def test_callers_token_needs_no_list(with_file: Function, fake_ddm: FakeDDM, token_file, event, headers):
-    """The list does not limit a caller's own token, for which the file is not opened."""
+def test_callers_token_needs_no_list(function_with_file: Function, fake_ddm: FakeDDM, token_file, event, headers):
+    """If the caller sends a token, each instance is allowed, and the file is not opened."""
     with FileWatch(token_file.path) as watch:
-        response = with_file.send(event | {"project_id": FOREIGN_PROJECT}, headers=headers)
+        response = function_with_file.send(event | {"project_id": FOREIGN_PROJECT}, headers=headers)
         assert (response.summary["verdict"], watch.new_opens()) == ("PASS", 0)
     assert sent_tokens(fake_ddm) == [TOKEN]
 
 
-def test_agency_is_not_used_for_another_instance(with_agency: Function, fake_ddm: FakeDDM):
-    """If the instance is not listed, the state of the agency's header changes nothing."""
+def test_agency_is_not_used_for_another_instance(function_with_agency: Function, fake_ddm: FakeDDM):
+    """If the instance is not listed, the problem is `forbidden`, with and without the agency's header."""
     for headers in ({}, {AGENCY_HEADER: TOKEN}, {AGENCY_HEADER: "two words"}):
-        response = with_agency.send(EVENT_WITHOUT_TOKEN | {"instance_id": "another"}, headers=headers)
+        response = function_with_agency.send(EVENT_WITHOUT_TOKEN | {"instance_id": "another"}, headers=headers)
         assert (response.problem_code, response.body["message"]) == ("forbidden", NOT_ALLOWED)
     assert fake_ddm.requests == []
 
@@ -121,13 +121,15 @@ def test_agency_is_not_used_for_another_instance(with_agency: Function, fake_ddm
     ],
 )
 @pytest.mark.parametrize("is_missing", [False, True], ids=["file", "no file"])
-def test_other_errors_come_first(with_file: Function, fake_ddm: FakeDDM, token_file, event, pointers, is_missing):
-    """If the event is invalid for another reason, the file is not opened, and its state changes nothing."""
+def test_other_errors_come_first(
+    function_with_file: Function, fake_ddm: FakeDDM, token_file, event, pointers, is_missing
+):
+    """If the event is invalid, the problem is `invalid-event`, and the file is not opened, whether it exists or not."""
     with FileWatch(token_file.path.parent) as watch:
         if is_missing:
             token_file.remove()
         watch.new_opens()
-        response = with_file.send(event)
+        response = function_with_file.send(event)
         assert (response.status, response.problem_code, response.pointers) == (400, "invalid-event", pointers)
         assert (watch.new_opens(), fake_ddm.requests, response.log_entry["token_from"]) == (0, [], None)
 
@@ -153,7 +155,7 @@ def test_one_variable_stops_the_served_function():
     "value", ["Agency", "AGENCY", " agency", "file", "secrets/token", "./token", "~/token", "/a\0b"]
 )
 def test_wrong_source(value):
-    """The source is `agency` or an absolute path; the message does not quote it."""
+    """The source must be `agency` or an absolute path. The message does not quote the invalid value."""
     with pytest.raises(SettingsError) as caught:
         from_environment({"DDM_TOKEN_SOURCE": value, "DDM_ALLOWED_INSTANCES": "p/*"})
     assert str(caught.value) == "DDM_TOKEN_SOURCE must be agency or the absolute path of a file"
@@ -168,7 +170,7 @@ def test_wrong_source(value):
     ids=lambda value: value.encode("ascii", "replace").decode()[:12],
 )
 def test_wrong_list(value):
-    """The list has pairs of IDs, or a project with a star, separated by commas; nothing else."""
+    """Each entry of the list must be a pair of IDs, or a project with a star. Commas separate the entries."""
     with pytest.raises(SettingsError) as caught:
         from_environment({"DDM_TOKEN_SOURCE": "agency", "DDM_ALLOWED_INSTANCES": value})
     assert str(caught.value) == (
@@ -177,14 +179,14 @@ def test_wrong_list(value):
     )
 
 
-def test_list():
-    """The list may have pairs and whole projects, with IDs of the max length."""
+def test_valid_list():
+    """The list may have pairs of IDs and projects with a star, with IDs of the max length."""
     longest = f"{'p' * 64}/{'i' * 64}"
     settings = from_environment({"DDM_TOKEN_SOURCE": "agency", "DDM_ALLOWED_INSTANCES": f"p_1/i-1,p-2/*,{longest}"})
     assert settings.platform_token == PlatformToken("agency", frozenset({"p_1/i-1", "p-2/*", longest}))
 
 
 def test_no_platform_token():
-    """If neither variable is set, there is no platform's token."""
+    """If both variables are empty, the function uses no platform token."""
     settings = from_environment({"DDM_TOKEN_SOURCE": "", "DDM_ALLOWED_INSTANCES": ""})
     assert settings.platform_token is None

@@ -1,7 +1,7 @@
 """Properties that hold for arbitrary requests, and for arbitrary responses of DDM.
 
-`Function.send` validates each response and its log entry; the tests add further properties. Each run has the same
-examples; the environment variable ``EXAMPLES`` sets their number for each test, 100 by default.
+`Function.send` validates each response and its log entry. The tests add further properties. Each run has the same
+examples. The environment variable ``EXAMPLES`` sets the number of examples of each test, 100 by default.
 """
 
 import gzip
@@ -55,7 +55,7 @@ def to_json(value) -> bytes:
 
 @st.composite
 def damaged(draw, byte_strings):
-    """Draw a byte string in which up to 20 bytes are replaced by up to 20 others."""
+    """Draw a byte string in which up to 20 bytes are replaced by up to 20 random bytes."""
     data = draw(byte_strings)
     start, length = draw(st.integers(0, len(data))), draw(st.integers(0, 20))
     return data[:start] + draw(st.binary(max_size=20)) + data[start + length :]
@@ -83,7 +83,7 @@ def function(start, fake_ddm: FakeDDM, monkeypatch) -> Function:
 
 
 def assert_no_bug(response: FunctionResponse) -> FunctionResponse:
-    """Fail for the problem `internal` and for a response or log with the token; return the response."""
+    """Fail if the problem is `internal`, or if the response or the log contains the token. Return the response."""
     assert response.status == 200 or response.problem_code != "internal", response.log_entry
     assert TOKEN not in f"{response.headers}{response.text}{response.log_lines}"
     return response
@@ -92,7 +92,7 @@ def assert_no_bug(response: FunctionResponse) -> FunctionResponse:
 @many_examples
 @given(value=events | json_values)
 def test_arbitrary_json_as_event(function: Function, fake_ddm: FakeDDM, value):
-    """A JSON value that is no valid event is `invalid-event` and causes no request to DDM."""
+    """A JSON value that is not a valid event is `invalid-event` and causes no request to DDM."""
     fake_ddm.reset()
     response = assert_no_bug(function.send(to_json(value)))
     assert response.status in {200, 400, 404}
@@ -113,7 +113,7 @@ def test_each_envelope(function: Function, fake_ddm: FakeDDM, event, envelope):
 @many_examples
 @given(body=st.binary(max_size=200) | damaged(events.map(to_json)))
 def test_arbitrary_bytes_as_event(function: Function, fake_ddm: FakeDDM, body):
-    """Bytes that are no valid event are `invalid-event` and cause no request to DDM."""
+    """Bytes that are not a valid event are `invalid-event` and cause no request to DDM."""
     fake_ddm.reset()
     response = assert_no_bug(function.send(body))
     assert response.status in {200, 400, 404}
@@ -181,7 +181,7 @@ results = st.fixed_dictionaries(
 @many_examples
 @given(value=results | results | json_values, ascii_only=st.booleans(), compress=st.booleans(), flag=st.booleans())
 def test_arbitrary_json_from_ddm(function: Function, fake_ddm: FakeDDM, value, ascii_only, compress, flag):
-    """A valid result becomes the verdict of its checks; any other JSON is `upstream-contract` and never proceeds."""
+    """A valid result becomes the verdict on its checks. Other JSON is `upstream-contract`: `can_proceed` is false."""
     text = json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
     body, headers = (gzip.compress(text), {"Content-Encoding": "gzip"}) if compress else (text, {})
     fake_ddm.behaviours["any"] = lambda _: FakeResponse(200, body, headers)
@@ -250,7 +250,7 @@ http_responses = st.builds(
 @many_examples
 @given(data=http_responses | damaged(http_responses) | st.binary(max_size=100))
 def test_arbitrary_bytes_on_the_connection(start, monkeypatch, data):
-    """Arbitrary bytes in place of an HTTP response are a problem of DDM, never `internal`."""
+    """If DDM sends arbitrary bytes instead of an HTTP response, the problem is a problem of DDM, never `internal`."""
     monkeypatch.setattr("ddm_precheck.ddm._MAX_FIRST_PAUSE_SECONDS", 0)
     with FaultServer([[send(data)]]) as server:
         response = assert_no_bug(start(DDM_ENDPOINT=server.url, DDM_TIMEOUT_SECONDS="5").send_event())

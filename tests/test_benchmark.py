@@ -24,7 +24,7 @@ FIGURES = report.Figures(
 
 @pytest.mark.parametrize("source", ["main.py", *(f"tools/benchmark/peers/{name}.py" for name in PEERS)])
 def test_compared_functions_handle_the_same_event(tmp_path, source):
-    """Each compared function requests DDM's result, and returns a verdict; the minimal function returns the result."""
+    """Each compared function requests DDM's result and returns a verdict. The minimal function returns the result."""
     with prepared_ddm() as ddm:
         variables = {"DDM_ENDPOINT": ddm.url, "DDM_REGION": "cn-north-4"}
         with serve(variables, tmp_path / "log", source=source) as server:
@@ -41,7 +41,7 @@ def test_compared_functions_handle_the_same_event(tmp_path, source):
 
 
 def test_report():
-    """The report has each figure, its ratio to the function's, and the cost of a million prechecks."""
+    """The report has each figure, the function's figure divided by it, and the CPU time of a million prechecks."""
     text = report.markdown(FIGURES)
     assert "| peer | 2.00 ms (0.50) | 4.00 ms (0.25) | 8.00 ms (0.50) | 100 MiB (0.80) | 500 (2.00) |" in text
     assert f"| {FUNCTION} | 1.00 ms | 1.00 ms | 4.00 ms | 80 MiB | 1000 |" in text
@@ -51,7 +51,7 @@ def test_report():
 
 
 def test_plot():
-    """The plot is well-formed SVG, its bars are in proportion, and it has colours for dark mode."""
+    """The plot is well-formed SVG. Its bars are proportional to the figures, and it has colours for dark mode."""
     text = plot.svg(FIGURES.cpu)
     widths = [float(bar.get("width")) for bar in ET.fromstring(text).iter("{http://www.w3.org/2000/svg}rect")]
     assert [widths[number] / widths[number + 1] for number in (0, 2, 4)] == [2, 4, 2]
@@ -60,6 +60,6 @@ def test_plot():
 
 
 def test_event_is_small_enough_for_one_segment():
-    """The prepared DDM reads each request in one piece, so the event must not grow beyond a TCP segment."""
+    """The event is small: the benchmark's fake DDM requires each request to arrive in one TCP segment."""
     assert len(event("checks_1000")) < 1000
     assert json.loads(event("checks_2"))["db_name"] == "checks_2"

@@ -1,4 +1,4 @@
-"""The CloudEvents SDK, in a newer version than functions-framework's, can send the event and parse the response."""
+"""Version 2 of the CloudEvents SDK, which functions-framework does not support, sends events and parses responses."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ from tools.function_server import clean_environment
 def test_sdk_sends_the_event_and_parses_the_response(
     served_function: ServedFunction, fake_ddm: FakeDDM, mode, db_name, verdict
 ):
-    """The function parses the SDK's CloudEvent; the SDK parses the response: attributes, extensions and data."""
+    """The function parses the SDK's CloudEvent. The SDK parses the response's attributes, extensions and data."""
     sdk = tool_cache.packages("cloudevents-2.2.0", "cloudevents==2.2.0")
     ce_id = 'run 7 / "höchst" %'
     attributes = {"id": ce_id, "source": "/scheduler", "type": "precheck.wanted", "traceparent": TRACEPARENT}

@@ -1,4 +1,4 @@
-"""Faults of the connection to DDM, on a real socket: each fault ends in time, as a problem, and leaves nothing open."""
+"""Faults of the connection to DDM, on real sockets: each fault becomes a problem in time, and no socket stays open."""
 
 import gzip
 import threading
@@ -47,7 +47,7 @@ TIMEOUTS = {
     "stops in a chunk": [send(CHUNKED_HEAD + chunk(PASS_BODY)[:-9]), wait_for_close],
     "stops before the last chunk": [send(CHUNKED_HEAD + chunk(PASS_BODY)), wait_for_close],
 }
-"""Scripts that end as `upstream-timeout`, without a retry."""
+"""Scripts that cause `upstream-timeout`, without a retry."""
 
 LOST_CONNECTIONS = {
     "closes": [],
@@ -76,7 +76,7 @@ LOST_CONNECTIONS = {
     "status of four digits": [send(b"HTTP/1.1 2000 OK\r\n\r\n" + PASS_BODY)],
     "negative status": [send(b"HTTP/1.1 -200 OK\r\n\r\n" + PASS_BODY)],
 }
-"""Scripts that end as `upstream-unavailable`, after two retries."""
+"""Scripts that cause `upstream-unavailable`, after two retries."""
 
 INVALID_RESPONSES = {
     "not gzip": [send(complete_response(PASS_BODY, **GZIP_HEADERS))],
@@ -108,7 +108,7 @@ INVALID_RESPONSES = {
     "status 206": [send(complete_response(status="206 Partial Content", Connection="close"))],
     "status 999": [send(complete_response(status="999 Odd", Connection="close"))],
 }
-"""Scripts that end as `upstream-contract`, without a retry."""
+"""Scripts that cause `upstream-contract`, without a retry."""
 
 FAULTS = [
     *((script, 0.3, "upstream-timeout", 504, 1) for script in TIMEOUTS.values()),
@@ -127,7 +127,7 @@ def count_open_files() -> int:
 
 
 def send_event_measured(function: Function) -> tuple[FunctionResponse, float, int]:
-    """Send the event, and return the response, the seconds it took and the peak of the memory in bytes."""
+    """Send the event. Return the response, the seconds until the response, and the peak memory in bytes."""
     tracemalloc.start()
     started = time.monotonic()
     response = function.send_event()
@@ -143,7 +143,7 @@ def send_event_measured(function: Function) -> tuple[FunctionResponse, float, in
     ids=[*TIMEOUTS, *LOST_CONNECTIONS, *INVALID_RESPONSES],
 )
 def test_fault(start, monkeypatch, script, timeout, code, status, attempts):
-    """A fault ends as its problem after the right number of attempts, within bounds, and leaves nothing open."""
+    """A fault becomes its problem after this number of attempts, in time, and leaves no open file and no thread."""
     monkeypatch.setattr("ddm_precheck.ddm._MAX_FIRST_PAUSE_SECONDS", 0.01)
     files, threads = count_open_files(), threading.active_count()
     with FaultServer([script]) as server:
@@ -161,7 +161,7 @@ def test_fault(start, monkeypatch, script, timeout, code, status, attempts):
 
 
 def padded_heads(size: int, number: int) -> bytes:
-    """Return this many heads, all interim but the last, with this size together."""
+    """Return heads with this number and this total size. All except the last are interim responses."""
     interim = response_head("102 Processing", X_Pad="") * (number - 1)
     final = response_head(Content_Length=len(PASS_BODY), X_Pad="")
     padding = size - len(interim) - len(final)
@@ -173,7 +173,7 @@ def padded_heads(size: int, number: int) -> bytes:
 @pytest.mark.parametrize("number", [1, 2, 20])
 @pytest.mark.parametrize(("size", "code"), [(65_536, None), (65_537, "upstream-contract")], ids=["max", "max + 1"])
 def test_size_of_the_head(start, size, code, number):
-    """The head, with those of the interim responses before it, has at most 64 KiB."""
+    """The head of a response and the interim responses before it have at most 64 KiB together."""
     heads = padded_heads(size, number)
     assert len(heads) == size
     with FaultServer([[send(heads + PASS_BODY), wait_for_close]]) as ddm:

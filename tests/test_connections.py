@@ -1,4 +1,4 @@
-"""Connections to DDM and to the sink: redirects, reuse, what a request contains, and how long connecting may take."""
+"""Connections to DDM and to the sink: redirects, reuse, the content of a request, and the timeout while connecting."""
 
 import base64
 import json
@@ -48,7 +48,7 @@ CHUNKS = [
     ids=["no body", "gzip of 200 MiB", "endless body"],
 )
 def test_redirect(start, status, body):
-    """A redirect is not followed, and its body is not read: the other host would receive the token."""
+    """A redirect is not followed, because the other host would receive the token. Its body is not read."""
     with FaultServer([PASS]) as target:
         redirect = response_head(
             f"{status} Elsewhere", Location=f"{target.url}/v3", Refresh=f"0; url={target.url}", **GZIP_HEADERS
@@ -79,8 +79,8 @@ def test_redirect(start, status, body):
         pytest.param([[send(response_head() + PASS_BODY)]], 1, id="no Content-Length"),
     ],
 )
-def test_success_in_the_end(start, scripts, attempts):
-    """If a retry succeeds, or the response is unusual but valid, the response has the verdict."""
+def test_retries_and_unusual_responses(start, scripts, attempts):
+    """If a retry succeeds, or if DDM's response is unusual but valid, the function returns the verdict."""
     with FaultServer(scripts) as ddm:
         summary = start(DDM_ENDPOINT=ddm.url).send_event().summary
     assert (summary["verdict"], summary["upstream"]["attempts"]) == ("PASS", attempts)
@@ -127,7 +127,7 @@ def test_success_in_the_end(start, scripts, attempts):
     ],
 )
 def test_two_requests(start, scripts, attempts):
-    """The second request reuses the connection if possible; the first response has no effect on the second one."""
+    """The second request reuses the connection if possible. The first response does not change the second response."""
     with FaultServer(scripts) as ddm:
         function = start(DDM_ENDPOINT=ddm.url)
         first = function.send_event()
@@ -140,14 +140,14 @@ def test_two_requests(start, scripts, attempts):
 
 
 def test_pool_is_bounded():
-    """There are at most as many connections to a host as threads, and pools for at most 32 hosts."""
+    """There is at most one connection to a host for each thread, and there are pools for at most 32 hosts."""
     transport = Transport(7, None)
     assert (transport._adapter._pool_connections, transport._adapter._pool_maxsize) == (32, 7)
     assert transport._proxies.cache_info().maxsize == 32
 
 
 def test_request(start, tmp_path):
-    """The request to DDM has this line and these headers only: no credentials of `.netrc`, none of requests' own."""
+    """The request to DDM has only these headers: no credentials from `.netrc`, and no default headers of requests."""
     netrc = tmp_path / "netrc"
     netrc.write_text("default login someone password secret")
     with FaultServer([PASS]) as ddm:
@@ -167,7 +167,7 @@ def test_request(start, tmp_path):
 
 
 def test_slow_sink(start, monkeypatch, fake_ddm: FakeDDM, authority: Authority):
-    """If a sink receives a long summary slowly, the exchange ends when the sink's timeout is over."""
+    """If a sink receives a long summary slowly, the exchange ends after the sink's timeout."""
     monkeypatch.setattr("ddm_precheck.sink.TIMEOUT_SECONDS", 0.5)
     fake_ddm.behaviours["long"] = results(check("a", "WARN", note="b" * 900_000))
     event = base64.b64encode(json.dumps(EVENT | {"db_name": "long"}).encode()).decode()
@@ -186,7 +186,7 @@ def test_timeout_while_connecting(start, monkeypatch, addresses):
     resolve = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **named: resolve(*args, **named) * addresses)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
-        # If the queue of connections is full, the system does not respond to further ones.
+        # If the queue of connections is full, the system does not respond to further connections.
         waiting = [socket.socket() for _ in range(8)]
         for sock in waiting:
             sock.settimeout(0)
@@ -201,7 +201,7 @@ def test_timeout_while_connecting(start, monkeypatch, addresses):
 
 @pytest.mark.parametrize("host", ["a..b.example", f"{'a' * 64}.example"], ids=["empty label", "long label"])
 def test_invalid_host_name(start, host):
-    """A host name that the resolver rejects is reported like one that it cannot resolve."""
+    """An invalid host name and a host name that cannot be resolved have the same message."""
     response = start(DDM_ENDPOINT=f"https://{host}").send_event()
     assert response.body["message"] == (
         f"DDM is not available: the host name {host} could not be resolved; check the region"

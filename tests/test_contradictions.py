@@ -1,4 +1,4 @@
-"""Results that contradict themselves, or list a check twice: with none of them may the shard change proceed."""
+"""Contradictory results: an error beside the list of checks, or the same check twice."""
 
 import pytest
 from helpers.envelopes import push_body
@@ -49,13 +49,13 @@ def test_error_beside_the_list(function: Function, fake_ddm: FakeDDM, name, chec
 @pytest.mark.parametrize("value", OTHER_VALUES.values(), ids=OTHER_VALUES)
 @pytest.mark.parametrize("name", ["error_code", "error"])
 def test_error_of_another_type(function: Function, fake_ddm: FakeDDM, name, value):
-    """Each value that is not empty counts as an error."""
+    """A value of any type is an error, unless it is empty."""
     response = send_with_result(function, fake_ddm, {"pre_check_results": LISTS["all passed"], name: value})
     assert (response.problem_code, response.pointers) == ("upstream-contract", [f"/{name}"])
 
 
 def test_code_and_message_beside_the_list(function: Function, fake_ddm: FakeDDM):
-    """Each of several contradictions has its pointer, and a WARN that the event accepts does not proceed."""
+    """Each error field has its pointer, and `can_proceed` is false although the event accepts the warning."""
     result = {"pre_check_results": [check("a", "WARN")], "error_code": "DBS.1", "error_msg": "aborted"}
     response = send_with_result(function, fake_ddm, result, proceed_on_warn=True)
     assert (response.problem_code, response.pointers) == ("upstream-contract", ["/error_code", "/error_msg"])
@@ -65,20 +65,20 @@ def test_code_and_message_beside_the_list(function: Function, fake_ddm: FakeDDM)
 @pytest.mark.parametrize("value", EMPTY_VALUES.values(), ids=EMPTY_VALUES)
 @pytest.mark.parametrize("name", ERROR_NAMES)
 def test_empty_error_beside_the_list(function: Function, fake_ddm: FakeDDM, name, value):
-    """An empty error code or message contradicts nothing."""
+    """An empty error code or message is not an error."""
     result = {"pre_check_results": LISTS["all passed"], name: value}
     assert send_with_result(function, fake_ddm, result).summary["verdict"] == "PASS"
 
 
 def test_error_names_within_a_check(function: Function, fake_ddm: FakeDDM):
-    """Within a check, fields with these names are unknown fields, and ignored."""
+    """Within a check, fields with these names are unknown fields, which are ignored."""
     checks = [check("a") | dict.fromkeys(ERROR_NAMES, "text")]
     assert send_with_result(function, fake_ddm, {"pre_check_results": checks}).summary["verdict"] == "PASS"
 
 
 @pytest.mark.parametrize("statuses", [["SUCCESS", "SUCCESS"], ["WARN", "SUCCESS"]], ids=["PASS", "WARN"])
 def test_same_check_twice(function: Function, fake_ddm: FakeDDM, statuses):
-    """The same check twice counts once toward `expected_checks`, so the verdict stays PENDING."""
+    """A check that is listed twice counts once for `expected_checks`, so the verdict is PENDING."""
     checks = [check("Primary keys", status) for status in statuses]
     fields = {"expected_checks": 2, "proceed_on_warn": True}
     summary = send_with_result(function, fake_ddm, {"pre_check_results": checks}, **fields).summary
@@ -97,7 +97,7 @@ def test_same_check_twice_in_an_event_delivery(function: Function, fake_ddm: Fak
 
 
 def test_same_check_failed_and_succeeded(function: Function, fake_ddm: FakeDDM):
-    """If the list has a check as FAILED and as SUCCESS, the verdict is FAIL."""
+    """If a check is listed as FAILED and as SUCCESS, the verdict is FAIL."""
     checks = [check("a", "FAILED"), check("a")]
     summary = send_with_result(function, fake_ddm, {"pre_check_results": checks}, expected_checks=5).summary
     assert summary["verdict"] == "FAIL"

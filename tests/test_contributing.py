@@ -25,7 +25,7 @@ def test_table_is_in_its_file(name, path):
 
 
 def test_tables_are_found():
-    """The page names more than ten files and tables, so that the tests above look at something."""
+    """The patterns find more than ten files and more than ten tables. Otherwise, the tests above would be empty."""
     assert len(PATHS) > 10
     assert len(TABLES) > 10
     (names,) = LISTS
@@ -33,7 +33,7 @@ def test_tables_are_found():
 
 
 def test_diagram_names_the_steps():
-    """The diagram has each step that main.py takes, and no module that does not exist."""
+    """The diagram has each module that main.py imports, and only modules that exist."""
     words = set(re.findall(r"\w+", PAGE.code_blocks("text")[0]))
     steps = re.search(r"^from ddm_precheck import ([a-z_, ]+)$", (ROOT / "main.py").read_text(), re.MULTILINE)
     modules = {path.stem for path in (ROOT / "ddm_precheck").glob("*.py")} | {"main"}

@@ -1,9 +1,9 @@
-"""CPU time of the served function's worker for one event or one response of DDM, however hostile it is."""
+"""The CPU time of the served function's worker for one hostile event or one hostile response of DDM."""
 
 import re
 
 import pytest
-from helpers import hostile
+from helpers import hostile_responses
 from helpers.callers import event_body, outcomes, send_in_sequence
 from helpers.function import ServedFunction
 
@@ -20,15 +20,17 @@ HOSTILE_EVENTS = hostile_events() | {
     "escapes": b'{"token":"' + b"\\u0041" * 43_000 + b'"}',
 }
 LARGE_CHECK = {"note": "a" * 400, "handling_suggestion": "b" * 200, "error_message": "", "error_detail_message": None}
-VALID_RESULT = hostile.checks_body(1000, **LARGE_CHECK, status="SUCCESS")
+VALID_RESULT = hostile_responses.checks_body(1000, **LARGE_CHECK, status="SUCCESS")
 INVALID_RESULTS = {
     "last status": b"RUNNING".join(VALID_RESULT.rsplit(b"SUCCESS", 1)),
     "error beside the list": VALID_RESULT[:-1] + b',"error":"aborted"}',
-    "all statuses": hostile.checks_body(1000, **LARGE_CHECK, status="RUNNING"),
-    "no statuses": hostile.checks_body(1000, **LARGE_CHECK),
-    "wrong types": hostile.checks_body(1000, **dict.fromkeys(LARGE_CHECK, 1), status="SUCCESS"),
-    "everything wrong": hostile.checks_body(1000, **dict.fromkeys(LARGE_CHECK, True), status=0),
-    "blank names": re.sub(rb'"Check \d+"', b'"' + b" " * 500 + b'"', hostile.checks_body(1000, status="SUCCESS")),
+    "all statuses": hostile_responses.checks_body(1000, **LARGE_CHECK, status="RUNNING"),
+    "no statuses": hostile_responses.checks_body(1000, **LARGE_CHECK),
+    "wrong types": hostile_responses.checks_body(1000, **dict.fromkeys(LARGE_CHECK, 1), status="SUCCESS"),
+    "everything wrong": hostile_responses.checks_body(1000, **dict.fromkeys(LARGE_CHECK, True), status=0),
+    "blank names": re.sub(
+        rb'"Check \d+"', b'"' + b" " * 500 + b'"', hostile_responses.checks_body(1000, status="SUCCESS")
+    ),
 }
 
 
@@ -51,15 +53,15 @@ def cpu_seconds(function: ServedFunction, body: bytes, *, times: int = 1) -> flo
 
 @pytest.mark.parametrize("body", HOSTILE_EVENTS.values(), ids=HOSTILE_EVENTS)
 def test_event(warm_function: ServedFunction, body):
-    """An event of 256 KiB takes at most half a second, also with different objects in `accepted_warnings`."""
+    """An event of 256 KiB takes at most half a second, even if `accepted_warnings` is a long list of objects."""
     assert outcomes(send_in_sequence(warm_function, [body])) == {"invalid-event": 1}
     assert cpu_seconds(warm_function, body) < MAX_SECONDS_PER_EVENT
 
 
-@pytest.mark.parametrize("name", [*hostile.RESULTS, *hostile.ERRORS])
+@pytest.mark.parametrize("name", [*hostile_responses.RESULTS, *hostile_responses.ERRORS])
 def test_response_of_ddm(warm_function: ServedFunction, fake_ddm: FakeDDM, name):
     """A response of 1 MiB, valid or not, takes at most a second."""
-    db_name = hostile.add_behaviours(fake_ddm)[name]
+    db_name = hostile_responses.add_behaviours(fake_ddm)[name]
     assert cpu_seconds(warm_function, event_body(db_name)) < MAX_SECONDS_PER_MIB
 
 

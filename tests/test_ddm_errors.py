@@ -45,7 +45,7 @@ MESSAGES = {
     ids=[" ".join([str(row[0]), row[1], *row[2]]) for row in ERRORS],
 )
 def test_error_becomes_a_problem(function: Function, fake_ddm: FakeDDM, status, error_code, headers, problem):
-    """The status and `error_code` of DDM's response decide the problem; these errors are not retried."""
+    """The status and `error_code` of DDM's response decide the problem. These errors are not retried."""
     fake_ddm.behaviours["error"] = error(status, error_code, "Parameter error.", **headers)
     response = function.send_event("error")
     assert (response.problem_code, response.status, response.body["retry_after_seconds"]) == problem
@@ -85,7 +85,7 @@ def test_message(function: Function, db_name, message):
     ],
 )
 def test_retry_after(function: Function, fake_ddm: FakeDDM, value, seconds):
-    """The valid `Retry-After` of DDM is used, up to a day; otherwise it is 60 seconds."""
+    """The value of a valid `Retry-After` is used, at most one day. Without a valid one, the value is 60 seconds."""
     fake_ddm.behaviours["wait"] = error(429, "APIGW.0308", "x", Retry_After=value())
     assert function.send_event("wait").body["retry_after_seconds"] in seconds
 
@@ -118,7 +118,7 @@ def test_retry_after(function: Function, fake_ddm: FakeDDM, value, seconds):
     ],
 )
 def test_error_body(function: Function, fake_ddm: FakeDDM, body, code, message):
-    """The error code and message are read from each known body; of any other body they are null."""
+    """The error code and message are read from each known format. For any other body, they are null."""
     fake_ddm.behaviours["error_body"] = lambda _: FakeResponse(401, body)
     response = function.send_event("error_body")
     upstream = response.body["upstream"]
@@ -142,7 +142,7 @@ def test_error_body(function: Function, fake_ddm: FakeDDM, body, code, message):
     ],
 )
 def test_request_id(function: Function, fake_ddm: FakeDDM, header, field, request_id):
-    """The request ID comes from the header if it is valid there, or else from the body; otherwise it is null."""
+    """The request ID is the first valid value of the header and the body's field. Without one, it is null."""
     body = {"error_code": "x"} | ({"request_id": field} if field else {})
     fake_ddm.behaviours["request_id"] = lambda _: FakeResponse(403, body, {"X-Request-Id": header or ""})
     assert function.send_event("request_id").body["upstream"]["request_id"] == request_id

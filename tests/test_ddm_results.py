@@ -1,4 +1,4 @@
-"""Results of DDM: only a 200 whose body is strict JSON and fits the JSON Schema becomes a verdict."""
+"""Results of DDM: only a response with status 200 and a valid result becomes a verdict."""
 
 import gzip
 import json
@@ -17,7 +17,7 @@ TWENTY_POINTERS = [f"/pre_check_results/{number}/{name}" for number in range(10)
 
 
 def result(checks: Any) -> dict[str, Any]:
-    """Return the body of a response of DDM with these checks, or with any other value in their place."""
+    """Return the body of a result. ``checks`` is the list of checks, or an invalid value."""
     return {"job_id": JOB_ID, "pre_check_results": checks}
 
 
@@ -75,7 +75,7 @@ OTHER_STATUSES = {
 
 
 def assert_invalid(function: Function, fake_ddm: FakeDDM, ddm_response: FakeResponse, pointers: list[str]) -> None:
-    """Let DDM send this response; it must be `upstream-contract` with these pointers, and not retried."""
+    """Let DDM send this response. Fail unless it causes `upstream-contract` with these pointers, without a retry."""
     fake_ddm.behaviours["invalid"] = lambda _: ddm_response
     response = function.send_event("invalid")
     assert (response.status, response.problem_code, response.pointers) == (502, "upstream-contract", pointers)
@@ -99,14 +99,14 @@ def test_invalid_check(function: Function, fake_ddm: FakeDDM, index, value, poin
 
 @pytest.mark.parametrize("ddm_response", OTHER_STATUSES.values(), ids=OTHER_STATUSES)
 def test_unexpected_response(function: Function, fake_ddm: FakeDDM, ddm_response):
-    """A 2xx other than 200, a redirect, an unknown status and HTML are `upstream-contract`, whatever the body is."""
+    """Another status than 200 is `upstream-contract`, even with a valid result. So is HTML with status 200."""
     assert_invalid(function, fake_ddm, ddm_response, [])
 
 
 @pytest.mark.parametrize("compressed", [False, True], ids=["plain", "gzip"])
 @pytest.mark.parametrize(("size", "status"), [(MAX_BYTES, 200), (MAX_BYTES + 1, 502)], ids=["max", "max + 1"])
 def test_size(function: Function, fake_ddm: FakeDDM, size, status, compressed):
-    """A body of more than 1 MiB, decompressed, is a problem."""
+    """A body with more than 1 MiB after decompression is a problem."""
     text = json.dumps(VALID_RESULT).encode()
     body = text + b" " * (size - len(text))
     gzip_response = FakeResponse(200, gzip.compress(body), {"Content-Encoding": "gzip"})
@@ -115,7 +115,7 @@ def test_size(function: Function, fake_ddm: FakeDDM, size, status, compressed):
 
 
 def test_lone_surrogate(function: Function, fake_ddm: FakeDDM):
-    """A lone surrogate in DDM's result becomes a question mark: strict JSON parsers reject it."""
+    """A lone surrogate in DDM's result becomes a question mark, because strict JSON parsers reject lone surrogates."""
     body = json.dumps(result([{"name": "a\ud800", "status": "WARN"}])).encode()
     fake_ddm.behaviours["surrogate"] = lambda _: FakeResponse(200, body)
     assert function.send_event("surrogate").summary["checks"][0]["name"] == "a?"

@@ -29,7 +29,7 @@ def pins(name: str) -> list[Requirement]:
 
 
 def dependencies(roots: set[str], python: str) -> set[str]:
-    """Return all direct and indirect dependencies of the packages on Linux, from the metadata of the installed ones."""
+    """Return the direct and indirect dependencies of the packages on Linux, from the metadata of installed packages."""
     environment = {"python_version": python, "python_full_version": f"{python}.0", "sys_platform": "linux", "extra": ""}
     visited: set[str] = set()
     pending = set(roots)
@@ -64,7 +64,7 @@ def test_installed_version_is_the_pinned_one(name):
 
 
 def test_pinned_packages_are_sufficient():
-    """The pinned packages, installed without dependency resolution, start the function and satisfy each other."""
+    """If pip installs only the pinned packages, the function starts, and each package has its dependencies."""
     digest = hashlib.sha256("".join((ROOT / name).read_text() for name in FILES).encode()).hexdigest()[:16]
     files = [argument for name in FILES for argument in ("-r", str(ROOT / name))]
     folder = packages(f"runtime-{digest}", "--no-deps", *files)
@@ -79,11 +79,11 @@ def test_pinned_packages_are_sufficient():
         timeout=60,
     )
     assert (run.stdout.splitlines()[-1:], run.stderr) == (["400"], "")
-    assert missing(folder) == []
+    assert missing_requirements(folder) == []
 
 
-def missing(folder: Path) -> list[str]:
-    """Return the requirements of the packages in the folder that no package in it satisfies, as pip check does."""
+def missing_requirements(folder: Path) -> list[str]:
+    """Return the requirements of the folder's packages that no package in the folder satisfies, as pip check does."""
     installed = {canonicalize_name(each.name): each for each in metadata.distributions(path=[str(folder)])}
     requirements = [Requirement(line) for each in installed.values() for line in each.requires or []]
     return [

@@ -1,4 +1,4 @@
-"""The pages as Markdown: links, sizes, the form of pictures and code blocks."""
+"""The Markdown pages: links, sizes, code blocks and pictures."""
 
 import json
 import re
@@ -29,7 +29,7 @@ def page_id(page: Page) -> str:
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_links(page):
-    """Each link leads to a file of the repository and, with an anchor, to one of its headings, or to another site."""
+    """Each link is an https URL, or the path of a file in the repository. An anchor is a heading of this file."""
     missing = []
     for link in page.links:
         target, _, anchor = link.partition("#")
@@ -56,7 +56,7 @@ def test_size_of_the_readme():
 
 @pytest.mark.parametrize("page", QUESTION_PAGES, ids=page_id)
 def test_first_sentence_is_the_question(page):
-    """The first sentence of each page is the question that the page is about."""
+    """The first paragraph of each page is the question that the page answers."""
     assert page.opening.endswith("?")
 
 
@@ -68,7 +68,7 @@ def test_prose_is_wrapped(page):
 
 @pytest.mark.parametrize("page", [README, README_CN, SECURITY, *QUESTION_PAGES], ids=page_id)
 def test_width_of_tables_and_code(page):
-    """A reader need not scroll far to the side: rows and lines of code have at most 160 and 120 characters."""
+    """A reader does not have to scroll: rows of tables have at most 160 characters, lines of code at most 120."""
     rows = [line for line in page.prose.splitlines() if line.startswith("|") and len(line) > 160]
     code = [line for language in CODE for block in page.code_blocks(language) for line in block.splitlines()]
     assert rows + [line for line in code if len(line) > 120] == []
@@ -123,7 +123,7 @@ def gcloud_commands(code: str) -> list[str]:
 
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda path: path.stem)
 def test_pictures(picture):
-    """Each picture has a title and a description for screen readers, colours for dark mode, and loads nothing."""
+    """Each picture has a title and a description for screen readers, colours for dark mode, and no links or scripts."""
     root = ET.parse(picture).getroot()
     assert all(root.findtext(f"{SVG}{name}") for name in ("title", "desc"))
     assert root.get("role") == "img"

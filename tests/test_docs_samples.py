@@ -1,4 +1,4 @@
-"""The samples in the pages: events get the documented responses, and the commands of the first precheck work."""
+"""The samples in the pages: the events have the documented responses, and the commands work."""
 
 import json
 import re
@@ -32,14 +32,14 @@ def without_changing_values(body: dict) -> dict:
 
 @READMES
 def test_first_fields(start, page: Page):
-    """The event of the page gets a response that starts with the fields that the page shows."""
+    """The response to the event of the page begins with the fields that the page shows."""
     response = start(DDM_REGION=None).send(page.json("event")).body
     shown = page.json("response fields: event")
     assert list(shown.items()) == list(response.items())[: len(shown)]
 
 
 def test_whole_summary(start):
-    """The reference shows the summary of the README's event; the report is a block, the checks are a number."""
+    """The reference shows the summary for the README's event. It shows the report separately, and omits the checks."""
     response = start(DDM_REGION=None).send(README.json("event")).summary
     shown = REFERENCE.json("response: event of README.md")
     (checks,) = shown.pop("checks")
@@ -49,14 +49,14 @@ def test_whole_summary(start):
 
 
 def test_accepted_warning(start):
-    """The event that accepts a warning gets the fields that the reference shows."""
+    """The response to the event that accepts a warning has the fields that the reference shows."""
     response = start(DDM_REGION=None).send(REFERENCE.json("event: accepted")).summary
     shown = REFERENCE.json("response fields: accepted")
     assert shown == {name: response[name] for name in shown}
 
 
 def test_report(start):
-    """The low-code page shows the report that a person approves: the report before the warning is accepted."""
+    """The low-code page shows the report that a person receives before the approval."""
     event = {name: value for name, value in REFERENCE.json("event: accepted").items() if name != "accepted_warnings"}
     report = start(DDM_REGION=None).send(event).summary["report"]
     shown = LOW_CODE.code("report: accepted without its list")
@@ -64,7 +64,7 @@ def test_report(start):
 
 
 def test_problem(start):
-    """The event that lacks a field gets the problem that the reference shows."""
+    """The response to the event without a required field is the problem that the reference shows."""
     response = start(DDM_REGION=None).send(REFERENCE.json("event: invalid"))
     shown = REFERENCE.json("response: invalid")
     assert (response.status, json.dumps(response.body)) == (shown["status"], json.dumps(shown))
@@ -76,27 +76,27 @@ def test_every_sample_is_tested():
 
 
 def deploy_commands() -> list[list[str]]:
-    """Return the words of each deploy.sh command in the pages that deploys."""
+    """Return the words of each deploy.sh command in the pages."""
     code = "\n".join(code for page in PAGES for code in page.code_blocks("bash")).replace("\\\n", " ")
     return [shlex.split(line)[1:] for line in code.splitlines() if line.startswith("./deploy.sh ")]
 
 
 def test_options_of_deploy_commands():
     """Each option in a deploy.sh command belongs to that command."""
-    known = {(row[0].split()[0], command) for row in DEPLOYING.table("deploy options") for command in deploy_names(row)}
+    known = {(row[0].split()[0], command) for row in DEPLOYING.table("deploy options") for command in commands_of(row)}
     commands = deploy_commands()
     used = {(word, words[0]) for words in commands for word in words if word.startswith("--")}
     assert {words[0] for words in commands} == {"cloud-run", "functiongraph"}
     assert used <= known
 
 
-def deploy_names(row: list[str]) -> list[str]:
-    """Return the commands in a row of the table of options."""
+def commands_of(row: list[str]) -> list[str]:
+    """Return the commands that have the option in this row of the table."""
     return re.findall(r"[a-z-]+", row[1])
 
 
 def test_dry_run_of_deploy_commands(tmp_path):
-    """Each command for Cloud Run passes a dry run. A dry run for FunctionGraph would build the package."""
+    """Each command for Cloud Run passes a dry run. FunctionGraph is omitted: its dry run would build the package."""
     gcloud = tmp_path / "gcloud"
     gcloud.write_text("#!/bin/sh\nexit 1\n")
     gcloud.chmod(0o755)
@@ -113,7 +113,7 @@ def test_dry_run_of_deploy_commands(tmp_path):
 
 @READMES
 def test_first_real_precheck(served_function, tmp_path, page: Page):
-    """The three requests of the page lead to the report, and no secret is in the arguments of any process."""
+    """The three requests of the page return the report. No argument of curl or jq contains a secret."""
     with HuaweiCloud() as cloud:
         script = "set -euo pipefail\n" + first_precheck(page, cloud, served_function.url)
         run = run_recorded(script, tmp_path, ["my-account", "my-user", IAM_PASSWORD, *NODES_INPUT])
@@ -133,7 +133,7 @@ def test_first_real_precheck(served_function, tmp_path, page: Page):
 
 @READMES
 def test_first_real_precheck_with_a_wrong_password(served_function, tmp_path, page: Page):
-    """Each request that fails shows why: IAM's response, DDM's error and the function's problem."""
+    """Each request that fails shows the reason: IAM's response, DDM's error or the function's problem."""
     with HuaweiCloud() as cloud:
         script = first_precheck(page, cloud, served_function.url)
         run = run_recorded(script, tmp_path, ["my-account", "my-user", "wrong", *NODES_INPUT])
@@ -155,7 +155,7 @@ def first_precheck(page: Page, cloud: "HuaweiCloud", function_url: str) -> str:
 
 
 def test_local_samples(served_function):
-    """The commands to try without a cloud accept a warning and wait for a list that is not complete at first."""
+    """The local samples show an event that accepts a warning, and an event that waits until the list is complete."""
     for tool in ("curl", "jq"):
         if not shutil.which(tool):
             pytest.skip(f"{tool} is missing")
@@ -168,7 +168,7 @@ def test_local_samples(served_function):
 
 
 def test_both_readmes_have_the_same_commands():
-    """The Chinese page has the commands and events of the English one, apart from prompts for input."""
+    """The Chinese page has the same commands and events as the English page. Only the prompts for input differ."""
     english, chinese = (
         [re.sub(r"read -(rs?p) '[^']*'", r"read -\1", page.code(name)) for name in (*STEPS, "event")]
         for page in (README, README_CN)
@@ -177,7 +177,7 @@ def test_both_readmes_have_the_same_commands():
 
 
 def run_recorded(script: str, folder, lines: list[str]) -> "subprocess.CompletedProcess[str]":
-    """Run a script with these lines as its input, and record the arguments of each curl and jq."""
+    """Run a script with these lines as its stdin. Record the arguments of each curl and jq in ``folder/arguments``."""
     tools = folder / "bin"
     tools.mkdir()
     for tool in ("curl", "jq"):
@@ -201,7 +201,7 @@ def run_recorded(script: str, folder, lines: list[str]) -> "subprocess.Completed
 
 
 class HuaweiCloud(LoopbackServer):
-    """IAM and DDM, as far as the first two requests need them."""
+    """A fake of IAM and DDM for the first two requests."""
 
     def __init__(self) -> None:
         super().__init__(_Handler)

@@ -1,4 +1,4 @@
-"""The tables of the pages agree with the code and the JSON Schemas: no row is missing, and no row is superfluous."""
+"""The tables of the pages agree with the code and the JSON Schemas: no row is missing, and no row is unnecessary."""
 
 import dataclasses
 import json
@@ -121,7 +121,7 @@ def test_log(start):
 
 
 def test_log_line_of_the_operations_page(start):
-    """The sample log line has the values of a real one, apart from times and the request ID."""
+    """The sample log line has the values of a real log line, except the times and the request ID."""
     real = start(DDM_REGION=None).send(README.json("event")).log_entry
     sample = OPERATIONS.json("event of a log line: README.md event")
     for entry in (real, sample):
@@ -132,7 +132,7 @@ def test_log_line_of_the_operations_page(start):
 
 
 def test_response_headers(start):
-    """The table of the response headers has those that the function sets, beside those of every HTTP response."""
+    """The table of the response headers has each header that is set, except Content-Type and Content-Length."""
     function = start()
     responses = [
         function.send_event("pending"),
@@ -145,7 +145,7 @@ def test_response_headers(start):
 
 
 def test_request_headers():
-    """The table of the request headers has those that the code names."""
+    """The table of the request headers has each header that the code reads."""
     code = "".join(path.read_text() for path in [ROOT / "main.py", *(ROOT / "ddm_precheck").glob("*.py")])
     for name, _ in REFERENCE.table("request headers"):
         assert name.removesuffix("…") in code or name == "Accept"
@@ -170,7 +170,7 @@ def test_deploy_options():
 
 
 def test_bounds():
-    """The figures of SECURITY.md are those of the code. Other tests check the behaviour at each bound."""
+    """SECURITY.md and the code have the same limits. Other tests check the behaviour at each limit."""
     rows = {name: figure for name, figure, _ in SECURITY.table("bounds")}
     kib = 1024
     assert rows["body of a request"] == f"{envelope._MAX_BYTES // kib} KiB"
@@ -193,7 +193,7 @@ def test_bounds():
 
 
 def test_waiting():
-    """For each platform, the max wait, the last result of DDM and the sink fit into the platform's timeout."""
+    """On each platform, the advised wait and the timeouts of DDM and of the sink fit into the platform's timeout."""
     settings = from_environment({})
     rows = [
         (platform, first_number(time), first_number(advice)) for platform, time, advice in TRIGGERS.table("waiting")

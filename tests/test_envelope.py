@@ -18,7 +18,7 @@ from helpers.function import EVENT, EVENT_WITHOUT_TOKEN, STRUCTURED_CONTENT_TYPE
 
 from deploy.fake_ddm import FakeDDM
 
-KEY_SIGN = "\U0001f511"  # one character, four bytes of UTF-8
+KEY_EMOJI = "\U0001f511"  # one character, four bytes of UTF-8
 EVENTARC_HEADERS = {
     "Content-Type": "application/json",
     **binary_headers(type="google.cloud.pubsub.topic.v1.messagePublished"),
@@ -70,7 +70,7 @@ def test_event_in_envelope(function: Function, fake_ddm: FakeDDM, body, headers)
         pytest.param(STRUCTURED_EVENT | {"id": ""}, {}, ["/id"], id="id: empty"),
         pytest.param(STRUCTURED_EVENT | {"id": 7}, {}, ["/id"], id="id: number"),
         pytest.param(STRUCTURED_EVENT | {"id": "x" * 1025}, {}, ["/id"], id="id: too long"),
-        pytest.param(STRUCTURED_EVENT | {"id": KEY_SIGN * 257}, {}, ["/id"], id="id: too many bytes"),
+        pytest.param(STRUCTURED_EVENT | {"id": KEY_EMOJI * 257}, {}, ["/id"], id="id: too many bytes"),
         pytest.param(EVENT, binary_headers(id="%F0%9F%94%91" * 257), ["/id"], id="ce-id: too many bytes"),
         pytest.param(STRUCTURED_EVENT | {"source": None}, {}, ["/source"], id="source: null"),
         pytest.param(
@@ -110,7 +110,7 @@ def test_event_in_envelope(function: Function, fake_ddm: FakeDDM, body, headers)
     ],
 )
 def test_invalid_envelope(function: Function, fake_ddm: FakeDDM, body, headers, pointers):
-    """An envelope that is malformed, or wraps another one, is `invalid-event`; no request goes to DDM."""
+    """A malformed envelope, or an envelope in an envelope, is `invalid-event`. DDM receives no request."""
     response = function.send(body, headers=headers)
     assert (response.status, response.problem_code) == (400, "invalid-event")
     assert pointers is None or response.pointers == pointers
@@ -118,7 +118,7 @@ def test_invalid_envelope(function: Function, fake_ddm: FakeDDM, body, headers, 
 
 
 def test_response_in_structured_mode(function: Function):
-    """A CloudEvent in structured mode gets a CloudEvent in structured mode."""
+    """The response to a CloudEvent in structured mode is a CloudEvent in structured mode."""
     response = send_structured(function, data=EVENT | {"db_name": "fail"}, traceparent=TRACEPARENT)
     assert response.headers["Content-Type"] == STRUCTURED_CONTENT_TYPE
     attributes = dict(response.body)
@@ -138,7 +138,7 @@ def test_response_in_structured_mode(function: Function):
 
 
 def test_response_in_binary_mode(function: Function):
-    """A CloudEvent in binary mode gets a CloudEvent in binary mode."""
+    """The response to a CloudEvent in binary mode is a CloudEvent in binary mode."""
     response = function.send(EVENT | {"db_name": "warn"}, headers=binary_headers(traceparent=TRACEPARENT))
     assert response.headers["Content-Type"] == "application/json"
     assert {name.lower(): value for name, value in response.headers.items() if name.lower().startswith("ce-")} == {
@@ -201,18 +201,18 @@ def test_all_attributes_quoted(function: Function):
     ],
 )
 def test_traceparent(function: Function, headers, attributes, traceparent):
-    """The response carries the valid `traceparent` of the attribute, or else of the header."""
+    """The response has the `traceparent` of the attribute, or else of the header. A malformed value is ignored."""
     response = function.send(STRUCTURED_EVENT | attributes, headers=headers)
     assert response.body.get("traceparent") == traceparent
 
 
 @pytest.mark.parametrize(
     "ce_id",
-    ["a b", 'say "hi"', "50%", "50%25", f"\u00e9{KEY_SIGN}", "line\r\nX-Evil: 1", "nul\0\x7f", KEY_SIGN * 256],
+    ["a b", 'say "hi"', "50%", "50%25", f"\u00e9{KEY_EMOJI}", "line\r\nX-Evil: 1", "nul\0\x7f", KEY_EMOJI * 256],
     ids=["space", "quote", "percent", "percent-encoded", "not ASCII", "line break", "control characters", "max bytes"],
 )
 def test_id_is_returned(function: Function, ce_id):
-    """The response has the id of the CloudEvent, percent-encoded where a header carries it."""
+    """The response has the id of the CloudEvent. In a header, the id is percent-encoded."""
     assert send_structured(function, id=ce_id, data=EVENT).body["id"] == ce_id
     encoded = "".join(f"%{byte:02X}" for byte in ce_id.encode())
     response = function.send(EVENT, headers=binary_headers(id=encoded))
@@ -243,7 +243,7 @@ def test_id_with_a_lone_surrogate(function: Function):
     ],
 )
 def test_pending_event_delivery(function: Function, body, headers):
-    """A broker retries on 503 only: an event delivery gets the problem `pending` until there is another verdict."""
+    """While the verdict is PENDING, an event delivery gets the problem `pending` with 503, and the broker retries."""
     for _ in range(2):
         response = function.send(body, headers=headers)
         assert (response.status, response.problem_code, response.headers["Retry-After"]) == (503, "pending", "10")
@@ -255,7 +255,7 @@ def test_pending_event_delivery(function: Function, body, headers):
 
 @pytest.mark.parametrize(("db_name", "status"), [("unauthorized", 401), ("throttled", 429), ("broken", 502)])
 def test_problem_of_an_event_delivery(function: Function, db_name, status):
-    """An event delivery gets the same status and the same JSON for a problem as a direct request."""
+    """A problem has the same status and Content-Type for an event delivery as for a direct request."""
     response = send_structured(function, data=EVENT | {"db_name": db_name})
     assert (response.status, response.headers["Content-Type"]) == (status, "application/json")
 

@@ -54,7 +54,7 @@ INVALID_VALUES = [
     ids=[row[2].encode("ascii", "replace") for row in INVALID_VALUES],
 )
 def test_invalid_field(function: Function, fake_ddm: FakeDDM, name, value):
-    """If a field breaks its rule, the problem points to it."""
+    """If a field breaks its rule, the problem has the pointer of the field."""
     event = EVENT | {name: value}
     if value is MISSING:
         del event[name]
@@ -95,7 +95,7 @@ def test_invalid_field(function: Function, fake_ddm: FakeDDM, name, value):
     ],
 )
 def test_invalid_body(function: Function, fake_ddm: FakeDDM, body, pointers):
-    """A body that is not strict JSON, or not an object, is `invalid-event`; the function handles the next request."""
+    """A body that is not a strict JSON object is `invalid-event`. The function then handles the next request."""
     response = function.send(body)
     assert (response.status, response.problem_code, response.pointers) == (400, "invalid-event", pointers)
     assert fake_ddm.requests == []
@@ -114,7 +114,7 @@ def test_invalid_body(function: Function, fake_ddm: FakeDDM, body, pointers):
     ids=["misspelled", "space in the name", "the token", "two, no identifiers", "fifty"],
 )
 def test_unknown_field(function: Function, fake_ddm: FakeDDM, fields, pointers):
-    """An unknown field is `invalid-event`; the problem quotes its name only if that is a short identifier."""
+    """An unknown field is `invalid-event`. The problem quotes the name only if the name is a short identifier."""
     response = function.send(EVENT | fields)
     assert (response.problem_code, response.pointers) == ("invalid-event", pointers)
     assert "the known fields are project_id" in response.body["errors"][0]["detail"]
@@ -124,7 +124,7 @@ def test_unknown_field(function: Function, fake_ddm: FakeDDM, fields, pointers):
 def test_body_shorter_than_its_content_length(start, fake_ddm: FakeDDM):
     """A body that ends before its Content-Length is `invalid-event`, even if it is a valid event."""
     function = start()
-    # gunicorn's stream ends by itself, at the Content-Length or where the client closes.
+    # gunicorn's stream ends at the Content-Length, or earlier if the client closes the connection.
     announced = {"CONTENT_LENGTH": "5000", "wsgi.input_terminated": True}
     received = function.client.post("/", data=json.dumps(EVENT), environ_overrides=announced)
     log_lines = function.new_log_lines()
@@ -140,7 +140,7 @@ def test_max_errors(start):
 
 
 def test_unknown_field_with_a_long_name(function: Function):
-    """The long name of an unknown field may be a token in the wrong place: the problem does not quote it."""
+    """The problem does not quote the long name of an unknown field, because the name may be a token."""
     response = function.send(EVENT_WITHOUT_TOKEN | {"MIISECRETTOKEN01234": 1})
     assert "MIISECRET" not in response.text
 
@@ -153,7 +153,7 @@ def test_unknown_field_named_like_the_token(function: Function):
 
 @pytest.mark.parametrize("name", IDS)
 def test_token_in_an_id(function: Function, fake_ddm: FakeDDM, name):
-    """If an ID contains the token, the event is invalid: the ID is in the response and in the log."""
+    """If an ID contains the token, the event is invalid, because responses and log entries contain the IDs."""
     response = function.send(EVENT | {name: "x" + "secret00", "token": "secret00"})
     assert (response.problem_code, response.pointers, fake_ddm.requests) == ("invalid-event", ["/token"], [])
 
@@ -211,7 +211,7 @@ def test_byte_order_mark(function: Function):
     ids=["event", "both", "header"],
 )
 def test_token_of_event_or_header(function: Function, fake_ddm: FakeDDM, event_token, header_token, sent):
-    """The token comes from the event or from the header `X-Auth-Token`; if both are set, the event's token is used."""
+    """The token comes from the event or the header `X-Auth-Token`. If both are set, the event's token is used."""
     event = EVENT_WITHOUT_TOKEN | ({"token": event_token} if event_token else {})
     response = function.send(event, headers={"X-Auth-Token": header_token} if header_token else {})
     assert response.summary["verdict"] == "PASS"
@@ -220,14 +220,14 @@ def test_token_of_event_or_header(function: Function, fake_ddm: FakeDDM, event_t
 
 @pytest.mark.parametrize("header", ["two words", "caf\u00e9\u00e9\u00e9\u00e9"], ids=["space", "not ASCII"])
 def test_invalid_token_in_header(function: Function, fake_ddm: FakeDDM, header):
-    """The token of the header has the same rule as the token of the event."""
+    """The rule for the token is the same in the header and in the event."""
     response = function.send(EVENT_WITHOUT_TOKEN, headers={"X-Auth-Token": header})
     assert (response.problem_code, response.pointers, fake_ddm.requests) == ("invalid-event", ["/token"], [])
     assert header not in response.text
 
 
 def test_empty_token_header(function: Function):
-    """An empty header `X-Auth-Token` is ignored; the message names the places for the token."""
+    """An empty header `X-Auth-Token` is ignored. The message says where the token is required."""
     response = function.send(EVENT_WITHOUT_TOKEN, headers={"X-Auth-Token": ""})
     assert response.body["message"] == "/token is required, in the event or in the header X-Auth-Token"
 
@@ -259,7 +259,7 @@ def test_region_is_optional(start):
 @pytest.mark.parametrize("size", [256 * KIB, 256 * KIB + 1, 40 * MIB], ids=["max", "max + 1", "40 MiB"])
 @pytest.mark.parametrize("chunked", [False, True], ids=["Content-Length", "chunked"])
 def test_size_over_sockets(served_function: ServedFunction, fake_ddm: FakeDDM, size, chunked):
-    """A body of more than 256 KiB is `event-too-large`; up to 32 MiB, the sender can read the response."""
+    """A body of more than 256 KiB is `event-too-large`. If it has at most 32 MiB, the sender can read the response."""
     text = json.dumps(EVENT).encode()
     body = text + b" " * (size - len(text))
     served_function.new_log_lines()
@@ -285,7 +285,7 @@ def test_size_in_process(start, size, status):
 
 
 class EndlessBody:
-    """A stream that never ends; ``bytes_read`` counts what was read."""
+    """A stream that never ends. ``bytes_read`` is the number of bytes that were read."""
 
     bytes_read = 0
 
@@ -306,7 +306,7 @@ def test_endless_body(start, method):
 
 
 def test_body_one_byte_short(start, fake_ddm: FakeDDM):
-    """If a body is one byte shorter than its Content-Length, the message has the reason: the event is incomplete."""
+    """If a body is one byte shorter than its Content-Length, the message says that the event is incomplete."""
     body = json.dumps(EVENT).encode()
     announced = {"CONTENT_LENGTH": str(len(body) + 1)}
     response = start().client.post("/", data=body, environ_overrides=announced)
@@ -317,7 +317,7 @@ def test_body_one_byte_short(start, fake_ddm: FakeDDM):
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "PROPFIND"])
 def test_other_methods(function: Function, method):
-    """Each method but POST and OPTIONS is `method-not-allowed`."""
+    """Each method except POST and OPTIONS is `method-not-allowed`."""
     response = function.send(EVENT, method=method)
     assert (response.status, response.problem_code, response.headers["Allow"]) == (
         405,
@@ -328,7 +328,7 @@ def test_other_methods(function: Function, method):
 
 
 def test_options(function: Function):
-    """OPTIONS gets the allowed methods in the header `Allow`, and no body."""
+    """The response to OPTIONS has the allowed methods in the header `Allow`, and no body."""
     response = function.send(b"", method="OPTIONS")
     assert (response.status, response.headers["Allow"], response.text) == (204, "POST, OPTIONS", "")
     assert "Content-Type" not in response.headers

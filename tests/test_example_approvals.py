@@ -1,4 +1,4 @@
-"""Approval in the example flows, each run by its engine: only the exact names of warnings that the person saw count."""
+"""Approvals in the example flows, run by their engines: an approval needs exactly the names in the report."""
 
 import json
 from dataclasses import dataclass
@@ -67,12 +67,12 @@ CASES: Final = {
     "nested-list": Case("one_warning", [[TIME_ZONE_NAME]]),
     "failed-check": Case("fails", ["Primary keys", TIME_ZONE_NAME]),
 }
-BEYOND_THE_REPORT: Final = ["Primary keys", TIME_ZONE_NAME]
+NAME_NOT_IN_THE_REPORT: Final = ["Primary keys", TIME_ZONE_NAME]
 
 
 @dataclass(frozen=True)
 class Run:
-    """How an engine ended each case, and the number of DDM's requests for it."""
+    """The end of each case in an engine, and the number of requests that DDM received for the case."""
 
     ends: dict[str, End]
     requests: dict[str, int]
@@ -85,7 +85,7 @@ def run(
     fake_ddm_server: FakeDDM,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Run:
-    """One run of an engine with all cases, each for a job of its own."""
+    """One run of an engine with all cases. Each case has its own job."""
     fake_ddm_server.reset()
     fake_ddm_server.behaviours.update(BEHAVIOURS)
     jobs = {name: Job(event_for(name, case.db_name), case.approval) for name, case in CASES.items()}
@@ -120,7 +120,7 @@ def test_the_response_to_the_approved_event_has_the_accepted_names(run: Run):
 
 
 def test_a_failed_check_requests_no_approval(run: Run):
-    """A FAIL ends in "stop" after one request, whatever the approver would send."""
+    """A FAIL ends in "stop" after one request, even if the approver would send an approval."""
     assert (run.ends["failed-check"].branch, run.requests["failed-check"]) == ("stop", 1)
     assert run.ends["fails-before-the-second-request"].branch == "stop"
 
@@ -129,9 +129,9 @@ def test_a_failed_check_requests_no_approval(run: Run):
     "engine", [pytest.param(ENGINES["workflows"], id="workflows"), pytest.param(node_red, id="node-red")]
 )
 @pytest.mark.parametrize(
-    "approval", [BEYOND_THE_REPORT, [TIME_ZONE_NAME] * 2, ALL_NAMES], ids=["failed-later", "twice", "more"]
+    "approval", [NAME_NOT_IN_THE_REPORT, [TIME_ZONE_NAME] * 2, ALL_NAMES], ids=["failed-later", "twice", "more"]
 )
-def test_an_approval_beyond_the_report_is_not_used(
+def test_an_approval_with_other_names_is_not_used(
     engine: Engine, approval: list[str], served_function: ServedFunction, fake_ddm: FakeDDM, tmp_path: Path
 ):
     """A flow accepts exactly the names in the report that it has sent. For other names, it sends no second request."""
@@ -150,7 +150,7 @@ def test_node_red_refuses_an_approval_for_an_unknown_job(served_function: Served
 
 
 def test_node_red_uses_an_approval_once(served_function: ServedFunction, fake_ddm: FakeDDM, tmp_path: Path):
-    """If an approval arrives twice, the event is sent again once."""
+    """If an approval arrives twice, the flow sends the event only once more."""
     fake_ddm.behaviours.update(BEHAVIOURS)
     (end,) = node_red(served_function.url, [Job(event_for("job", "one_warning"), AS_REQUESTED_TWICE)], tmp_path)
     assert (end.branch, len(fake_ddm.requests)) == ("go", 2)
@@ -160,7 +160,7 @@ def test_node_red_uses_an_approval_once(served_function: ServedFunction, fake_dd
 
 
 def test_the_pipeline_prints_the_report_and_how_to_approve(served_function: ServedFunction, fake_ddm: FakeDDM):
-    """A warning ends with exit status 4; stderr has the report, then the names to approve, safe to paste."""
+    """A warning ends with exit status 4. stderr has the report, and then a quoted command with the names to approve."""
     fake_ddm.behaviours.update(BEHAVIOURS)
     run = run_pipeline(event_for("job", "hostile_name"), environment(served_function.url))
     assert run.returncode == 4
@@ -182,7 +182,7 @@ def test_the_pipeline_prints_the_report_and_how_to_approve(served_function: Serv
 def test_the_pipeline_with_accepted_warnings(
     served_function: ServedFunction, fake_ddm: FakeDDM, accepted: str, status: int
 ):
-    """ACCEPTED_WARNINGS cannot approve a failed check; if it is not a list of names, nothing is sent."""
+    """ACCEPTED_WARNINGS cannot approve a failed check. If it is not a list of names, the script sends nothing."""
     fake_ddm.behaviours.update(BEHAVIOURS)
     served_function.new_log_lines()
     variables = environment(served_function.url, ACCEPTED_WARNINGS=accepted)
@@ -201,7 +201,7 @@ def test_the_pipeline_with_accepted_warnings(
     ],
 )
 def test_an_approval_makes_no_invalid_event_valid(served_function: ServedFunction, fake_ddm: FakeDDM, event: str):
-    """The script adds the approved names to the text of the event, and the function validates all of it."""
+    """The script adds the approved names to the text of the event. The function then validates the whole event."""
     fake_ddm.behaviours.update(BEHAVIOURS)
     variables = environment(served_function.url, ACCEPTED_WARNINGS=json.dumps([TIME_ZONE_NAME]))
     run = run_pipeline(event, variables)

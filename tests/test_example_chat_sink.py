@@ -1,4 +1,4 @@
-"""The example sink, served as on Cloud Run, between the function and a chat."""
+"""The example sink, served as on Cloud Run: it receives summaries from the function and posts reports to a chat."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ ENVELOPE: Final = {"specversion": "1.0", "id": "1", "source": "test", "type": "w
 
 @contextmanager
 def chat_sink(webhook: str) -> Iterator[str]:
-    """Serve the sink; the value is its URL without the key."""
+    """Serve the sink, and yield its URL without the key."""
     port = free_port()
     command = [sys.executable, "-B", "-m", "functions_framework", "--source", str(SOURCE), "--target", "receive"]
     environment = clean_environment() | {"CHAT_WEBHOOK": webhook, "SINK_KEY": KEY, "PYTHONDONTWRITEBYTECODE": "1"}
@@ -37,7 +37,7 @@ def chat_sink(webhook: str) -> Iterator[str]:
 
 
 def wait_until_serving(url: str) -> None:
-    """Return once the server responds."""
+    """Wait until the server responds."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         try:
@@ -73,7 +73,7 @@ def function(sink: str, fake_ddm_server: FakeDDM, tmp_path_factory: pytest.TempP
 
 @pytest.mark.parametrize("db_name", ["pass", "warn", "fail"])
 def test_the_report_of_an_event_delivery_arrives_in_the_chat(function: ServedFunction, chat: HTTPStub, db_name: str):
-    """The function sends the summary, and the sink posts its report: so a person also receives a FAIL."""
+    """The function sends the summary to the sink, and the sink posts the report, also for a FAIL."""
     chat.requests.clear()
     report = function.send_event(db_name).summary["report"]
     response = function.send(ENVELOPE | {"data": EVENT | {"db_name": db_name}})
@@ -86,7 +86,7 @@ def test_the_report_of_an_event_delivery_arrives_in_the_chat(function: ServedFun
 
 
 def test_a_direct_request_does_not_reach_the_chat(function: ServedFunction, chat: HTTPStub):
-    """The caller of a direct request has the summary already."""
+    """The sink receives no summary of a direct request, because the caller receives it in the response."""
     chat.requests.clear()
     function.send_event("fail")
     assert chat.requests == []
@@ -105,7 +105,7 @@ def test_a_request_without_the_key_is_refused(sink: str, chat: HTTPStub, path: s
     "body", [b"", b"{", b"[]", b'"report"', b'{"report": null}', b'{"report": ["x"]}', b"[" * 100_000]
 )
 def test_a_body_without_a_report_is_refused(sink: str, chat: HTTPStub, body: bytes):
-    """A body that is no summary is not posted."""
+    """A body that is not a summary is not posted."""
     chat.requests.clear()
     assert requests.post(sink, data=body, timeout=10).status_code == 400
     assert requests.get(sink, timeout=10).status_code == 400

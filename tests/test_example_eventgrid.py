@@ -1,4 +1,4 @@
-"""eventgrid.sh, run against a server instead of EventGrid; its requests fit the models of the vendor's SDK."""
+"""The script eventgrid.sh, with a stub of EventGrid. Its requests are valid for the models of the vendor's SDK."""
 
 import os
 import shutil
@@ -8,9 +8,9 @@ from typing import Final
 
 import pytest
 from helpers import tool_cache
+from helpers.client_models import model_errors
 from helpers.function import EVENT_WITHOUT_TOKEN, ROOT, TOKEN
 from helpers.http_stub import HTTPStub, StubRequest, StubResponse
-from helpers.models import model_errors
 
 from tools.function_server import clean_environment
 
@@ -37,7 +37,7 @@ def respond(request: StubRequest) -> StubResponse:
 
 
 def run_script(endpoint: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-    """Run the script; fails if it prints a secret."""
+    """Run the script. Fails if the script prints a secret."""
     for tool in ("curl", "jq"):
         if not shutil.which(tool):
             pytest.skip(f"{tool} is not installed")
@@ -48,7 +48,7 @@ def run_script(endpoint: str, **variables: str) -> "subprocess.CompletedProcess[
 
 
 def test_requests():
-    """The script creates a channel, a source and a subscription, as the vendor's SDK describes them."""
+    """The script creates a channel, a source and a subscription."""
     with HTTPStub(respond) as server:
         done = run_script(server.url)
     assert done.returncode == 0, done.stderr
@@ -74,7 +74,7 @@ def test_bodies_are_those_of_the_sdk():
 
 @pytest.mark.parametrize("status", [307, 401, 409, 500])
 def test_a_refused_request_ends_the_script(status: int):
-    """The script stops at the first response that is not a success; a redirect is one of these."""
+    """The script stops at the first response with an error or a redirect. It does not follow the redirect."""
     with HTTPStub(respond) as target:
         location = (("Location", f"{target.url}/v1/p1/channels"),)
         with HTTPStub(lambda _: StubResponse(status, {"error_code": "EG.1"}, location)) as server:

@@ -1,4 +1,4 @@
-"""The example flows keep the token out of process lists and of redirects, and no event makes curl read a file."""
+"""The example flows: process lists and redirects do not receive the token, and no event makes curl read a file."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.engines
 
 @pytest.fixture
 def recorded_arguments(tmp_path: Path) -> tuple[Path, str]:
-    """The file that receives the arguments of each curl and jq, and a PATH that has these recording programs."""
+    """A file with the arguments of each call of curl and jq, and a PATH with the programs that write this file."""
     record, programs = tmp_path / "arguments", tmp_path / "programs"
     programs.mkdir()
     for name in ("curl", "jq"):
@@ -41,7 +41,7 @@ def test_no_argument_contains_the_token_or_the_event(
 
 
 def test_an_event_never_makes_curl_read_a_file(tmp_path: Path):
-    """An event that starts with ``@`` and the name of a file is sent as it is."""
+    """An event that begins with ``@`` and the name of a file is sent without a change."""
     file = tmp_path / "secret"
     file.write_text("content of a file")
     with FakeFunction() as server:
@@ -52,7 +52,7 @@ def test_an_event_never_makes_curl_read_a_file(tmp_path: Path):
 
 @pytest.mark.parametrize("engine", [pipeline, node_red], ids=["pipeline", "node-red"])
 def test_no_redirect_is_followed(engine: Any, tmp_path: Path):
-    """A redirect ends in the error branch, and its target receives nothing: the request has the token."""
+    """A redirect ends in the error branch. Its target receives no request, because the request has the token."""
     with FakeFunction() as target, FakeFunction(target.url) as server:
         (end,) = engine(server.url, [Job(EVENT_WITHOUT_TOKEN)], tmp_path)
         assert end.branch == "error"

@@ -1,4 +1,4 @@
-"""The example flows, each run by its engine against the served function and the fake DDM: branches and polls."""
+"""The branches and polls of the example flows, run by their engines with the served function and the fake DDM."""
 
 import json
 import uuid
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.engines
 
 @dataclass(frozen=True)
 class Case:
-    """One event: its ``db_name`` and other fields, the branch in which it ends, and the number of DDM's requests."""
+    """One event: its ``db_name`` and other fields, its last branch, and the number of requests that DDM receives."""
 
     db_name: str
     branch: str
@@ -60,7 +60,7 @@ CASES: Final = {
 
 @dataclass(frozen=True)
 class Run:
-    """How an engine ended each case, and the requests that DDM received for it."""
+    """The end of each case in an engine, and the tokens of the requests that DDM received for the case."""
 
     engine: str
     ends: dict[str, End]
@@ -75,7 +75,7 @@ def run(
     fake_ddm_server: FakeDDM,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Run:
-    """One run of an engine with the events of all cases, each for a job of its own."""
+    """One run of an engine with the events of all cases. Each event has its own job."""
     events = {name: event_for(case.db_name, **dict(case.fields)) for name, case in CASES.items()}
     fake_ddm_server.reset()
     behaviours = fake_ddm_server.behaviours
@@ -124,7 +124,7 @@ def test_ddm_receives_as_many_requests_as_needed_with_the_stored_token(run: Run,
     assert run.tokens[name] == [TOKEN] * CASES[name].requests
 
 
-def test_waiting_saves_the_poll(run: Run):
+def test_wait_seconds_replaces_polls(run: Run):
     """With ``wait_seconds``, the function receives one request, and sends two requests to DDM."""
     entries = [entry for entry in run.log_entries if entry["db_name"] == "pending_once"]
     assert [(entry["verdict"], entry["duration_ms"] >= 5000) for entry in entries] == [("PASS", True)]
@@ -139,7 +139,7 @@ def test_an_invalid_response_is_never_go(engine: Engine, tmp_path: Path):
     assert branches == dict.fromkeys(INVALID_RESPONSES, "error")
 
 
-# Without the emulator: it ends where Workflows raises ConnectionFailedError.
+# The emulator is omitted: it exits if the connection fails, while Workflows raises ConnectionFailedError.
 @pytest.mark.parametrize("engine", [pipeline, node_red], ids=["pipeline", "node-red"])
 def test_no_response_is_an_error(engine: Engine, tmp_path: Path):
     """If the function cannot be reached, the flow ends in its error branch."""
@@ -161,7 +161,7 @@ def test_no_response_is_an_error(engine: Engine, tmp_path: Path):
 def test_the_pipeline_distinguishes_errors_from_pending(
     served_function: ServedFunction, settings: dict[str, str], status: int
 ):
-    """Exit status 2 is an error and 3 a precheck that has not finished. Neither is "stop"."""
+    """Exit status 2 is an error. Exit status 3 is a precheck that has not finished. Neither of them means "stop"."""
     run = run_pipeline(event_for("pending"), environment(served_function.url) | settings)
     assert run.returncode == status, run.stderr
 
@@ -185,7 +185,7 @@ def sample_events() -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("flow", ["event.json", "node-red", "n8n", "workflows"])
 def test_the_sample_event_is_complete_and_fits_the_timeouts(flow: str):
-    """Each sample names the number of checks, has no token, and waits less than the flow's 60 s for one request."""
+    """Each sample has the number of checks and no token. Its wait is less than the flow's timeout of 60 s."""
     event = sample_events()[flow]
     assert event["expected_checks"] >= 2
     assert event["wait_seconds"] == 40

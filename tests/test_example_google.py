@@ -99,7 +99,7 @@ def test_the_function_has_a_token_a_sink_and_the_number_of_checks(calls: dict[st
 def test_settings_of_the_subscription(
     calls: dict[str, list[Call]], name: str, verb: str, subscription: str, account: str
 ):
-    """Both scripts set backoff, dead-letter topic, the roles for these, and a service account for the push requests."""
+    """Both scripts set the retry delays, the dead-letter topic with its roles, and the account of the push requests."""
     caller = f"{account}@my-project.iam.gserviceaccount.com"
     invoker = {"--member": f"serviceAccount:{caller}", "--role": "roles/run.invoker", "--region": "europe-west1"}
     assert (
@@ -133,7 +133,7 @@ def secrets(calls: list[Call]) -> dict[str, str]:
 
 
 def test_secrets_of_the_chat_sink(calls: dict[str, list[Call]]):
-    """The webhook and a new key go to Secret Manager through stdin; the function's secret is the URL with the key."""
+    """The script sends the webhook, a new key and the sink's URL with the key to Secret Manager through stdin."""
     created = secrets(calls["chat-sink"])
     key = created["precheck-sink-key"]
     assert re.fullmatch(r"[0-9a-f]{48}", key)
@@ -147,7 +147,7 @@ def test_secrets_of_the_chat_sink(calls: dict[str, list[Call]]):
 
 
 def test_the_chat_sink_needs_an_https_url(tmp_path: Path):
-    """Any other text on stdin is refused before a command runs, and not printed."""
+    """If stdin is not an https URL, the script ends before its first command and does not print the text."""
     environment = clean_environment() | PROJECT | {"PATH": os.environ["PATH"]}
     script = GOOGLE / "chat-sink.sh"
     done = subprocess.run(
@@ -158,7 +158,7 @@ def test_the_chat_sink_needs_an_https_url(tmp_path: Path):
 
 
 def test_token_renewal(calls: dict[str, list[Call]]):
-    """The password goes to Secret Manager through stdin; the job can read only it and change only the token."""
+    """The script sends the password to Secret Manager through stdin. The job may only read it and change the token."""
     renewal = calls["token-renewal"]
     assert secrets(renewal) == {"huaweicloud-password": "a password\n", "ddm-token": ""}
     assert not any("a password" in word for call in renewal for word in call.words)

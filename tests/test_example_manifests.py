@@ -6,8 +6,8 @@ from typing import Any, Final
 import pytest
 import yaml
 from helpers import tool_cache
+from helpers.client_models import model_errors
 from helpers.function import EVENT, ROOT, Function
-from helpers.models import model_errors
 
 EXAMPLES: Final = ROOT / "examples"
 KUBERNETES_CLIENT: Final = "37.0.2"
@@ -33,7 +33,7 @@ def test_manifest(name: str, kinds: list[str]):
 
 
 def test_service():
-    """The service has as many threads as concurrent requests; the other manifests refer to this service."""
+    """The service has as many threads as concurrent requests. The other manifests refer to this service."""
     (service,) = KNATIVE["service"]
     spec = service["spec"]["template"]["spec"]
     assert {"name": "THREADS", "value": str(spec["containerConcurrency"])} in spec["containers"][0]["env"]
@@ -80,7 +80,7 @@ def test_secret_of_the_service(start: Any, tmp_path: Path):
     ids=["pass", "accepted", "proceed-on-warn", "warn", "not-accepted", "fail", "pending", "broken"],
 )
 def test_filters_of_the_triggers(function: Function, db_name: str, fields: dict[str, Any], trigger: str | None):
-    """Each verdict matches the filter of one Trigger; a response that is no verdict matches none."""
+    """Each verdict matches the filter of one Trigger. A response without a verdict matches no filter."""
     filters = {each["metadata"]["name"]: each["spec"]["filter"]["attributes"] for each in KNATIVE["trigger"]}
     attributes = {"specversion": "1.0", "id": "1", "source": "s", "type": filters.pop("ddm-precheck-wanted")["type"]}
     response = function.send(attributes | {"data": EVENT | {"db_name": db_name} | fields}).body
@@ -110,7 +110,7 @@ def test_fields_are_those_of_kubernetes():
     assert model_errors(packages, "kubernetes.client.models", manifests) == []
 
 
-def test_the_renewal_has_one_right():
+def test_the_renewal_has_one_permission():
     """The job's service account may change the token's secret, and nothing else."""
     resources = {each["kind"]: each for each in RENEWAL}
     assert list(resources) == ["Secret", "ServiceAccount", "Role", "RoleBinding", "CronJob"]

@@ -1,4 +1,4 @@
-"""renew_token.py, run as a program against servers instead of IAM, Kubernetes and Google Cloud."""
+"""The program renew_token.py, with stubs of IAM, Kubernetes and Google Cloud."""
 
 import base64
 import subprocess
@@ -27,13 +27,13 @@ RENEWED: Final = (0, "The token is renewed.\n", "")
 
 
 def iam(request: StubRequest, *, token: str = TOKEN, status: int = 201) -> StubResponse:
-    """Respond as IAM does: the token is a header."""
+    """Respond as IAM does: the token is in a header."""
     assert (request.method, request.path) == ("POST", "/v3/auth/tokens?nocatalog=true")
     return StubResponse(status, {"token": {"expires_at": "2026-11-26T00:00:00Z"}}, (("X-Subject-Token", token),))
 
 
 def run_program(folder: Path, iam_url: str, **variables: str) -> tuple[int, str, str]:
-    """Run the program, and return its exit status, stdout and stderr; fails if these have a secret."""
+    """Run the program. Return its exit status, stdout and stderr. Fails if the output contains a secret."""
     (folder / "password").write_text(f"{PASSWORD}\n")
     environment = clean_environment() | USER | {"IAM_ENDPOINT": iam_url}
     environment |= {"HUAWEICLOUD_PASSWORD_FILE": str(folder / "password")} | variables
@@ -49,7 +49,7 @@ def run_program(folder: Path, iam_url: str, **variables: str) -> tuple[int, str,
 
 @pytest.fixture
 def cluster(authority: Authority, tmp_path: Path) -> dict[str, str]:
-    """The variables of a pod, and its service account's folder, for a cluster with this certificate authority."""
+    """The variables of a pod in a cluster with this certificate authority. Creates the service account's folder."""
     folder = tmp_path / "serviceaccount"
     folder.mkdir()
     (folder / "namespace").write_text("databases")
@@ -58,16 +58,16 @@ def cluster(authority: Authority, tmp_path: Path) -> dict[str, str]:
     return {"SERVICE_ACCOUNT_FOLDER": str(folder), "KUBERNETES_SECRET": "ddm-token"}
 
 
-def at(server: HTTPStub) -> dict[str, str]:
-    """Return the variables with which a pod finds the server."""
+def address_variables(server: HTTPStub) -> dict[str, str]:
+    """Return the variables that contain the address of the Kubernetes API in a pod."""
     host, port = server.authority.split(":")
     return {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
 
 
 def test_kubernetes(authority: Authority, cluster: dict[str, str], tmp_path: Path):
-    """The program gets a token for the project with the user's password, and sets one key of the secret."""
+    """The program requests a token with the user's password, and sets one key of the secret."""
     with HTTPStub(iam) as iam_server, HTTPStub(lambda _: StubResponse(200, {}), authority.context()) as api:
-        assert run_program(tmp_path, iam_server.url, **cluster, **at(api)) == RENEWED
+        assert run_program(tmp_path, iam_server.url, **cluster, **address_variables(api)) == RENEWED
     (login,), (patch,) = iam_server.requests, api.requests
     user = {"domain": {"name": "Example"}, "name": "ddm-precheck", "password": PASSWORD}
     identity = {"methods": ["password"], "password": {"user": user}}
@@ -81,9 +81,9 @@ def test_kubernetes(authority: Authority, cluster: dict[str, str], tmp_path: Pat
 def test_a_cluster_with_another_certificate_gets_no_token(cluster: dict[str, str], tmp_path: Path):
     """The connection to the API server is verified with the cluster's own certificate authority."""
     (tmp_path / "other").mkdir()
-    stranger = Authority(tmp_path / "other", "Another CA")
-    with HTTPStub(iam) as iam_server, HTTPStub(lambda _: StubResponse(200, {}), stranger.context()) as api:
-        status, _, stderr = run_program(tmp_path, iam_server.url, **cluster, **at(api))
+    other_authority = Authority(tmp_path / "other", "Another CA")
+    with HTTPStub(iam) as iam_server, HTTPStub(lambda _: StubResponse(200, {}), other_authority.context()) as api:
+        status, _, stderr = run_program(tmp_path, iam_server.url, **cluster, **address_variables(api))
     assert status == 1
     assert stderr.startswith("The token is not renewed: Kubernetes cannot be reached")
     assert api.requests == []
@@ -125,11 +125,11 @@ class SecretManager:
         pytest.param([], [], id="first"),
         pytest.param([1], [], id="second"),
         pytest.param([1, 2], [1], id="third"),
-        pytest.param([11, 10, 9, 8], [8, 9, 10], id="numbers-not-texts"),
+        pytest.param([11, 10, 9, 8], [8, 9, 10], id="compared-as-numbers"),
     ],
 )
 def test_google(tmp_path: Path, versions: list[int], destroyed: list[int]):
-    """The program adds a version, then destroys all but the two newest: instances may still read the one before."""
+    """The program adds a version and destroys all except the two newest. Instances may still read the previous one."""
     manager = SecretManager(versions)
     with HTTPStub(iam) as iam_server, HTTPStub(manager) as google:
         variables = {"GCE_METADATA_HOST": google.authority, "SECRET_MANAGER_ENDPOINT": google.url}
@@ -184,7 +184,7 @@ def test_no_redirect_is_followed(tmp_path: Path, status: int):
     ],
 )
 def test_wrong_variables(tmp_path: Path, variables: dict[str, str], reason: str):
-    """A missing value is named before anything is sent."""
+    """The program names the missing value and sends no request."""
     with HTTPStub(iam) as iam_server:
         status, _, stderr = run_program(tmp_path, iam_server.url, **variables)
         assert (status, iam_server.requests) == (1, [])
@@ -192,6 +192,6 @@ def test_wrong_variables(tmp_path: Path, variables: dict[str, str], reason: str)
 
 
 def test_iam_cannot_be_reached(tmp_path: Path):
-    """The line names the kind of the error only."""
+    """The line on stderr names the type of the exception."""
     status, _, stderr = run_program(tmp_path, f"http://127.0.0.1:{free_port()}", GOOGLE_SECRET=SECRET)
     assert (status, "ConnectionRefusedError" in stderr) == (1, True)

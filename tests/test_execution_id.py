@@ -1,4 +1,4 @@
-"""The execution ID of a request: if LOG_EXECUTION_ID is set, the log line contains it, but not a token in its place."""
+"""The execution ID of a request: with LOG_EXECUTION_ID, the log line contains the ID, unless it contains the token."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -25,9 +25,10 @@ def served_with_execution_id(
 
 @pytest.fixture(params=["in-process", "served"])
 def start_function(request: pytest.FixtureRequest, fake_ddm: FakeDDM) -> Callable[[], Function]:
-    """Return a function with LOG_EXECUTION_ID, started in both ways. In this process, it is started by the test itself.
+    """Return a callable that starts the function with LOG_EXECUTION_ID: in this process, and served.
 
-    functions-framework keeps the stdout of its start, and pytest has another stdout for fixtures than for tests.
+    The test calls it, because functions-framework keeps the stdout that it finds at its start, and pytest replaces
+    stdout between fixtures and tests.
     """
     if request.param == "served":
         return lambda: request.getfixturevalue("served_with_execution_id")
@@ -49,7 +50,7 @@ def test_execution_id(start_function: Callable[[], Function]):
     ids=["token", "part of the ID", "too long", "other characters"],
 )
 def test_unusable_execution_id(start_function: Callable[[], Function], value):
-    """An ID that contains the token, or that is no ID, is not logged. The line has at most 4,096 bytes."""
+    """An ID that contains the token, or that is malformed, is not logged. The line has at most 4,096 bytes."""
     response = start_function().send_event(headers={"Function-Execution-Id": value.encode().decode("latin-1")})
     assert LABELS not in response.log_entry
     assert len(response.log_lines[0]) < 4096
@@ -57,5 +58,5 @@ def test_unusable_execution_id(start_function: Callable[[], Function], value):
 
 @pytest.mark.parametrize("body", [MALFORMED, {**EVENT, "db_name": "?"}], ids=["malformed", "invalid"])
 def test_invalid_event(start_function: Callable[[], Function], body):
-    """The token of an invalid event is not known. So no execution ID is logged, because it may contain the token."""
+    """The token of an invalid event is not known, and the execution ID may contain it. So the ID is not logged."""
     assert LABELS not in start_function().send(body, headers={"Function-Execution-Id": TOKEN}).log_entry

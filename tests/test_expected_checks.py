@@ -1,4 +1,4 @@
-"""The number of checks in a complete list: from the event, or else from DDM_EXPECTED_CHECKS."""
+"""The expected number of checks: the event's `expected_checks`, or else the default in DDM_EXPECTED_CHECKS."""
 
 import pytest
 from helpers.function import EVENT
@@ -23,7 +23,7 @@ NOTE = "the list may be incomplete, because expected_checks is not set"
     ],
 )
 def test_event_precedes_the_default(start, variable, field, expected, verdict):
-    """The summary has the number that is used: the event's, else the default, else null."""
+    """The event's number is used, or else the default. The summary has this number, or null if neither is set."""
     fields = {} if field is None else {"expected_checks": field}
     summary = start(DDM_EXPECTED_CHECKS=variable).send_event("pass", **fields).summary
     assert (summary["expected_checks"], summary["verdict"]) == (expected, verdict)
@@ -55,7 +55,7 @@ def test_names_are_counted(start, fake_ddm: FakeDDM, names, expected, verdict):
 
 
 def test_failed_check_is_final(start, fake_ddm: FakeDDM):
-    """A failed check is a FAIL, also in a list that is incomplete."""
+    """If a check has failed, the verdict is FAIL, even if the list is incomplete."""
     fake_ddm.behaviours["early"] = results(check("a", "FAILED"))
     assert start(DDM_EXPECTED_CHECKS="9").send_event("early").summary["verdict"] == "FAIL"
 
@@ -72,5 +72,5 @@ def test_message_without_expected_checks(start, db_name, field):
 
 @pytest.mark.parametrize("db_name", ["fail", "pending"])
 def test_message_that_needs_no_note(start, db_name):
-    """FAIL and PENDING do not depend on the number, so their messages do not contain the note."""
+    """The messages of FAIL and PENDING do not have the note that the list may be incomplete."""
     assert NOTE not in start().send_event(db_name).summary["message"]

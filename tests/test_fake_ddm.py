@@ -1,4 +1,4 @@
-"""The fake DDM follows DDM's API: the vendor's own SDK reads its responses."""
+"""The fake DDM follows DDM's API: the vendor's SDK can parse its responses."""
 
 import json
 
@@ -17,7 +17,7 @@ PROJECT_ID, INSTANCE_ID, JOB_ID = EVENT["project_id"], EVENT["instance_id"], EVE
 
 @pytest.fixture
 def fetch(fake_ddm: FakeDDM):
-    """Fetch the precheck result of a database schema with the vendor's SDK."""
+    """A function that fetches the precheck result of a database schema with the vendor's SDK."""
     credentials = BasicCredentials("ak", "sk", PROJECT_ID)
     builder = DdmClient.new_builder().with_credentials(credentials).with_endpoint(fake_ddm.url)
     client = builder.with_http_config(HttpConfig(retry_times=0)).build()
@@ -25,7 +25,7 @@ def fetch(fake_ddm: FakeDDM):
     return lambda db_name: client.check_preliminary_results(CheckPreliminaryResultsRequest(db_name=db_name, **ids))
 
 
-def test_sdk_reads_the_checks(fetch, fake_ddm: FakeDDM):
+def test_sdk_parses_the_checks(fetch, fake_ddm: FakeDDM):
     """The SDK returns each check with all its texts, and the fake DDM records the request."""
     response = fetch("fail")
     assert response.job_id == JOB_ID
@@ -36,13 +36,13 @@ def test_sdk_reads_the_checks(fetch, fake_ddm: FakeDDM):
     assert (request.project_id, request.instance_id) == (PROJECT_ID, INSTANCE_ID)
 
 
-def test_sdk_reads_an_empty_list(fetch):
+def test_sdk_parses_an_empty_list(fetch):
     """If a precheck has not started, the list is empty."""
     assert fetch("pending").pre_check_results == []
 
 
 def test_a_growing_list_ends_at_eight_checks(fetch):
-    """Each request for the job sees two more checks with different names, until there are eight."""
+    """Each response for the job has two more checks with different names, until there are eight."""
     counts = [len({check.name for check in fetch("growing").pre_check_results}) for _ in range(5)]
     assert counts == [2, 4, 6, 8, 8]
 
@@ -57,8 +57,8 @@ def test_a_growing_list_ends_at_eight_checks(fetch):
         ("an_unknown_schema", 400, "DBS.300129"),
     ],
 )
-def test_sdk_reads_the_errors(fetch, db_name, status, code):
-    """The SDK raises its exception with DDM's error code. Status 429 is not tested, because the SDK cannot read it."""
+def test_sdk_parses_the_errors(fetch, db_name, status, code):
+    """The SDK raises its exception with DDM's error code. Status 429 is omitted, because the SDK cannot parse it."""
     with pytest.raises(ServiceResponseException) as caught:
         fetch(db_name)
     assert (caught.value.status_code, caught.value.error_code) == (status, code)
@@ -66,7 +66,7 @@ def test_sdk_reads_the_errors(fetch, db_name, status, code):
 
 @pytest.mark.parametrize("db_name", BEHAVIOURS)
 def test_every_result_names_a_job(db_name):
-    """Every response with a result has the ID of the job; only `another_job` has an ID that was not requested."""
+    """Each result has the ID of the requested job, except the result of `another_job`."""
     response = BEHAVIOURS[db_name](ReceivedRequest(PROJECT_ID, INSTANCE_ID, db_name, JOB_ID, "token", 1))
     body = json.loads(json.dumps(response.body))
     assert ("job_id" in body, body.get("job_id") == JOB_ID) == (

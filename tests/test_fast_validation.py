@@ -23,7 +23,7 @@ from ddm_precheck.schema import _Node
 SCHEMAS = {path.name: json.loads(path.read_text()) for path in (ROOT / "schemas").glob("*.schema.json")}
 COMPILED_SCHEMAS = ["event.schema.json", "precheck-result.schema.json"]
 
-# The keywords that the predicate supports, and those that can interfere with them.
+# The keywords that the predicate supports, and keywords that can interfere with them.
 SUITE_FILES = [
     *("pattern", "properties", "items", "type", "enum", "required", "minLength", "maxLength", "minItems", "maxItems"),
     *("minimum", "maximum", "uniqueItems", "additionalProperties", "boolean_schema", "default"),
@@ -41,7 +41,7 @@ def assert_agrees(schema: Any, value: Any) -> None:
     """Compare the predicate and the errors of a node with jsonschema.
 
     The predicate never accepts an invalid value. Each error of a node is an error of jsonschema. If jsonschema finds
-    errors, the node finds at least one; it skips the items of a list that is too long.
+    errors, the node finds at least one of them. The node skips the items of a list that is too long.
     """
     expected = errors_of_jsonschema(schema, value)
     assert not (expected and compile_schema(schema)(value))
@@ -152,7 +152,7 @@ def test_valid_values_are_accepted(schema, value):
 
 @pytest.mark.parametrize("value", [7, True, 1.5, ["a"], {"b": 1}, "b", None], ids=json.dumps)
 def test_values_at_each_depth(value):
-    """At each depth, the errors are those of jsonschema."""
+    """At each depth, the errors are the same as in jsonschema."""
     inner = {"properties": {"a": {"type": ["string", "null"]}, "b": {"type": "array"}}}
     for schema in (inner, {"type": "object"} | inner, {"properties": {"x": inner}}, {"items": inner}):
         for instance in (value, {"a": value}, {"x": {"a": value}}, [{"b": value}, {"a": value}]):
@@ -163,8 +163,8 @@ def test_values_at_each_depth(value):
 # Generated cases
 
 NAMES = st.sampled_from(["a", "b", "c"])
-# Few and small values, so that equal values are frequent. No line breaks: jsonschema's ``$`` also matches before a
-# trailing line break.
+# A few small values, so that equal values are frequent. None has a line break, because jsonschema's ``$`` also matches
+# before a trailing line break.
 SCALARS = st.sampled_from([None, True, False, 0, 1, 1.0, 0.5, -1, 2**70, "", "a", "b", "ab", "ä", "abc", "1"])
 INSTANCES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3), max_leaves=8
@@ -204,7 +204,8 @@ def schemas(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         "x-unknown": INSTANCES,
         "$ref": st.just("#/$defs/d"),
     }
-    # Mostly compiled keywords, because another keyword ends the fast path. Few keywords: with many, no value is valid.
+    # Most keywords are compiled ones, because one other keyword disables the predicate. A JSON Schema has few keywords,
+    # because hardly any value is valid for many keywords.
     return st.booleans() | some_of(compiled) | some_of(compiled) | some_of(compiled | others)
 
 
@@ -226,7 +227,7 @@ def root_schemas(draw: st.DrawFn) -> Any:
 @settings(max_examples=500, deadline=None)
 @given(schema=root_schemas(), instances=st.lists(INSTANCES, min_size=4, max_size=4))
 def test_generated(schema: Any, instances: list[Any]):
-    """For generated JSON Schemas and values, the errors are those of jsonschema."""
+    """For generated JSON Schemas and values, the errors are the same as in jsonschema."""
     for instance in instances:
         assert_agrees(schema, instance)
         assert_agrees(schema, {"a": instance})
@@ -271,7 +272,7 @@ def test_each_file_is_a_json_schema(name: str):
     ids=["unknown type", "unknown type of items", "unknown keyword of a property", "unsupported keyword", "boolean"],
 )
 def test_not_fully_supported(schema: Any):
-    """If a JSON Schema has an unknown part, jsonschema checks the JSON Schema itself."""
+    """If a JSON Schema has an unknown part, jsonschema validates the JSON Schema itself."""
     assert not is_fully_supported(schema)
 
 
@@ -321,7 +322,7 @@ def test_mutated_examples(name: str, data: st.DataObject):
         (["a", "b", "c"], [((), "maxItems")]),
         ([1] * 100_000, [((), "maxItems")]),
     ],
-    ids=["items", "unique", "number", "number of many"],
+    ids=["items", "unique", "too many items", "100,000 items"],
 )
 def test_cheap_keywords_first(value: Any, errors: list[Any]):
     """The number of items is validated first, then the items, then ``uniqueItems``."""

@@ -1,4 +1,4 @@
-"""A short run of the fuzzer, and the fuzzer's own checks."""
+"""A short run of the fuzzer, and tests of the fuzzer."""
 
 import ast
 import json
@@ -23,7 +23,7 @@ CASE = Case(
 URL = "/v3/p/instances/i/databases/orders/migration/precheck/j"
 
 
-def judged(event: dict, result: dict) -> dict:
+def expected_fields(event: dict, result: dict) -> dict:
     """Return the fields that the oracle expects for the event and the result."""
     case = replace(CASE, body=json.dumps(EVENT | event).encode(), ddm=DDMResponse(200, json.dumps(result).encode()))
     return dict(expect(case).fields)
@@ -48,7 +48,7 @@ def test_oracle_is_independent():
 
 
 def test_same_seed_same_case():
-    """A seed gives the same case each time, and another one another case."""
+    """The same seed gives the same case. Another seed gives another case."""
     assert random_case("0:1") == random_case("0:1")
     assert random_case("0:1") != random_case("0:2")
 
@@ -72,8 +72,8 @@ def test_same_seed_same_case():
     ],
 )
 def test_oracle(event, result, fields):
-    """The oracle knows the documented outcome of each of these cases."""
-    expected = judged(event, RESULT | result)
+    """The oracle returns the documented outcome of each of these cases."""
+    expected = expected_fields(event, RESULT | result)
     assert {name: expected[name] for name in fields} == fields
 
 
@@ -93,7 +93,7 @@ def test_oracle(event, result, fields):
         ({"retry_after_seconds": 10}, "Retry-After is None instead of '10'"),
     ],
     ids=[
-        *("verdict", "can_proceed", "no caveat", "line break at the end", "two lines", "more issues", "long report"),
+        *("verdict", "can_proceed", "no note", "line break at the end", "two lines", "more issues", "long report"),
         *("time", "field", "token", "header"),
     ],
 )
@@ -111,7 +111,7 @@ def test_difference_is_found(changes, difference):
 
 
 def test_other_request_to_ddm_is_found():
-    """A request to DDM with another URL or token is reported, as well as one too many."""
+    """A request to DDM that the oracle does not expect is reported."""
     case = replace(CASE, body=b"{}")
     expected = expect(case)
     body = {"verdict": "ERROR", "errors": []}

@@ -34,14 +34,14 @@ CHECKS = [
 
 
 def test_files_are_up_to_date():
-    """The files in the repository are those that tools/generate.py writes."""
+    """The files in the repository are the files that tools/generate.py writes."""
     command = [sys.executable, "-m", "tools.generate", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
 def test_check_names_outdated_files(monkeypatch, capsys, tmp_path):
-    """With --check, a file that differs or is missing is named and the exit status is 1; without, it is written."""
+    """With --check, different and missing files are named, and the exit status is 1. Without it, they are written."""
     files = {tmp_path / "equal": "a\n", tmp_path / "different": "b\n", tmp_path / "missing": "c\n"}
     (tmp_path / "equal").write_text("a\n")
     (tmp_path / "different").write_text("a\n")
@@ -72,7 +72,7 @@ def test_sample_is_valid(path):
 
 @pytest.mark.parametrize("version", DESCRIPTIONS)
 def test_description_is_valid(version):
-    """Both descriptions are valid OpenAPI and refer to nothing outside of them."""
+    """Both descriptions are valid OpenAPI and refer to no other document."""
     validate(DESCRIPTIONS[version])
     references = re.findall(r'"\$ref": "(.)', json.dumps(DESCRIPTIONS[version]))
     assert references
@@ -107,13 +107,13 @@ def test_one_version():
     ],
     ids=["nullable", "null example", "const", "enum", "array", "reference"],
 )
-def test_json_schema_in_words_of_openapi(schema, converted):
-    """A JSON Schema is expressed with the keywords that OpenAPI has."""
+def test_json_schema_becomes_openapi_schema(schema, converted):
+    """A JSON Schema is converted to the keywords that OpenAPI has."""
     assert openapi._convert(schema, "#/definitions/", "x-nullable") == converted
 
 
-def test_keyword_without_counterpart():
-    """A keyword that OpenAPI does not have stops the generation, so that no rule gets lost."""
+def test_unknown_keyword_stops_the_generation():
+    """A keyword that OpenAPI does not have stops the generation, so that the description omits no rule."""
     with pytest.raises(ValueError, match="patternProperties"):
         openapi._convert({"type": "object", "patternProperties": {}}, "", "")
 
@@ -144,4 +144,4 @@ def test_fuzzer_finds_no_deviation(fake_ddm: FakeDDM, tmp_path):
     with serve_function(variables, tmp_path) as function:
         fuzz()
     assert 500 not in statuses
-    assert len(statuses) > 3  # the cases do not only break the rules of the event
+    assert len(statuses) > 3  # some of the cases are valid events

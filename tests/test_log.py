@@ -1,4 +1,4 @@
-"""The log entry. Each test of the function also requires exactly one entry, with its mandatory fields."""
+"""The log entry. In addition, `Function.send` requires one entry with all mandatory fields for each request."""
 
 import io
 import itertools
@@ -42,13 +42,13 @@ def test_entry_of_a_summary(function: Function):
 
 
 def test_durations(function: Function):
-    """`duration_ms` includes `elapsed_ms`, the time of the request to DDM; here DDM waits for 300 ms."""
+    """`duration_ms` includes `elapsed_ms`, the time of the request to DDM. In this test, DDM waits for 300 ms."""
     log = function.send_event("slow").log_entry
     assert 300 <= log["upstream"]["elapsed_ms"] <= log["duration_ms"] < 3000
 
 
 def test_seconds_become_milliseconds(start, monkeypatch, capsys):
-    """Durations in seconds are logged in milliseconds; the clock of this test advances by 7 seconds per reading."""
+    """Durations are logged in milliseconds. In this test, the clock advances by 7 seconds each time it is read."""
     function = start(DDM_TIMEOUT_SECONDS="3600")
     clock = itertools.count()
     monkeypatch.setattr("ddm_precheck.ddm.monotonic", lambda: next(clock) * 7.0)
@@ -65,7 +65,7 @@ def test_seconds_become_milliseconds(start, monkeypatch, capsys):
     [("unauthorized", "WARNING"), ("throttled", "WARNING"), ("broken", "ERROR"), ("running", "ERROR")],
 )
 def test_severity(function: Function, db_name, severity):
-    """A problem that the caller caused is a WARNING; a problem that DDM caused is an ERROR."""
+    """A problem that the caller caused has the severity WARNING. A problem that DDM caused has the severity ERROR."""
     assert function.send_event(db_name).log_entry["severity"] == severity
 
 
@@ -97,7 +97,7 @@ def test_trace(function: Function, headers, trace):
 
 
 def test_entry_is_one_line(function: Function, fake_ddm: FakeDDM):
-    """Line breaks of all kinds in DDM's result do not break the line of the log entry."""
+    """The log entry is one line, whichever line breaks are in DDM's result."""
     name = 'a\r\n{"severity": "ERROR"}\u2028\u0085\x00b'
     fake_ddm.behaviours["lines"] = results(check(name, "FAILED"))
     response = function.send_event("lines")
@@ -106,7 +106,7 @@ def test_entry_is_one_line(function: Function, fake_ddm: FakeDDM):
 
 
 @pytest.mark.parametrize("error", [BrokenPipeError, ValueError], ids=["broken pipe", "closed file"])
-def test_stdout_is_closed(start, fake_ddm: FakeDDM, monkeypatch, error):
+def test_failed_write_does_not_change_the_response(start, fake_ddm: FakeDDM, monkeypatch, error):
     """If the log entry cannot be written, the response is the same."""
     function = start()
 
@@ -120,7 +120,7 @@ def test_stdout_is_closed(start, fake_ddm: FakeDDM, monkeypatch, error):
 
 
 def test_line_fits_into_a_pipe(function: Function, fake_ddm: FakeDDM):
-    """However long its texts are, the line has at most 4,096 bytes: it never blocks on a pipe that is nearly full."""
+    """The line has at most 4,096 bytes, even with long texts, so that it never blocks on a pipe that is nearly full."""
     names = [f"{number}" + "\U0001f511" * 198 for number in range(10, 60)]
     fake_ddm.behaviours["names"] = results(*(check(name, "WARN") for name in names))
     response = function.send_event("names", accepted_warnings=names, expected_checks=50)
@@ -131,7 +131,7 @@ def test_line_fits_into_a_pipe(function: Function, fake_ddm: FakeDDM):
 
 
 def test_names_that_fit_are_listed(function: Function, fake_ddm: FakeDDM):
-    """The line has as many names of accepted warnings as fit; the last item is the number of further names."""
+    """The line has as many names of accepted warnings as possible. The last item is the number of further names."""
     names = [f"Check {number:03d} {'x' * 30}" for number in range(50)]
     fake_ddm.behaviours["names"] = results(*(check(name, "WARN") for name in names))
     logged = function.send_event("names", accepted_warnings=names).log_entry["accepted_warnings"]
@@ -150,13 +150,16 @@ def test_all_names_fit(function: Function, fake_ddm: FakeDDM):
 
 @pytest.mark.parametrize("body", [b"{", b"{}", b" " * 300_000], ids=["not JSON", "not valid", "too large"])
 def test_no_trace_without_a_valid_event(function: Function, body):
-    """If the event cannot be read, its token is unknown, and the trace ID may contain it: it is not logged."""
+    """If the event is invalid, its token is unknown. The trace ID may contain the token, so it is not logged."""
     assert function.send(body, headers={"X-Cloud-Trace-Context": TRACE}).log_entry["trace"] is None
 
 
 @contextmanager
 def stdout_to_pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileIO]:
-    """Replace stdout with a pipe, and yield the reading end. No fixture: pytest replaces stdout after the fixtures."""
+    """Replace stdout with a pipe, and yield the reading end.
+
+    This is not a fixture, because pytest replaces stdout between fixtures and tests.
+    """
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb", 0) as reader, os.fdopen(writing, "w") as writer:
         os.set_blocking(reading, False)
@@ -165,8 +168,8 @@ def stdout_to_pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileIO]:
             yield reader
 
 
-def test_pipe_without_room(monkeypatch):
-    """The line goes into the pipe; if the pipe is full, the line is lost and nothing blocks."""
+def test_full_pipe(monkeypatch):
+    """The line is written into the pipe. If the pipe is full, the line is lost and nothing blocks."""
     with stdout_to_pipe(monkeypatch) as pipe:
         LogEntry().write(200)
         line = pipe.read(4096)
@@ -182,7 +185,7 @@ def test_pipe_without_room(monkeypatch):
 
 
 def test_pipe_filled_by_another_thread(monkeypatch):
-    """If other threads fill the pipe while this one waits for the lock, the line is lost."""
+    """If other threads fill the pipe while this thread waits for the lock, the line is lost."""
     monkeypatch.setattr("ddm_precheck.log._is_writable", lambda _, milliseconds: milliseconds > 0)
     with stdout_to_pipe(monkeypatch) as pipe:
         LogEntry().write(200)

@@ -1,4 +1,4 @@
-"""Messages: the exact texts. Each message names the fault and the correction."""
+"""The exact texts of the messages. Each message names the fault, and its place or the correction."""
 
 import base64
 import gzip
@@ -144,7 +144,7 @@ def test_message_about_the_envelope(start, body, headers, message):
 
 @pytest.mark.parametrize(("ddm_response", "message"), DDM_RESPONSES.values(), ids=DDM_RESPONSES)
 def test_message_about_ddms_response(start, fake_ddm: FakeDDM, ddm_response, message):
-    """The message names the reason why DDM's response is not a result."""
+    """The message says why DDM's response is not a valid result."""
     fake_ddm.behaviours["invalid"] = lambda _: ddm_response
     assert start().send_event("invalid").body["message"] == message
 

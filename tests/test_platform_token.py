@@ -1,4 +1,4 @@
-"""The platform's token: its sources, and when it is used instead of a caller's."""
+"""The platform's token: its sources, and when the function uses it instead of the caller's token."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ TOO_LONG = f"it has over {MAX_TOKEN_BYTES} bytes"
 
 
 def validate_unusable_file(response: FunctionResponse, reason: str, path: Path) -> None:
-    """Require the problem `internal`, retryable, with the reason in the log only and the path nowhere."""
+    """Fail unless the problem is `internal` and retryable. Only the log may have the reason, and nothing the path."""
     assert (response.status, response.problem_code, response.body["message"]) == (500, "internal", NO_TOKEN_IN_FILE)
     assert (response.body["retryable"], response.body["retry_after_seconds"]) == (True, 10)
     log = response.log_entry
@@ -26,27 +26,27 @@ def validate_unusable_file(response: FunctionResponse, reason: str, path: Path) 
     assert str(path) not in f"{response.headers}{response.text}{response.log_lines}"
 
 
-def test_file_is_read_for_each_request(with_file: Function, fake_ddm: FakeDDM, token_file: TokenFile):
-    """A renewed token is used for the next request, without a restart, whether its file is rewritten or replaced."""
-    first = with_file.send(EVENT_WITHOUT_TOKEN)
+def test_file_is_read_for_each_request(function_with_file: Function, fake_ddm: FakeDDM, token_file: TokenFile):
+    """A renewed token is used for the next request, without a restart. Its file may be rewritten or replaced."""
+    first = function_with_file.send(EVENT_WITHOUT_TOKEN)
     token_file.path.write_text("rewritten-token\n")
-    assert with_file.send(EVENT_WITHOUT_TOKEN).status == 200
+    assert function_with_file.send(EVENT_WITHOUT_TOKEN).status == 200
     replacement = token_file.path.with_suffix(".new")
     replacement.write_text("replaced-token")
     replacement.rename(token_file.path)
-    assert with_file.send(EVENT_WITHOUT_TOKEN).status == 200
+    assert function_with_file.send(EVENT_WITHOUT_TOKEN).status == 200
     assert sent_tokens(fake_ddm) == [TOKEN, "rewritten-token", "replaced-token"]
     assert (first.summary["verdict"], first.log_entry["token_from"]) == ("PASS", "file")
 
 
-def test_file_of_a_mounted_secret(with_file: Function, fake_ddm: FakeDDM, token_file: TokenFile, tmp_path):
-    """Kubernetes mounts a symbolic link to a link of the newest version; the link is followed."""
+def test_file_of_a_mounted_secret(function_with_file: Function, fake_ddm: FakeDDM, token_file: TokenFile, tmp_path):
+    """Kubernetes mounts a secret as a symbolic link to another symbolic link. The function follows both."""
     (tmp_path / "version-1").mkdir()
     (tmp_path / "version-1" / "token").write_text("mounted-token")
     (tmp_path / "..data").symlink_to("version-1")
     token_file.remove()
     token_file.path.symlink_to(tmp_path / "..data" / "token")
-    assert with_file.send(EVENT_WITHOUT_TOKEN).status == 200
+    assert function_with_file.send(EVENT_WITHOUT_TOKEN).status == 200
     assert sent_tokens(fake_ddm) == ["mounted-token"]
 
 
@@ -58,18 +58,18 @@ def test_file_of_a_mounted_secret(with_file: Function, fake_ddm: FakeDDM, token_
         pytest.param(b'!~"\\%{}+/=', '!~"\\%{}+/=', id="printable ASCII"),
     ],
 )
-def test_content_of_the_file(with_file: Function, fake_ddm: FakeDDM, token_file: TokenFile, content, token):
-    """The token is the file's content without one final newline."""
+def test_content_of_the_file(function_with_file: Function, fake_ddm: FakeDDM, token_file: TokenFile, content, token):
+    """The token is the content of the file. One newline at the end is ignored."""
     token_file.write(content)
-    assert with_file.send(EVENT_WITHOUT_TOKEN).log_entry["token_from"] == "file"
+    assert function_with_file.send(EVENT_WITHOUT_TOKEN).log_entry["token_from"] == "file"
     assert sent_tokens(fake_ddm) == [token]
 
 
 @pytest.mark.parametrize("newline", [b"", b"\n"], ids=["no newline", "newline"])
-def test_file_of_max_size(with_file: Function, token_file: TokenFile, newline):
-    """A token of 65,536 bytes is used: the problem comes from DDM, whose server cannot read so long a header."""
+def test_file_of_max_size(function_with_file: Function, token_file: TokenFile, newline):
+    """A token of 65,536 bytes is sent to DDM. The fake DDM rejects it, because its HTTP server limits headers."""
     token_file.write(b"t" * MAX_TOKEN_BYTES + newline)
-    response = with_file.send(EVENT_WITHOUT_TOKEN)
+    response = function_with_file.send(EVENT_WITHOUT_TOKEN)
     assert (response.problem_code, response.body["upstream"]["status"]) == ("rejected", 431)
     assert response.log_entry["token_from"] == "file"
 
@@ -94,10 +94,10 @@ def test_file_of_max_size(with_file: Function, token_file: TokenFile, newline):
         pytest.param(b"t" * 5_000_000, TOO_LONG, id="5 MB"),
     ],
 )
-def test_unusable_content(with_file: Function, fake_ddm: FakeDDM, token_file: TokenFile, content, reason):
+def test_unusable_content(function_with_file: Function, fake_ddm: FakeDDM, token_file: TokenFile, content, reason):
     """If the file's content breaks the rule of a token, the problem is `internal` and DDM receives no request."""
     token_file.write(content)
-    validate_unusable_file(with_file.send(EVENT_WITHOUT_TOKEN), reason, token_file.path)
+    validate_unusable_file(function_with_file.send(EVENT_WITHOUT_TOKEN), reason, token_file.path)
     assert fake_ddm.requests == []
 
 
@@ -111,19 +111,19 @@ def test_unusable_content(with_file: Function, fake_ddm: FakeDDM, token_file: To
         pytest.param(lambda path: path.symlink_to(path), "Too many levels of symbolic links", id="circular link"),
     ],
 )
-def test_path_without_a_file(with_file: Function, fake_ddm: FakeDDM, token_file: TokenFile, make, reason):
-    """If there is no regular file, the problem is `internal`, immediately; the next request can succeed."""
+def test_path_without_a_file(function_with_file: Function, fake_ddm: FakeDDM, token_file: TokenFile, make, reason):
+    """If there is no regular file, the problem `internal` comes without delay. The next request can succeed."""
     token_file.remove()
     make(token_file.path)
-    validate_unusable_file(with_file.send(EVENT_WITHOUT_TOKEN), reason, token_file.path)
+    validate_unusable_file(function_with_file.send(EVENT_WITHOUT_TOKEN), reason, token_file.path)
     assert fake_ddm.requests == []
     token_file.write(TOKEN.encode())
-    assert with_file.send(EVENT_WITHOUT_TOKEN).status == 200
+    assert function_with_file.send(EVENT_WITHOUT_TOKEN).status == 200
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, Path.touch], ids=["directory", "pipe", "empty file"])
 def test_unusable_file_leaves_no_open_file(start, token_file: TokenFile, make):
-    """Requests that find no usable file do not use up the process's file descriptors."""
+    """Requests without a usable token file leave no open file descriptors."""
     function = start(**token_file.variables)
     token_file.remove()
     make(token_file.path)
@@ -134,9 +134,9 @@ def test_unusable_file_leaves_no_open_file(start, token_file: TokenFile, make):
     assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
-def test_token_of_the_agency(with_agency: Function, fake_ddm: FakeDDM):
+def test_token_of_the_agency(function_with_agency: Function, fake_ddm: FakeDDM):
     """FunctionGraph sends the agency's token in a header."""
-    response = with_agency.send(EVENT_WITHOUT_TOKEN, headers={AGENCY_HEADER: TOKEN})
+    response = function_with_agency.send(EVENT_WITHOUT_TOKEN, headers={AGENCY_HEADER: TOKEN})
     assert (response.summary["verdict"], response.log_entry["token_from"]) == ("PASS", "agency")
     assert sent_tokens(fake_ddm) == [TOKEN]
 
@@ -146,9 +146,9 @@ def test_token_of_the_agency(with_agency: Function, fake_ddm: FakeDDM):
     [{}, {AGENCY_HEADER: ""}, {AGENCY_HEADER: "null"}],
     ids=["absent", "empty", "null"],
 )
-def test_agency_without_a_token(with_agency: Function, fake_ddm: FakeDDM, headers):
-    """FunctionGraph's header may be absent, empty or `null`: there is no token."""
-    response = with_agency.send(EVENT_WITHOUT_TOKEN, headers=headers)
+def test_agency_without_a_token(function_with_agency: Function, fake_ddm: FakeDDM, headers):
+    """If FunctionGraph's header is absent, empty or `null`, there is no token."""
+    response = function_with_agency.send(EVENT_WITHOUT_TOKEN, headers=headers)
     assert (response.status, response.problem_code, response.pointers) == (400, "invalid-event", ["/token"])
     assert response.body["message"] == (
         "/token is required: neither the caller nor the agency sent a token (turn on Include Keys)"
@@ -157,9 +157,9 @@ def test_agency_without_a_token(with_agency: Function, fake_ddm: FakeDDM, header
 
 
 @pytest.mark.parametrize("token", ["two words", "caf\u00e9\u00e9\u00e9\u00e9"], ids=["space", "not ASCII"])
-def test_invalid_token_of_the_agency(with_agency: Function, fake_ddm: FakeDDM, token):
-    """If the agency's token breaks the rule of a token, the event is invalid; the problem does not quote the token."""
-    response = with_agency.send(EVENT_WITHOUT_TOKEN, headers={AGENCY_HEADER: token})
+def test_invalid_token_of_the_agency(function_with_agency: Function, fake_ddm: FakeDDM, token):
+    """If the agency's token breaks the rule of a token, the event is invalid. The problem does not quote the token."""
+    response = function_with_agency.send(EVENT_WITHOUT_TOKEN, headers={AGENCY_HEADER: token})
     assert (response.problem_code, response.pointers) == ("invalid-event", ["/token"])
     assert response.body["message"] == "/token from the agency must be printable ASCII without spaces"
     assert token not in f"{response.text}{response.log_lines}"
@@ -175,9 +175,9 @@ def test_max_length_of_the_agencys_token(start):
     assert (too_long.problem_code, too_long.pointers) == ("invalid-event", ["/token"])
 
 
-def test_agency_header_is_ignored_with_a_file(with_file: Function, fake_ddm: FakeDDM):
+def test_agency_header_is_ignored_with_a_file(function_with_file: Function, fake_ddm: FakeDDM):
     """If the token's source is a file, a caller cannot replace the token with the agency's header."""
-    response = with_file.send(EVENT_WITHOUT_TOKEN, headers={AGENCY_HEADER: "callers-token"})
+    response = function_with_file.send(EVENT_WITHOUT_TOKEN, headers={AGENCY_HEADER: "callers-token"})
     assert (sent_tokens(fake_ddm), response.log_entry["token_from"]) == ([TOKEN], "file")
 
 
@@ -201,7 +201,7 @@ def test_agency_header_is_ignored_without_a_platform_token(function: Function, f
 )
 @pytest.mark.parametrize("source", ["file", "agency"])
 def test_order_of_the_tokens(start, fake_ddm: FakeDDM, token_file, source, event, headers, sent, token_from):
-    """The event's token comes first, then that of the header `X-Auth-Token`, then the platform's."""
+    """The function uses the event's token, else the token in the header `X-Auth-Token`, else the platform's token."""
     function = start(**(token_file.variables if source == "file" else AGENCY_VARIABLES))
     token_file.write(b"platform-token")
     agency = {AGENCY_HEADER: "platform-token"} if source == "agency" else {}
@@ -210,31 +210,31 @@ def test_order_of_the_tokens(start, fake_ddm: FakeDDM, token_file, source, event
 
 
 @pytest.mark.parametrize("token", ["", None, "two words"], ids=["empty", "null", "space"])
-def test_invalid_token_of_the_caller(with_file: Function, fake_ddm: FakeDDM, token):
+def test_invalid_token_of_the_caller(function_with_file: Function, fake_ddm: FakeDDM, token):
     """If the caller's own token is invalid, the platform's token does not replace it."""
-    response = with_file.send(EVENT | {"token": token})
+    response = function_with_file.send(EVENT | {"token": token})
     assert (response.problem_code, response.pointers, fake_ddm.requests) == ("invalid-event", ["/token"], [])
 
 
-def test_invalid_token_in_the_header(with_file: Function, fake_ddm: FakeDDM):
+def test_invalid_token_in_the_header(function_with_file: Function, fake_ddm: FakeDDM):
     """If the token in the header is invalid, the platform's token does not replace it."""
-    response = with_file.send(EVENT_WITHOUT_TOKEN, headers={"X-Auth-Token": "two words"})
+    response = function_with_file.send(EVENT_WITHOUT_TOKEN, headers={"X-Auth-Token": "two words"})
     assert (response.problem_code, response.pointers, fake_ddm.requests) == ("invalid-event", ["/token"], [])
 
 
 @pytest.mark.parametrize("make_envelope", ENVELOPES.values(), ids=ENVELOPES)
-def test_event_delivery_without_a_token(with_file: Function, fake_ddm: FakeDDM, make_envelope):
+def test_event_delivery_without_a_token(function_with_file: Function, fake_ddm: FakeDDM, make_envelope):
     """An event delivery without a token uses the platform's token."""
     body, headers = make_envelope(EVENT_WITHOUT_TOKEN)
-    response = with_file.send(body, headers=headers)
+    response = function_with_file.send(body, headers=headers)
     assert (response.summary["verdict"], response.log_entry["token_from"]) == ("PASS", "file")
     assert sent_tokens(fake_ddm) == [TOKEN]
 
 
 @pytest.mark.parametrize("make_envelope", ENVELOPES.values(), ids=ENVELOPES)
-def test_event_delivery_with_the_agencys_token(with_agency: Function, fake_ddm: FakeDDM, make_envelope):
+def test_event_delivery_with_the_agencys_token(function_with_agency: Function, fake_ddm: FakeDDM, make_envelope):
     """On FunctionGraph, an event delivery without a token uses the agency's token."""
     body, headers = make_envelope(EVENT_WITHOUT_TOKEN)
-    response = with_agency.send(body, headers={AGENCY_HEADER: TOKEN} | headers)
+    response = function_with_agency.send(body, headers={AGENCY_HEADER: TOKEN} | headers)
     assert (response.summary["verdict"], response.log_entry["token_from"]) == ("PASS", "agency")
     assert sent_tokens(fake_ddm) == [TOKEN]

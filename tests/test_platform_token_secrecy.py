@@ -1,4 +1,4 @@
-"""The platform's token is in no response and in no log, and is sent to DDM only."""
+"""The platform's token is in no response and in no log. The function sends it only to DDM."""
 
 import pytest
 from helpers.envelopes import binary_headers
@@ -13,12 +13,12 @@ from deploy.fake_ddm import FakeDDM
 
 @pytest.fixture(params=["file", "agency"])
 def variables(request: pytest.FixtureRequest, token_file: TokenFile) -> dict[str, str]:
-    """The environment variables of both sources."""
+    """The environment variables of a function that uses the platform's token, for each source of the token."""
     return token_file.variables if request.param == "file" else AGENCY_VARIABLES
 
 
 def test_token_is_not_sent_to_the_sink(start, token_file: TokenFile):
-    """The sink receives the summary, and nothing of the token."""
+    """The sink receives the summary, but not the token."""
     with Sink() as sink:
         body, headers = ENVELOPES["structured"](EVENT_WITHOUT_TOKEN)
         function = start(**token_file.variables, K_SINK=sink.url)
@@ -62,12 +62,12 @@ def test_token_in_an_id(start, fake_ddm: FakeDDM, token_file: TokenFile, variabl
     assert name == "region" or response.log_entry[name] == "x***"
 
 
-def test_token_in_the_trace_and_in_the_id_of_the_event(with_file: Function, token_file: TokenFile):
-    """A trace that contains the platform's token is not logged; in the ID of a CloudEvent, the token is redacted."""
+def test_token_in_the_trace_and_in_the_id_of_the_event(function_with_file: Function, token_file: TokenFile):
+    """A trace that contains the platform's token is not logged. In the ID of a CloudEvent, the token is redacted."""
     token = "0123456789abcdef" * 2
     token_file.write(token.encode())
     headers = binary_headers(id=f"e-{token}") | {"X-Cloud-Trace-Context": token}
-    response = with_file.send(EVENT_WITHOUT_TOKEN, headers=headers)
+    response = function_with_file.send(EVENT_WITHOUT_TOKEN, headers=headers)
     assert (response.summary["verdict"], response.headers["ce-id"]) == ("PASS", "e-***")
     assert (token in f"{response.headers}{response.text}{response.log_lines}", response.log_entry["trace"]) == (
         False,
@@ -75,15 +75,15 @@ def test_token_in_the_trace_and_in_the_id_of_the_event(with_file: Function, toke
     )
 
 
-def test_redirect_gets_no_token(with_file: Function, fake_ddm: FakeDDM):
-    """A redirect of DDM is not followed, so that the token goes to no other host."""
+def test_redirect_gets_no_token(function_with_file: Function, fake_ddm: FakeDDM):
+    """The function does not follow a redirect of DDM, so that no other host receives the token."""
     fake_ddm.behaviours["moved"] = lambda _: FakeResponse(302, b"", {"Location": f"{fake_ddm.url}/elsewhere"})
-    response = with_file.send(EVENT_WITHOUT_TOKEN | {"db_name": "moved"})
+    response = function_with_file.send(EVENT_WITHOUT_TOKEN | {"db_name": "moved"})
     assert (response.problem_code, len(fake_ddm.requests)) == ("upstream-contract", 1)
 
 
-def test_region_chooses_no_host(start, fake_ddm: FakeDDM, token_file: TokenFile):
-    """If the endpoint has no `{region}`, no event can send the token to another host."""
+def test_region_does_not_change_the_host(start, fake_ddm: FakeDDM, token_file: TokenFile):
+    """If the endpoint has no `{region}`, the event's region does not change the host that receives the token."""
     function = start(**token_file.variables)
     summary = function.send(EVENT_WITHOUT_TOKEN | {"region": "elsewhere"}).summary
     assert (summary["verdict"], summary["region"], len(fake_ddm.requests)) == ("PASS", "elsewhere", 1)
@@ -99,8 +99,8 @@ def test_region_chooses_no_host(start, fake_ddm: FakeDDM, token_file: TokenFile)
         pytest.param(None, "cn-north-9", True, id="no default"),
     ],
 )
-def test_region_that_chooses_the_host(start, token_file: TokenFile, fake_ddm: FakeDDM, default, region, is_allowed):
-    """If the endpoint has `{region}`, the platform's token goes to the region in DDM_REGION only."""
+def test_region_in_the_endpoint(start, token_file: TokenFile, fake_ddm: FakeDDM, default, region, is_allowed):
+    """If the endpoint has `{region}`, the function sends the platform's token only to the region in DDM_REGION."""
     # The fake DDM responds with 404 to a path that is not DDM's.
     endpoint = f"{fake_ddm.url}/{{region}}"
     function = start(**token_file.variables, DDM_ENDPOINT=endpoint, DDM_REGION=default)
@@ -116,9 +116,9 @@ def test_region_that_chooses_the_host(start, token_file: TokenFile, fake_ddm: Fa
 
 
 @pytest.mark.parametrize("field", ["endpoint", "ddm_endpoint", "sink", "token_source", "allowed"])
-def test_event_changes_no_setting(with_file: Function, fake_ddm: FakeDDM, token_file: TokenFile, field):
-    """No field of the event chooses a host, the source of the token or the list."""
+def test_event_changes_no_setting(function_with_file: Function, fake_ddm: FakeDDM, token_file: TokenFile, field):
+    """No field of the event changes the endpoint, the sink, the source of the token or the allowed instances."""
     with FileWatch(token_file.path) as watch:
-        response = with_file.send(EVENT_WITHOUT_TOKEN | {field: fake_ddm.url})
+        response = function_with_file.send(EVENT_WITHOUT_TOKEN | {field: fake_ddm.url})
         assert (response.problem_code, response.pointers) == ("invalid-event", [f"/{field}"])
         assert (watch.new_opens(), fake_ddm.requests) == (0, [])

@@ -1,4 +1,4 @@
-"""Problems: their Content-Type, and the problem of a bug."""
+"""Problems: their Content-Type, and the problem `internal` for a bug."""
 
 import pytest
 from helpers.function import TOKEN, Function
@@ -17,7 +17,7 @@ from deploy.fake_ddm import FakeDDM
     ids=["exact", "mixed case", "second of two", "with charset"],
 )
 def test_problem_json_if_accepted(function: Function, accept):
-    """If `Accept` names application/problem+json, a problem has this type; a summary never has it."""
+    """If `Accept` names application/problem+json, a problem has this Content-Type, but a summary does not."""
     assert function.send_event("fail", headers={"Accept": accept}).headers["Content-Type"] == "application/json"
     response = function.send(b"", headers={"Accept": accept})
     assert response.headers["Content-Type"] == "application/problem+json"
@@ -28,13 +28,13 @@ def test_problem_json_if_accepted(function: Function, accept):
     ["*/*", "application/*", "application/problem+json;q=0", "", ";;,q=x"],
     ids=["any", "any application", "q is 0", "empty", "malformed"],
 )
-def test_json_otherwise(function: Function, accept):
-    """Otherwise the type is application/json, the only one that low-code engines parse."""
+def test_json_by_default(function: Function, accept):
+    """Otherwise, the Content-Type is application/json, because low-code engines parse no other type."""
     assert function.send(b"", headers={"Accept": accept}).headers["Content-Type"] == "application/json"
 
 
 def test_bug_is_the_problem_internal(start, monkeypatch, fake_ddm: FakeDDM):
-    """An unexpected exception is `internal`. The log has its traceback; neither response nor log has its message."""
+    """An unexpected exception is `internal`. The log has the traceback. No output has the exception's message."""
     function = start()
 
     def fail(*_: object) -> None:

@@ -53,7 +53,7 @@ def start_with_proxy(start, authority: Authority, ddm: FaultServer) -> Callable[
 
 
 def test_https_proxy(start_with_proxy, ddm: FaultServer, proxy: FaultServer):
-    """The proxy in `HTTPS_PROXY` receives its credentials and not the token; DDM receives no proxy credentials."""
+    """The proxy in `HTTPS_PROXY` receives its credentials but not the token. DDM receives no proxy credentials."""
     response = start_with_proxy(f"http://someone:secret@127.0.0.1:{proxy.port}").send_event()
     assert (response.summary["verdict"], ddm.connections, proxy.connections) == ("PASS", 1, 1)
     (connect,) = proxy.requests

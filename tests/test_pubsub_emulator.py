@@ -65,7 +65,7 @@ def _put(url: str, body: dict) -> None:
 
 
 def test_broker_retries_while_pending(emulator, served_function: ServedFunction, fake_ddm: FakeDDM):
-    """A precheck that is PENDING twice and then PASS causes three push requests, and no further one."""
+    """If the verdict is PENDING twice and then PASS, there are exactly three push requests."""
     _put(f"{emulator}/{PROJECT}/topics/wanted", {})
     subscription = {
         "topic": "projects/ddm-precheck/topics/wanted",

@@ -1,7 +1,8 @@
-"""Reference cycles: nothing of a request waits for the garbage collector.
+"""Reference cycles: the memory of a request is freed at its end, without the garbage collector.
 
-If a frame of an exception's traceback refers to the exception, the two are a cycle. The cycle keeps all these frames,
-with the event and DDM's result, until a full collection, which large JSON values hardly trigger.
+If a frame of an exception's traceback refers to the exception, the two are a reference cycle. The cycle keeps all
+frames of the traceback in memory, with the event and DDM's result, until a full garbage collection. Even large JSON
+values rarely start a full garbage collection.
 """
 
 import gc
@@ -12,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from helpers import hostile
+from helpers import hostile_responses
 from helpers.envelopes import push_body
 from helpers.fault_server import (
     CHUNKED_HEAD,
@@ -42,7 +43,7 @@ REFUSED_REQUESTS: dict[str, tuple[str, bytes, dict[str, str]]] = {
     "a list": ("invalid-event", LARGE_LIST, {}),
     "not JSON": ("invalid-event", LARGE_LIST[:-1], {}),
     "not UTF-8": ("invalid-event", LARGE_LIST[:-1] + b'"\xff"]', {}),
-    "two fields of one name": ("invalid-event", b'{"a":0,"a":' + LARGE_LIST + b"}", {}),
+    "duplicate names": ("invalid-event", b'{"a":0,"a":' + LARGE_LIST + b"}", {}),
     "nested too deeply": ("invalid-event", b"[" * LARGE, {}),
     "not base64": ("invalid-event", b'{"subscription":"s","message":{"data":"*' + b"a" * LARGE + b'"}}', {}),
     "CloudEvent without an id": ("invalid-event", LARGE_EVENT, {"ce-specversion": "1.0"}),
@@ -50,15 +51,18 @@ REFUSED_REQUESTS: dict[str, tuple[str, bytes, dict[str, str]]] = {
     "too large": ("event-too-large", b" " * 300_000, {}),
 }
 DDM_RESPONSES: dict[str, tuple[str, FakeResponse]] = {
-    "against the JSON Schema": ("upstream-contract", FakeResponse(200, hostile.RESULTS["note_small_objects"])),
-    "not JSON": ("upstream-contract", FakeResponse(200, hostile.RESULTS["unclosed text"])),
-    "nested too deeply": ("upstream-contract", FakeResponse(200, hostile.RESULTS["unclosed lists"])),
+    "invalid for the JSON Schema": (
+        "upstream-contract",
+        FakeResponse(200, hostile_responses.RESULTS["note_small_objects"]),
+    ),
+    "not JSON": ("upstream-contract", FakeResponse(200, hostile_responses.RESULTS["unclosed text"])),
+    "nested too deeply": ("upstream-contract", FakeResponse(200, hostile_responses.RESULTS["unclosed lists"])),
     "another job": ("upstream-contract", FakeResponse(200, {"job_id": "x", "pre_check_results": []})),
-    "over 1 MiB": ("upstream-contract", FakeResponse(200, b" " * (hostile.MAX_BYTES + 1))),
+    "over 1 MiB": ("upstream-contract", FakeResponse(200, b" " * (hostile_responses.MAX_BYTES + 1))),
     "not gzip": ("upstream-contract", FakeResponse(200, LARGE_LIST, {"Content-Encoding": "gzip"})),
     "redirect": ("upstream-contract", FakeResponse(302, LARGE_LIST, {"Location": "/"})),
     **{
-        code: (code, FakeResponse(status, hostile.ERRORS["error with small objects"]))
+        code: (code, FakeResponse(status, hostile_responses.ERRORS["error with small objects"]))
         for code, status in [
             ("unauthorized", 401),
             ("forbidden", 403),
@@ -84,7 +88,7 @@ CONNECTION_FAULTS = {
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let retries follow immediately."""
+    """Shorten the pause before a retry to 10 ms."""
     monkeypatch.setattr("ddm_precheck.ddm._MAX_FIRST_PAUSE_SECONDS", 0.01)
 
 
@@ -106,7 +110,10 @@ def no_garbage() -> Iterator[None]:
 
 
 def describe(value: Any) -> str:
-    """Describe garbage: a frame, an exception, a value of the package or a large value. Else return an empty text."""
+    """Return a text for garbage of a request: a frame, an exception, a value of the package, or a large value.
+
+    For other garbage, the text is empty.
+    """
     if isinstance(value, FrameType):
         file = value.f_code.co_filename
         if file.startswith(OWN_CODE) or any(folder in file for folder in LIBRARIES):
@@ -127,7 +134,7 @@ def exchange(function: InProcessFunction, body: bytes, headers: dict[str, str] |
 def exchange_without_garbage(
     function: InProcessFunction, body: bytes, headers: dict[str, str] | None = None
 ) -> str | None:
-    """Send the body twice and return the code of the problem; fails if the second request leaves garbage."""
+    """Send the body twice. Return the code of the problem. Fails if the second request leaves garbage."""
     exchange(function, body, headers)
     with no_garbage():
         return exchange(function, body, headers)
@@ -148,7 +155,7 @@ def test_response_of_ddm(start, fake_ddm: FakeDDM, code, response):
 
 @pytest.mark.parametrize(("code", "script"), CONNECTION_FAULTS.values(), ids=CONNECTION_FAULTS)
 def test_connection_fault(start, code, script):
-    """An exchange that fails is freed with its request; urllib3 keeps its exceptions in variables of their frames."""
+    """A failed exchange is freed with its request, although urllib3 keeps exceptions in variables of their frames."""
     with FaultServer([script]) as ddm:
         function = start(DDM_ENDPOINT=ddm.url, DDM_TIMEOUT_SECONDS="0.3")
         assert exchange_without_garbage(function, json.dumps(EVENT).encode()) == code
@@ -181,15 +188,15 @@ def test_untrusted_certificate(start, authority):
 
 @pytest.mark.parametrize(("db_name", "code"), [("large", "sink-unavailable"), ("pending", "pending")])
 def test_event_delivery(start, fake_ddm: FakeDDM, db_name, code):
-    """The summary that a sink does not accept, and a result that is not complete, are freed with their request."""
-    fake_ddm.behaviours["large"] = lambda _: FakeResponse(200, hostile.RESULTS["1,000 texts of 1 KiB"])
+    """A summary that the sink refuses, and a result that is not complete, are freed with their request."""
+    fake_ddm.behaviours["large"] = lambda _: FakeResponse(200, hostile_responses.RESULTS["1,000 texts of 1 KiB"])
     push = json.dumps(push_body(EVENT | {"db_name": db_name})).encode()
     with FaultServer([[receive_bytes, reset]], before_request=True) as sink:
         assert exchange_without_garbage(start(K_SINK=sink.url), push) == code
 
 
 def test_other_methods(start):
-    """A body that is not read as an event is freed with its request."""
+    """The body of a request with another method is freed with the request."""
     function = start()
     function.exchange("PUT", LARGE_LIST, {})
     with no_garbage():
@@ -208,14 +215,14 @@ def test_bug(start, monkeypatch):
 
 
 def test_each_problem_code_is_tested():
-    """The tables have each problem code, except those that have a test of their own."""
+    """The tables have each problem code, except the codes that have their own test."""
     codes = {code for code, *_ in [*REFUSED_REQUESTS.values(), *DDM_RESPONSES.values(), *CONNECTION_FAULTS.values()]}
     own_tests = {"method-not-allowed", "pending", "sink-unavailable", "internal"}
     assert codes | own_tests == set(PROBLEM_VALIDATOR.schema["properties"]["code"]["enum"])
 
 
 def test_cycle_is_found():
-    """If an exception and a frame refer to each other, the context fails; otherwise, it would prove nothing."""
+    """If an exception and a frame refer to each other, `no_garbage` fails. So `no_garbage` can detect a cycle."""
 
     def keep_exception(body: bytes) -> None:
         try:

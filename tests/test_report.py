@@ -26,7 +26,9 @@ MORE_LINE = re.compile(r"… and ([1-9][0-9]*) more")
 ISSUE_LINE = re.compile(r"- (FAILED|WARN|accepted WARN) .*")
 INVISIBLE_LETTERS = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u3164\uffa0"
 CHINESE = "目标实例的磁盘剩余空间不足, 无法容纳拆分后的数据, 请先扩容磁盘后再重新发起预检查。"
-many = settings(max_examples=int(os.environ.get("EXAMPLES", "100")) * 3, derandomize=True, deadline=None, database=None)
+many_examples = settings(
+    max_examples=int(os.environ.get("EXAMPLES", "100")) * 3, derandomize=True, deadline=None, database=None
+)
 
 
 def issue(name: str, status: str = "FAILED", error: str | None = None, suggestion: str | None = None) -> Check:
@@ -42,7 +44,7 @@ def report_of(*checks: Check, **fields: object) -> str:
 
 
 def validate_form(report: str, checks: list[Check]) -> None:
-    """Require the form of each report: its size, two lines at the top, one line for each issue or a last line."""
+    """Fail unless the report has at most 2,000 bytes, two first lines, and a line for each issue that fits."""
     assert len(report.encode()) <= MAX_BYTES == 2000
     first, second, *rest = report.split("\n")
     assert re.fullmatch(r"(PASS|WARN|FAIL|PENDING): .+", first)
@@ -129,7 +131,7 @@ def test_thousand_chinese_issues(function: Function, fake_ddm: FakeDDM):
 )
 @pytest.mark.parametrize("character", ["a", "é", "检", "\U0001f600"], ids=["1 byte", "2 bytes", "3 bytes", "4 bytes"])
 def test_long_texts_use_the_space(number, length, character):
-    """Long texts are truncated between characters, several issues fit, and little of the space remains unused."""
+    """Long texts are truncated between characters. At least four issues fit, and at most 100 bytes remain unused."""
     text = character * length
     checks = [issue(text, "FAILED", text, text) for _ in range(number)]
     report = report_of(*checks)
@@ -142,7 +144,10 @@ def test_long_texts_use_the_space(number, length, character):
 
 
 def test_short_issue_leaves_its_space_to_the_next():
-    """An issue may use the bytes that earlier issues leave, and a text the bytes that the issue's other text leaves."""
+    """An issue may use the bytes that earlier issues leave.
+
+    A text may use the bytes that the other text of its issue leaves.
+    """
     checks = [issue("a", "FAILED", "error", "suggestion"), issue("b", "WARN", "x" * 1000, "y" * 200)]
     assert report_of(*checks).split("\n")[2:] == [
         "- FAILED a: error → suggestion",
@@ -153,7 +158,7 @@ def test_short_issue_leaves_its_space_to_the_next():
 
 
 def test_note_of_an_incomplete_list_is_never_truncated():
-    """If the names in the message are long, they are truncated; the note that the list may be incomplete is kept."""
+    """Long names in the message are truncated, but the note that the list may be incomplete is not."""
     first, *_ = report_of(*(issue("检" * 200, "WARN") for _ in range(5))).split("\n")
     assert first.startswith("WARN: 5 of 5 checks warned: 检检")
     assert first.endswith(f"…{INCOMPLETE_NOTE}")
@@ -188,7 +193,7 @@ def test_one_issue_has_one_line(function: Function, fake_ddm: FakeDDM, text):
 
 
 def test_all_control_and_format_characters():
-    """Of the control, format and separator characters of Unicode, only the visible ones of Arabic and Kaithi remain."""
+    """A few visible characters of three scripts remain. All other control, format and separator characters do not."""
     categories = {"Cc", "Cf", "Zl", "Zp"}
     unsafe = [chr(code) for code in range(sys.maxunicode) if unicodedata.category(chr(code)) in categories]
     remaining = [unicodedata.name(character) for character in unsafe if one_line(f"a{character}b") != "a b"]
@@ -227,7 +232,7 @@ def test_no_mention(function: Function, fake_ddm: FakeDDM, mention):
     ids=["issue", "number of further issues", "headline", "job", "accepted", "accepted in parentheses"],
 )
 def test_no_line_can_be_imitated(text):
-    """A text that imitates a line of the report stays behind the status of its own issue."""
+    """A text that imitates a line of the report stays in the line of its issue, after the status."""
     checks = [issue(text, "WARN", text, text)]
     report = report_of(*checks, accepted_warnings=frozenset(["another name"]))
     validate_form(report, checks)
@@ -237,7 +242,7 @@ def test_no_line_can_be_imitated(text):
 
 @pytest.mark.parametrize("length", range(1, 60, 7))
 def test_truncation_leaves_whole_characters(length):
-    """Wherever a text is truncated, the report is valid UTF-8 without a replacement character."""
+    """A truncated text is valid UTF-8 without a replacement character, at each position of the truncation."""
     text = "a" * length + "\U0001f600检é" * 400
     report = report_of(issue(text[:30], "FAILED", text, text))
     assert "\ufffd" not in report
@@ -266,7 +271,7 @@ def test_truncate_bytes(text, max_bytes, expected):
 
 
 def test_lone_surrogates(function: Function, fake_ddm: FakeDDM):
-    """Lone surrogates in DDM's JSON become question marks; a pair is the character that it encodes."""
+    """Lone surrogates in DDM's JSON become question marks. A surrogate pair becomes the character that it encodes."""
     item = r'{"name": "a\ud800b", "status": "FAILED", "error_message": "\udc00", "handling_suggestion": "\ud83d\ude00"}'
     body = f'{{"job_id": "{EVENT["job_id"]}", "pre_check_results": [{item}]}}'.encode()
     fake_ddm.behaviours["surrogates"] = lambda _: FakeResponse(200, body)
@@ -295,10 +300,10 @@ def in_process(start) -> Function:
     return start()
 
 
-@many
+@many_examples
 @given(checks=checks_of_any_text, data=st.data())
 def test_any_texts(checks, data):
-    """Whatever DDM's texts are, each report has its form, and marks the accepted warnings only."""
+    """For arbitrary texts, the report has the required form and marks only the accepted warnings."""
     names = sorted({each["name"] for each in checks})
     accepted = frozenset(data.draw(st.lists(st.sampled_from(names), unique=True))) if names else frozenset()
     report = report_of(*checks, accepted_warnings=accepted)
@@ -313,10 +318,10 @@ def test_any_texts(checks, data):
         assert line.startswith(f"- {'accepted ' if is_accepted else ''}{each['status']} ")
 
 
-@settings(many, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(many_examples, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(items=st.lists(st.fixed_dictionaries({"name": raw_texts, "error_message": raw_texts}), max_size=8))
 def test_any_texts_of_ddm(in_process: Function, fake_ddm: FakeDDM, items):
-    """Whatever JSON strings DDM sends, lone surrogates included, the report is in the summary and has its form."""
+    """For arbitrary JSON strings from DDM, also with lone surrogates, the report has the required form."""
     fake_ddm.behaviours["texts"] = results(*({"status": "FAILED"} | item for item in items))
     summary = in_process.send_event("texts").summary
     assert len(summary["report"].encode()) <= MAX_BYTES

@@ -30,7 +30,7 @@ def test_pauses_between_attempts(start, monkeypatch):
 
 
 def test_success_at_the_third_attempt(function: Function, fake_ddm: FakeDDM):
-    """After two failed attempts and a success, the summary has the number 3."""
+    """After two failed attempts and a success, `upstream.attempts` is 3."""
     assert function.send_event("down_twice").summary["upstream"]["attempts"] == 3
 
 
@@ -48,7 +48,7 @@ def test_no_connection(start):
 
 
 def test_unknown_host(start):
-    """If the region does not exist, the endpoint's host cannot be resolved; the message names the host."""
+    """If the region does not exist, the host name cannot be resolved. The message contains the host name."""
     response = start(DDM_ENDPOINT="https://ddm.{region}.invalid").send_event(region="xx-nowhere-1")
     assert response.problem_code == "upstream-unavailable"
     assert response.body["message"].endswith("ddm.xx-nowhere-1.invalid could not be resolved; check the region")
@@ -62,7 +62,7 @@ def test_timeout(start, fake_ddm: FakeDDM):
 
 
 def test_shortest_timeout(start, fake_ddm: FakeDDM):
-    """A timeout of one millisecond ends as `upstream-timeout`, regardless of the current step."""
+    """After a timeout of one millisecond, the problem is always `upstream-timeout`, in each step of the request."""
     function = start(DDM_TIMEOUT_SECONDS="0.001")
     assert {function.send_event("slow").problem_code for _ in range(50)} == {"upstream-timeout"}
 

@@ -14,7 +14,7 @@ def test_violations():
 
 
 def test_deep_value():
-    """If an invalid value is too deep for jsonschema, the only violation has this reason."""
+    """If an invalid value is nested too deeply for jsonschema, this is the only violation."""
     name: list = []
     for _ in range(200_000):
         name = [name]

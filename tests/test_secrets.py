@@ -1,4 +1,4 @@
-"""The token: it is in no response and no log line, also when DDM returns it."""
+"""The token is in no response and in no log line, even if DDM returns the token."""
 
 import json
 import time
@@ -44,7 +44,7 @@ def escape(text: str) -> str:
 
 @pytest.fixture(scope="module")
 def fault_server() -> Iterator[FaultServer]:
-    """A DDM whose script each test sets."""
+    """A server that replaces DDM. Each test sets its script."""
     with FaultServer([[reset]]) as server:
         yield server
 
@@ -53,7 +53,7 @@ def fault_server() -> Iterator[FaultServer]:
 def function_of_faults(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, fault_server: FaultServer
 ) -> Iterator[ServedFunction]:
-    """A served function that sends its requests to the fault server, also with the framework's own logging."""
+    """A served function that sends its requests to the fault server, with and without LOG_EXECUTION_ID."""
     environment = {"DDM_ENDPOINT": fault_server.url, "LOG_EXECUTION_ID": request.param}
     with serve_function(environment, tmp_path_factory.mktemp("served")) as function:
         yield function
@@ -61,13 +61,13 @@ def function_of_faults(
 
 @pytest.mark.parametrize("data", MALFORMED_RESPONSES.values(), ids=MALFORMED_RESPONSES)
 def test_token_in_a_malformed_response(function_of_faults: ServedFunction, fault_server: FaultServer, data):
-    """Libraries quote a malformed response in their errors. Neither the response nor the log contains this token."""
+    """Errors of libraries quote a malformed response, but the function's response and log do not contain the token."""
     fault_server.scripts = [[send(data)]]
     assert function_of_faults.send_event().status in {429, 502}
 
 
 def test_trace_in_the_log(function_of_faults: ServedFunction, fault_server: FaultServer):
-    """The log entry has the request's trace, also with the framework's own logging."""
+    """The log entry has the request's trace, with and without LOG_EXECUTION_ID."""
     fault_server.scripts = [[send(complete_response())]]
     headers = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
     assert function_of_faults.send_event(headers=headers).log_entry["trace"] == "a" * 32
@@ -76,7 +76,7 @@ def test_trace_in_the_log(function_of_faults: ServedFunction, fault_server: Faul
 @pytest.mark.parametrize("field", TEXT_FIELDS)
 @pytest.mark.parametrize("escaped", [False, True], ids=["plain", "escaped"])
 def test_token_in_a_check(function: Function, fake_ddm: FakeDDM, field, escaped):
-    """The token is redacted in each field of a check, also if JSON escapes it."""
+    """The token is redacted in each field of a check, even if it is escaped in JSON."""
     body = json.dumps(
         {
             "job_id": EVENT["job_id"],
@@ -92,7 +92,7 @@ def test_token_in_a_check(function: Function, fake_ddm: FakeDDM, field, escaped)
 
 @pytest.mark.parametrize("status", [400, 401, 429, 500])
 def test_token_in_an_error(function: Function, fake_ddm: FakeDDM, status):
-    """The token is redacted in DDM's error; a request ID that contains it becomes null."""
+    """The token is redacted in DDM's error. A request ID that contains the token becomes null."""
     fake_ddm.behaviours["echo"] = error(status, f"DBS.{TOKEN}", f"invalid token:{TOKEN}", X_Request_Id=TOKEN)
     upstream = function.send_event("echo").body["upstream"]
     assert (upstream["error_code"], upstream["error_msg"], upstream["request_id"]) == (
@@ -127,7 +127,7 @@ def test_token_encoded_in_json(function: Function, fake_ddm: FakeDDM, encode, st
 
 
 def test_token_as_a_number(function: Function, fake_ddm: FakeDDM):
-    """A token that consists of digits is redacted where DDM returns it as a number."""
+    """A token that consists of digits is redacted even if DDM returns it as a number."""
     number = 1234567890123
     fake_ddm.behaviours["echo"] = lambda _: FakeResponse(400, {"error_code": number, "error_msg": number})
     upstream = function.send_event("echo", token=str(number)).body["upstream"]
@@ -142,10 +142,10 @@ def test_redacted_text_contains_the_token(function: Function, fake_ddm: FakeDDM)
 
 
 def test_time_of_redaction(function: Function, fake_ddm: FakeDDM):
-    """Redaction is fast, however often it would make the token appear again."""
+    """Redaction is fast, even if each replacement would create the token again."""
     token = "secret***secret"
-    layers = "secret" * 80_000
-    fake_ddm.behaviours["echo"] = results(check("a", "FAILED", note=f"{layers}{token}{layers}"))
+    repeated = "secret" * 80_000
+    fake_ddm.behaviours["echo"] = results(check("a", "FAILED", note=f"{repeated}{token}{repeated}"))
     started = time.monotonic()
     response = function.send_event("echo", token=token)
     assert time.monotonic() - started < 2
@@ -153,7 +153,7 @@ def test_time_of_redaction(function: Function, fake_ddm: FakeDDM):
 
 
 @pytest.mark.parametrize("token", ["e", "true", "PASS", "FAILED", "SUCCESS", "verdict", "null", '"', "\\", "{}"])
-def test_redaction_leaves_our_own_text(function: Function, fake_ddm: FakeDDM, token):
+def test_redaction_does_not_change_the_functions_text(function: Function, fake_ddm: FakeDDM, token):
     """A short token, or one that is a word of the summary, does not change the summary."""
     fake_ddm.behaviours["words"] = results(
         check("PASS", "WARN", note="true", error_message="e null FAILED SUCCESS verdict \\")
@@ -178,7 +178,7 @@ def test_deep_result_with_an_escape(function: Function, fake_ddm: FakeDDM, depth
 
 
 def test_deep_value_of_the_wrong_type(function: Function, fake_ddm: FakeDDM):
-    """At each depth, whether parsing or validation fails first, the problem is `upstream-contract`."""
+    """The problem is `upstream-contract` at each depth. Depending on the depth, parsing or validation fails."""
     for depth in range(800, 1000):
         name = b"[" * depth + b"]" * depth
         body = b'{"pre_check_results":[{"status":"SUCCESS","name":' + name + b"}]}"

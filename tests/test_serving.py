@@ -37,7 +37,7 @@ def post_concurrently(function: ServedFunction, number: int, db_name: str) -> li
 
 
 def wait_for_entries(function: ServedFunction, number: int) -> list[dict[str, Any]]:
-    """Return the new log entries, once there are this many; each line of the process's output is a JSON object."""
+    """Wait for this number of log entries, and return them. Fails if a line of the output is not a JSON object."""
     return [json.loads(line) for line in function.wait_for_log_lines(number)]
 
 
@@ -50,7 +50,7 @@ def two_threads(fake_ddm_server: FakeDDM, tmp_path_factory: pytest.TempPathFacto
 
 
 def test_termination_during_a_request(fake_ddm: FakeDDM, tmp_path):
-    """After SIGTERM, the running request gets its response and log entry; then the process exits with status 0."""
+    """After SIGTERM, the running request gets its response and log entry. Then the process exits with status 0."""
     fake_ddm.behaviours["long"] = lambda _: FakeResponse(
         200, {"job_id": EVENT["job_id"], "pre_check_results": []}, delay=1
     )
@@ -100,7 +100,7 @@ def test_timeout_frees_the_thread(tmp_path):
 
 @pytest.mark.parametrize("execution_id", ["", "true"], ids=["default log", "LOG_EXECUTION_ID"])
 def test_64_concurrent_requests(fake_ddm: FakeDDM, tmp_path, execution_id):
-    """Each of 64 concurrent requests gets its verdict and one log entry; the next 64 reuse the connections to DDM."""
+    """Each of 64 concurrent requests gets its verdict and one log entry. The next 64 reuse the connections to DDM."""
     environment = {"DDM_ENDPOINT": fake_ddm.url, "THREADS": "64", "LOG_EXECUTION_ID": execution_id}
     before = fake_ddm.connections
     with serve_function(environment, tmp_path) as function:
@@ -124,7 +124,7 @@ def send_endless_chunks(sock: socket.socket) -> None:
 
 
 def close_writing_side(sock: socket.socket) -> None:
-    """Send less than the Content-Length, and close the writing side only."""
+    """Send less than the Content-Length, and close only the writing side."""
     sock.sendall(HEAD + b"Content-Length: 500\r\n\r\n" + BODY[:50])
     sock.shutdown(socket.SHUT_WR)
 
@@ -157,7 +157,9 @@ def send(data: bytes) -> Callable[[socket.socket], None]:
         pytest.param(close_in_the_body, b"", ["invalid-event"], id="closed in the body"),
         pytest.param(close_in_a_chunk, b"", ["invalid-event"], id="closed in a chunk"),
         pytest.param(send(CHUNKED_HEAD + b"zz\r\n{}\r\n0\r\n\r\n"), b"400", ["invalid-event"], id="invalid chunk size"),
-        pytest.param(send(CHUNKED_HEAD + b"2\r\n{}abc0\r\n\r\n"), b"400", ["invalid-event"], id="chunk above its size"),
+        pytest.param(
+            send(CHUNKED_HEAD + b"2\r\n{}abc0\r\n\r\n"), b"400", ["invalid-event"], id="chunk longer than its size"
+        ),
         pytest.param(
             send(CHUNKED_HEAD + b"2\r\n{}\r\n0\r\nno trailer\r\n\r\n"), b"400", ["invalid-event"], id="invalid trailer"
         ),
@@ -176,7 +178,7 @@ def send(data: bytes) -> Callable[[socket.socket], None]:
 )
 @pytest.mark.parametrize("callers", [1, 20])
 def test_malformed_requests(two_threads: ServedFunction, action, status, codes, callers):
-    """A malformed or incomplete request gets an error and one log entry; the function serves the next request."""
+    """A malformed or incomplete request gets an error and one log entry. The function then serves the next request."""
 
     def exchange(_: int) -> bytes:
         with socket.create_connection(("127.0.0.1", two_threads.port), timeout=20) as sock:
@@ -197,7 +199,7 @@ def test_malformed_requests(two_threads: ServedFunction, action, status, codes, 
 
 
 def test_long_request_line(two_threads: ServedFunction):
-    """A request line of over 4 KiB is refused immediately; otherwise it would fill the memory."""
+    """A request line of over 4 KiB is refused immediately. Without this limit, a long line could fill the memory."""
     with socket.create_connection(("127.0.0.1", two_threads.port), timeout=20) as sock:
         sock.sendall(b"POST /" + b"a" * 5000 + b" HTTP/1.1\r\nHost: x\r\n")
         assert sock.recv(1000).startswith(b"HTTP/1.1 414 ")

@@ -77,7 +77,7 @@ INVALID_VALUES = {
     ids=[f"{name}={value!a}" for name, values in INVALID_VALUES.items() for value in values],
 )
 def test_invalid_value(name, value):
-    """The error of an invalid value names the variable; it does not quote the value, which may be a password."""
+    """The error of an invalid value names the variable. It does not quote the value, because it may be a password."""
     with pytest.raises(SettingsError, match=f"^{name} (must|may) ") as caught:
         from_environment({name: value})
     assert len(value) < 3 or value not in str(caught.value)
@@ -102,7 +102,7 @@ def test_invalid_value(name, value):
     ids="{}".format,
 )
 def test_valid_value(name, value):
-    """A valid value is accepted; a slash at its end is removed."""
+    """A valid value is accepted. A slash at its end is removed."""
     settings = from_environment({name: value})
     fields = {
         "DDM_ENDPOINT": settings.endpoint,
@@ -113,7 +113,7 @@ def test_valid_value(name, value):
 
 
 def test_defaults():
-    """Without any variable, the endpoint is Huawei Cloud's in the region of the event."""
+    """Without variables, the endpoint is Huawei Cloud's endpoint for the region of the event."""
     settings = from_environment({"DDM_REGION": "", "K_SINK": "", "DDM_ENDPOINT": ""})
     assert (settings.region, settings.timeout_seconds, settings.sink, settings.needs_region) == (None, 10, None, True)
     assert settings.endpoint_in("cn-north-4") == "https://ddm.cn-north-4.myhuaweicloud.com"
@@ -160,6 +160,6 @@ def test_invalid_value_stops_the_start_in_process(start):
 
 
 def test_endpoint_with_a_path(start, fake_ddm: FakeDDM):
-    """A slash at the end of `DDM_ENDPOINT` is not doubled in the URL of the request."""
+    """If `DDM_ENDPOINT` ends with a slash, the URL of the request does not have two slashes."""
     function = start(DDM_ENDPOINT=f"{fake_ddm.url}/")
     assert function.send(EVENT).summary["verdict"] == "PASS"

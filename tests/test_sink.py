@@ -1,4 +1,4 @@
-"""The sink: with `K_SINK` set, the summary of an event delivery goes there as a CloudEvent."""
+"""The sink: the function sends the summary of an event delivery as a CloudEvent to the URL in `K_SINK`."""
 
 import time
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def sink() -> Iterator[Sink]:
 )
 @pytest.mark.parametrize("status", [200, 202, 204, 299])
 def test_summary_goes_to_the_sink(start, sink: Sink, body, headers, ce_id, status):
-    """The sink receives the summary in binary mode; if it responds with 2xx, the event delivery gets 202, no body."""
+    """The sink receives the summary in binary mode. If its status is 2xx, the event delivery gets 202 and no body."""
     sink.status = status
     response = start(K_SINK=sink.url).send(body, headers={"traceparent": TRACEPARENT} | headers)
     assert (response.status, response.text, response.log_entry["verdict"]) == (202, "", "PASS")
@@ -53,7 +53,7 @@ def test_summary_goes_to_the_sink(start, sink: Sink, body, headers, ce_id, statu
 
 @pytest.mark.parametrize("body", [b"taken", b"x" * 100_000], ids=["short", "long"])
 def test_body_of_the_sinks_response_is_ignored(start, sink: Sink, body):
-    """Only the status of the sink's response counts."""
+    """The function uses only the status of the sink's response."""
     sink.body = body
     assert send_structured(start(K_SINK=sink.url), data=EVENT).status == 202
 
@@ -78,7 +78,7 @@ def test_sink_refuses_the_connection(start, sink: Sink):
 
 
 def test_sink_sends_no_response(start, sink: Sink, monkeypatch):
-    """The sink's own timeout bounds the wait for its response."""
+    """If the sink sends no response, the exchange ends after the sink's timeout."""
     sink.status = 0
     monkeypatch.setattr("ddm_precheck.sink.TIMEOUT_SECONDS", 0.3)
     started = time.monotonic()
@@ -87,7 +87,7 @@ def test_sink_sends_no_response(start, sink: Sink, monkeypatch):
 
 
 def test_direct_request_does_not_use_the_sink(start, sink: Sink):
-    """A direct request gets its summary in the response; the sink receives nothing."""
+    """A direct request gets its summary in the response. The sink receives nothing."""
     assert start(K_SINK=sink.url).send_event().summary["verdict"] == "PASS"
     assert sink.received == []
 

@@ -1,4 +1,4 @@
-"""A short soak of the served function, and the soak's own checks."""
+"""A short soak of the served function, and tests of the soak."""
 
 import dataclasses
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 from tools.function_server import ROOT
 from tools.soak.bodies import EVENT_BYTES, RESULT_BYTES, hostile_events, hostile_results
 from tools.soak.cases import schedule
-from tools.soak.clients import Tally, _outcome
+from tools.soak.clients import Statistics, _outcome
 from tools.soak.fake_ddm import BEHAVIOURS
 from tools.soak.usage import Usage, exceeded_limits
 
@@ -18,7 +18,7 @@ IDLE = Usage(worker=7, memory=90.0, threads=10, connections=5, other_descriptors
 
 def test_short_soak():
     """A few hundred mixed requests and DDM faults have the expected outcomes and stay within the limits."""
-    # The memory still grows during the first 300 requests, but by far less than if each request were kept.
+    # The memory grows during the first 300 requests. If each request stayed in memory, it would grow much more.
     options = ["--requests", "300", "--max-minutes", "3", "--max-growth", "150"]
     command = [sys.executable, "-m", "tools.soak", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
@@ -38,7 +38,7 @@ def test_short_soak():
     ],
 )
 def test_limits(changes, peak, message):
-    """Each limit that is exceeded is named."""
+    """There is a message for each limit that the server exceeds."""
     exceeded = list(exceeded_limits(IDLE, dataclasses.replace(IDLE, **changes), peak, max_growth=32))
     assert exceeded == ([message] if message else [])
 
@@ -46,11 +46,11 @@ def test_limits(changes, peak, message):
 def test_unexpected_outcome_is_a_failure():
     """A response counts as a failure if its outcome is not expected."""
     case = next(case for case in schedule(20_000, 0) if case.name == "not_found")
-    tally = Tally()
-    tally.add(case, (404, "not-found"))
-    assert tally.failures == []
-    tally.add(case, (200, "PASS"))
-    assert tally.failures == ["fault / not_found: 200 PASS"]
+    statistics = Statistics()
+    statistics.add(case, (404, "not-found"))
+    assert statistics.failures == []
+    statistics.add(case, (200, "PASS"))
+    assert statistics.failures == ["fault / not_found: 200 PASS"]
 
 
 @pytest.mark.parametrize(

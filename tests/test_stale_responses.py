@@ -1,6 +1,6 @@
-"""Stale responses: bytes that DDM sends after a response are never the response to the next request.
+"""Stale responses: bytes that DDM sends after a response are never used as the response to the next request.
 
-If DDM sends the PASS of the first request twice, the second request, for which a check failed, must not get this PASS.
+Example: DDM sends the PASS of the first request twice. The second request, for which a check failed, must get FAIL.
 """
 
 import pytest
@@ -24,13 +24,13 @@ JOB_A, JOB_B = EVENT["job_id"], "0c5d2f1e-0000-4000-8000-00000000000b"
 
 
 def result(job_id: str | None, status: str) -> bytes:
-    """Return a result with one check; without a job ID, the result can belong to any request."""
+    """Return a result with one check. A result without a job ID can belong to each request."""
     job = f'"job_id":"{job_id}",' if job_id else ""
     return f'{{{job}"pre_check_results":[{{"name":"Primary keys","status":"{status}"}}]}}'.encode()
 
 
 def padded(response: bytes, size: int) -> bytes:
-    """Return the response with a header that makes it this long."""
+    """Return the response with an additional header, so that the response has this size."""
     line = b"\r\nX-Pad: "
     return response.replace(b"\r\n", line + b"x" * (size - len(response) - len(line)) + b"\r\n", 1)
 
@@ -41,10 +41,11 @@ def tls(request: pytest.FixtureRequest, authority: Authority) -> Authority | Non
     return authority if request.param == "https" else None
 
 
-def send_to_both(start, script: list[Action], authority: Authority | None):
-    """Send A's event and B's; return both responses and the number of connections.
+def send_two_events(start, script: list[Action], authority: Authority | None):
+    """Send an event for job A, and then for job B. Return both responses and the number of connections to DDM.
 
-    On the first connection, the script runs after A's request; on all others, DDM sends B's own result.
+    On the first connection, DDM runs the script after the request for job A. On other connections, DDM sends the result
+    of job B.
     """
     own_result = [send(complete_response(result(JOB_B, "FAILED"))), wait_for_close]
     with FaultServer([script, own_result], tls=authority.context() if authority else None) as ddm:
@@ -57,7 +58,7 @@ def send_to_both(start, script: list[Action], authority: Authority | None):
 
 
 def stale_scripts(stale: bytes) -> dict[str, list[Action]]:
-    """Return the ways in which the stale response follows A's own, by name."""
+    """Return scripts that send the response for job A and then the stale response, by name."""
     own = complete_response(result(JOB_A, "SUCCESS"))
     chunked = CHUNKED_HEAD + chunk(result(JOB_A, "SUCCESS")) + b"0\r\n\r\n"
     return {
@@ -80,26 +81,26 @@ def stale_scripts(stale: bytes) -> dict[str, list[Action]]:
 def test_stale_response_before_the_request(start, tls: Authority | None, name):
     """If a connection has unread bytes after a response, it is closed, and the next request gets its own result.
 
-    The stale response has the second request's job ID, so that nothing else can refuse it.
+    The stale response has the job ID of the second request, so that it would be valid for this request.
     """
     stale = complete_response(result(JOB_B, "SUCCESS"))
-    first, second, connections = send_to_both(start, stale_scripts(stale)[name], tls)
+    first, second, connections = send_two_events(start, stale_scripts(stale)[name], tls)
     assert first.body["verdict"] == ("ERROR" if "after " in name and "chunks" not in name else "PASS")
     assert (second.summary["verdict"], connections) == ("FAIL", 2)
 
 
 @pytest.mark.parametrize("job_id", [JOB_A, None], ids=["A's job", "no job"])
 def test_stale_response_after_the_request(start, tls: Authority | None, job_id):
-    """If the stale response follows the next request, the job ID shows that it belongs to another one."""
+    """If the stale response follows the second request, it is refused because of its job ID."""
     own, stale = complete_response(result(JOB_A, "SUCCESS")), complete_response(result(job_id, "SUCCESS"))
     script = [send(own), read_request, send(stale), wait_for_close]
-    first, second, connections = send_to_both(start, script, tls)
+    first, second, connections = send_two_events(start, script, tls)
     assert first.summary["verdict"] == "PASS"
     assert (second.problem_code, second.pointers, connections) == ("upstream-contract", ["/job_id"], 1)
 
 
 def test_stale_response_before_a_retry(start, tls: Authority | None):
-    """A stale response behind a 503 is not the response to the retry."""
+    """A stale response after a 503 is not used as the response to the retry."""
     script = [send(complete_response(b"{}", "503 Down") + complete_response(result(JOB_B, "SUCCESS"))), wait_for_close]
     own_result = [send(complete_response(result(JOB_B, "FAILED"))), wait_for_close]
     with FaultServer([script, own_result], tls=tls.context() if tls else None) as ddm:
@@ -111,5 +112,5 @@ def test_stale_response_before_a_retry(start, tls: Authority | None):
 def test_interim_response_before_the_request(start, tls: Authority | None):
     """An interim response between two requests closes the connection as well."""
     script = [send(complete_response(result(JOB_A, "SUCCESS")) + response_head("103 Early Hints")), wait_for_close]
-    _, second, connections = send_to_both(start, script, tls)
+    _, second, connections = send_two_events(start, script, tls)
     assert (second.summary["verdict"], connections) == ("FAIL", 2)

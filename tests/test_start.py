@@ -1,4 +1,4 @@
-"""The start: if a proxy or a CA bundle cannot work, the function does not start; otherwise every request would fail."""
+"""The start: if a proxy or a CA bundle is invalid, the function does not start, because each request would fail."""
 
 import subprocess
 import sys
@@ -46,7 +46,7 @@ PROXY_VARIABLES = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "AL
 @pytest.mark.parametrize("value", INVALID_PROXIES, ids=ascii)
 @pytest.mark.parametrize("variable", PROXY_VARIABLES)
 def test_invalid_proxy(variable, value):
-    """A proxy that is no URL with a host is refused; the message names the variable and does not quote the value."""
+    """A proxy must be a URL with a host. The message names the variable and does not quote the value."""
     with pytest.raises(SettingsError) as caught:
         from_environment({variable: value})
     assert str(caught.value) == f"{variable} must be the http or https URL of a proxy, such as http://proxy:3128"
@@ -55,12 +55,12 @@ def test_invalid_proxy(variable, value):
 @pytest.mark.parametrize("value", ["", *VALID_PROXIES], ids=ascii)
 @pytest.mark.parametrize("variable", PROXY_VARIABLES)
 def test_valid_proxy(variable, value):
-    """A proxy with a host is accepted, in each form that requests accepts."""
+    """A proxy with a host is accepted, in each form that the library requests accepts."""
     assert from_environment({variable: value})
 
 
 def ca_file(folder: Path, name: str) -> str:
-    """Create the file or the folder of this name, and return its path."""
+    """Create the file with this name, unless it is "missing file", and return its path."""
     path = folder / name
     if name == "empty file":
         path.touch()
@@ -79,14 +79,14 @@ def ca_file(folder: Path, name: str) -> str:
 @pytest.mark.parametrize("name", ["missing file", "empty file", "text", "half a certificate", "key"])
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
 def test_invalid_ca_bundle(tmp_path, variable, name):
-    """A CA bundle without a certificate is refused; the message names the variable and does not quote the path."""
+    """A CA bundle must have a certificate. The message names the variable and does not quote the path."""
     with pytest.raises(SettingsError) as caught:
         from_environment({variable: ca_file(tmp_path, name)})
     assert str(caught.value) == f"{variable} must be a file or folder with CA certificates in PEM format"
 
 
 def test_valid_ca_bundle(tmp_path, authority: Authority):
-    """A file with a certificate is accepted, also if the second variable is wrong: requests reads only the first."""
+    """A file with a certificate is accepted. The second variable may be invalid: requests reads only the first one."""
     variables = {"REQUESTS_CA_BUNDLE": str(authority.bundle), "CURL_CA_BUNDLE": "/missing"}
     assert from_environment(variables).ca_bundle == str(authority.bundle)
 
@@ -98,7 +98,7 @@ def test_valid_ca_bundle(tmp_path, authority: Authority):
         ("REQUESTS_CA_BUNDLE", "/missing/ca.pem", "a file or folder with CA certificates in PEM format"),
     ],
 )
-def test_start_is_stopped(variable, value, rule):
+def test_served_function_does_not_start(variable, value, rule):
     """The served function ends with status 1 and one line on stderr."""
     command = [sys.executable, "-m", "functions_framework", "--target", "precheck", "--port", "0"]
     environment = clean_environment() | {variable: value}

@@ -55,7 +55,7 @@ class Pipe:
 
 @pytest.fixture
 def pipe(tmp_path: Path) -> Iterator[Pipe]:
-    """A pipe with one reading end, which the fixture holds open."""
+    """A pipe. The fixture keeps its only reading end open."""
     pipe = Pipe(tmp_path / "stdout")
     yield pipe
     os.close(pipe.descriptor)
@@ -70,7 +70,7 @@ def serve_redirected(redirection: str, fake_ddm: FakeDDM, folder: Path, **variab
 
 
 def assert_responses_are_right(function: ServedFunction) -> None:
-    """Send some events; each must get its own response, within seconds."""
+    """Send some events. Fail unless each event gets its own response within seconds."""
     started = time.monotonic()
     bodies = [event_body(), event_body("fail"), b"{}", event_body("not_found"), event_body("running")]
     assert [*outcomes(send_in_sequence(function, bodies))] == [
@@ -81,8 +81,8 @@ def assert_responses_are_right(function: ServedFunction) -> None:
     assert "Traceback" not in "".join(function.new_log_lines())
 
 
-def assert_one_event_each(function: ServedFunction, sink: Sink) -> None:
-    """Deliver some events; each must get 202 and reach the sink once."""
+def assert_sink_receives_each_summary(function: ServedFunction, sink: Sink) -> None:
+    """Send some event deliveries. Fail unless each of them gets 202 and the sink receives each summary once."""
     push = json.dumps(push_body(EVENT)).encode()
     assert [response.status for response in send_in_sequence(function, [push] * 5)] == [202] * 5
     assert len(sink.received) == 5
@@ -94,13 +94,13 @@ def assert_one_event_each(function: ServedFunction, sink: Sink) -> None:
     ids=[*REDIRECTIONS, "closed, LOG_EXECUTION_ID"],
 )
 def test_stdout_cannot_be_written(fake_ddm: FakeDDM, tmp_path, redirection, execution_id):
-    """If stdout is closed or full, each response is right, and each delivery reaches the sink once."""
+    """If stdout is closed or full, each response is right, and the sink receives each summary once."""
     with (
         Sink() as sink,
         serve_redirected(redirection, fake_ddm, tmp_path, K_SINK=sink.url, LOG_EXECUTION_ID=execution_id) as function,
     ):
         assert_responses_are_right(function)
-        assert_one_event_each(function, sink)
+        assert_sink_receives_each_summary(function, sink)
 
 
 @pytest.mark.parametrize(
@@ -117,14 +117,14 @@ def test_nobody_reads_stdout(fake_ddm: FakeDDM, tmp_path, pipe: Pipe, free_pages
     ):
         pipe.fill(free_pages=free_pages)
         assert_responses_are_right(function)
-        assert_one_event_each(function, sink)
+        assert_sink_receives_each_summary(function, sink)
         pipe.read()
         send_in_sequence(function, [event_body()])
         assert json.loads(pipe.read())["verdict"] == "PASS"
 
 
 def test_long_entry_and_one_page_free(fake_ddm: FakeDDM, tmp_path, pipe: Pipe):
-    """The longest entry fits into one page of a pipe, so that a write never blocks between two pages."""
+    """The longest log entry fits into one page of a pipe, so that a write never blocks between two pages."""
     fake_ddm.behaviours["long"] = results(*(check(name, "WARN") for name in LONG_NAMES))
     body = json.dumps(EVENT | {"db_name": "long", "accepted_warnings": LONG_NAMES}).encode()
     with serve_redirected(pipe.redirection, fake_ddm, tmp_path) as function:
@@ -142,12 +142,12 @@ def test_long_entry_and_one_page_free(fake_ddm: FakeDDM, tmp_path, pipe: Pipe):
     assert rest == f"… and {len(LONG_NAMES) - len(names)} more"
 
 
-def test_reader_of_stdout_has_gone(fake_ddm: FakeDDM, tmp_path, pipe: Pipe):
-    """If the reader of the pipe has gone, each response is right, and each delivery reaches the sink once."""
+def test_reading_end_of_stdout_is_closed(fake_ddm: FakeDDM, tmp_path, pipe: Pipe):
+    """If the reading end of the pipe is closed, each response is right, and the sink receives each summary once."""
     with Sink() as sink, serve_redirected(pipe.redirection, fake_ddm, tmp_path, K_SINK=sink.url) as function:
         send_in_sequence(function, [event_body()])
         null = os.open(os.devnull, os.O_RDWR)
-        os.dup2(null, pipe.descriptor)  # closes the reading end; the fixture closes the copy
+        os.dup2(null, pipe.descriptor)  # closes the reading end
         os.close(null)
         assert_responses_are_right(function)
-        assert_one_event_each(function, sink)
+        assert_sink_receives_each_summary(function, sink)

@@ -1,4 +1,4 @@
-"""TLS: a server without a trusted certificate gets no request, and so no token."""
+"""TLS: a server without a trusted certificate receives no request, and therefore no token."""
 
 from io import DEFAULT_BUFFER_SIZE
 
@@ -37,7 +37,7 @@ def test_trusted_certificate(start, authority: Authority):
     ],
 )
 def test_untrusted_certificate(start, authority: Authority, host, options, has_bundle):
-    """A server whose certificate is not trusted gets no request; the message contains the reason."""
+    """A server whose certificate is not trusted receives no request. The message contains the reason."""
     bundle = {"REQUESTS_CA_BUNDLE": str(authority.bundle)} if has_bundle else {}
     with FaultServer([PASS], tls=authority.context(host, **options)) as ddm:
         response = start(DDM_ENDPOINT=ddm.url, **bundle).send_event()
@@ -58,10 +58,10 @@ def test_untrusted_certificate(start, authority: Authority, host, options, has_b
     ],
 )
 def test_faults_of_the_handshake(start, monkeypatch, script, code, attempts):
-    """A TLS handshake that fails ends in time, before the token is sent."""
+    """If the TLS handshake fails, the request ends in time, and the token is not sent."""
     monkeypatch.setattr("ddm_precheck.ddm._MAX_FIRST_PAUSE_SECONDS", 0.01)
     with FaultServer([script], before_request=True) as server:
-        # Three attempts need time on a busy machine; an attempt that times out is to end soon.
+        # On a busy machine, three attempts need a long timeout. The tests of the timeout need a short timeout.
         timeout = "0.5" if attempts == 1 else "20"
         function = start(DDM_ENDPOINT=f"https://localhost:{server.port}", DDM_TIMEOUT_SECONDS=timeout)
         response = function.send_event()
@@ -78,7 +78,7 @@ def test_connection_is_reused(start, authority: Authority):
 
 
 def test_second_response_in_the_same_tls_record(start, authority: Authority):
-    """A connection with decrypted but unread bytes is not reused, although its socket has nothing to read."""
+    """A connection with decrypted but unread bytes is not reused, although no bytes wait in its socket."""
     error = response_head("403 Forbidden", Content_Length=2, X_Pad="")
     padding = b"x" * (DEFAULT_BUFFER_SIZE - len(error) - 2)
     padded_error = error.replace(b"X-Pad: ", b"X-Pad: " + padding) + b"{}"

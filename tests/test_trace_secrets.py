@@ -8,21 +8,21 @@ from helpers.envelopes import ATTRIBUTES, base64_json, push_body
 from helpers.function import EVENT, EVENT_WITHOUT_TOKEN, Function
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
-EVENT_OF_TRACE = EVENT | {"token": TRACE}
-INVALID_EVENT = EVENT_OF_TRACE | {"db_name": "?"}
+EVENT_WITH_TRACE_AS_TOKEN = EVENT | {"token": TRACE}
+INVALID_EVENT = EVENT_WITH_TRACE_AS_TOKEN | {"db_name": "?"}
 TRACE_HEADERS = {
     "traceparent": {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"},
     "X-Cloud-Trace-Context": {"X-Cloud-Trace-Context": f"{TRACE}/1;o=1"},
 }
-MALFORMED = json.dumps(EVENT_OF_TRACE).encode()[:-1]
+MALFORMED = json.dumps(EVENT_WITH_TRACE_AS_TOKEN).encode()[:-1]
 BODIES_WITH_THE_TOKEN = {
-    "valid event": json.dumps(EVENT_OF_TRACE).encode(),
+    "valid event": json.dumps(EVENT_WITH_TRACE_AS_TOKEN).encode(),
     "part of the trace": json.dumps(EVENT | {"token": TRACE[4:20]}).encode(),
     "invalid event": json.dumps(INVALID_EVENT).encode(),
     "malformed event": MALFORMED,
     "token of the wrong type": json.dumps(EVENT | {"token": [TRACE]}).encode(),
     "token in a name": json.dumps(EVENT | {TRACE: ""}).encode(),
-    "event as a string": json.dumps(json.dumps(EVENT_OF_TRACE)).encode(),
+    "event as a string": json.dumps(json.dumps(EVENT_WITH_TRACE_AS_TOKEN)).encode(),
     "half of the token": MALFORMED.replace(TRACE.encode(), TRACE[:16].encode()),
     "invalid push": json.dumps(push_body(INVALID_EVENT)).encode(),
     "malformed push": json.dumps(
@@ -34,14 +34,14 @@ BODIES_WITH_THE_TOKEN = {
     "invalid push in a CloudEvent": json.dumps(
         ATTRIBUTES | {"data_base64": base64_json(push_body(INVALID_EVENT))}
     ).encode(),
-    "event too large": json.dumps(EVENT_OF_TRACE | {"unknown": "x" * 300_000}).encode(),
+    "event too large": json.dumps(EVENT_WITH_TRACE_AS_TOKEN | {"unknown": "x" * 300_000}).encode(),
 }
 
 
 @pytest.mark.parametrize("headers", TRACE_HEADERS.values(), ids=TRACE_HEADERS)
 @pytest.mark.parametrize("body", BODIES_WITH_THE_TOKEN.values(), ids=BODIES_WITH_THE_TOKEN)
 def test_token_of_the_event(function: Function, headers, body):
-    """A trace ID that contains the event's token is not logged, not even if the token cannot be parsed."""
+    """A trace ID that contains the event's token is not logged, even if the function cannot parse the token."""
     assert function.send(body, headers=headers).log_entry["trace"] is None
 
 
@@ -54,8 +54,8 @@ def test_token_of_the_header(function: Function, headers, body):
 
 @pytest.mark.parametrize("method", ["PUT", "OPTIONS"])
 def test_token_of_another_method(function: Function, method):
-    """If the body is not read as an event, its token is not known, and no trace ID is logged."""
-    response = function.send(EVENT_OF_TRACE, method=method, headers=TRACE_HEADERS["traceparent"])
+    """With another method than POST, the token is not known, and no trace ID is logged."""
+    response = function.send(EVENT_WITH_TRACE_AS_TOKEN, method=method, headers=TRACE_HEADERS["traceparent"])
     assert response.log_entry["trace"] is None
 
 

@@ -1,4 +1,4 @@
-"""The summary: how the verdict follows from DDM's checks, and what the other fields contain."""
+"""The summary: the verdict on DDM's checks, and the contents of the other fields."""
 
 import os
 import time
@@ -52,7 +52,7 @@ VERDICTS = [
 
 
 def test_documented_example_passes(function: Function, fake_ddm: FakeDDM):
-    """Two successful checks are a PASS, whatever suggestions they have."""
+    """The verdict on two successful checks is PASS, even if the checks have suggestions."""
     fake_ddm.behaviours["orders"] = lambda _: FakeResponse(200, DOCUMENTED_RESULT, {"X-Request-Id": "r-1"})
     summary = function.send_event("orders").summary
     checked_at = summary.pop("checked_at")
@@ -93,7 +93,7 @@ def test_documented_example_passes(function: Function, fake_ddm: FakeDDM):
     ids=[" ".join([statuses or "no checks", *fields]) for statuses, fields, *_ in VERDICTS],
 )
 def test_verdict(function: Function, fake_ddm: FakeDDM, statuses, fields, verdict, can_proceed):
-    """Any FAILED is a FAIL; else too few checks are PENDING; else any WARN is a WARN; else the verdict is PASS."""
+    """A FAILED check gives FAIL, else too few checks give PENDING, else a WARN check gives WARN, else it is PASS."""
     names = {"S": "SUCCESS", "W": "WARN", "F": "FAILED"}
     checks = [check(f"Check {number}", names[letter]) for number, letter in enumerate(statuses)]
     fake_ddm.behaviours["table"] = results(*checks)
@@ -115,7 +115,7 @@ def test_null_list_is_pending(function: Function, fake_ddm: FakeDDM):
 
 
 def test_order_of_issues(function: Function, fake_ddm: FakeDDM):
-    """`issues` has the failed checks, then the warnings, each in DDM's order; `checks` is in DDM's order."""
+    """`issues` has the failed checks, then the warnings, both in DDM's order. `checks` has DDM's order."""
     checks = [check("a", "WARN"), check("b", "FAILED"), check("c"), check("d", "WARN"), check("e", "FAILED")]
     fake_ddm.behaviours["mixed"] = results(*checks)
     summary = function.send_event("mixed").summary
@@ -134,7 +134,7 @@ def test_order_of_issues(function: Function, fake_ddm: FakeDDM):
     ids=["control characters", "long name", "seven names"],
 )
 def test_message_is_one_short_line(function: Function, fake_ddm: FakeDDM, names, message):
-    """The message is one line without control characters; it truncates long names and has at most five names."""
+    """The message is one line without control characters. It has at most five names, and long names are truncated."""
     fake_ddm.behaviours["names"] = results(*(check(name, "FAILED") for name in names))
     summary = function.send_event("names").summary
     assert summary["message"] == message
@@ -188,9 +188,9 @@ def test_region(function: Function):
 
 @pytest.fixture
 def time_zone_ahead_of_utc():
-    """The process in a time zone eight hours ahead of UTC."""
+    """Sets the time zone of this process to eight hours ahead of UTC."""
     before = os.environ.get("TZ")
-    os.putenv("TZ", "XXX-8")  # not os.environ: the fixture `environment` replaces it, and the C library reads its own
+    os.putenv("TZ", "XXX-8")  # not os.environ: the fixture `environment` replaces it with a dict
     time.tzset()
     yield
     os.unsetenv("TZ") if before is None else os.putenv("TZ", before)
@@ -198,6 +198,6 @@ def time_zone_ahead_of_utc():
 
 
 def test_time_is_utc(start, time_zone_ahead_of_utc):
-    """`checked_at` is in UTC, in whatever time zone the function runs."""
+    """`checked_at` is in UTC, even if the process has another time zone."""
     checked_at = datetime.fromisoformat(start().send_event().summary["checked_at"])
     assert abs((datetime.now(UTC) - checked_at).total_seconds()) < 60

@@ -45,7 +45,7 @@ def subsets(names: set[str]) -> Iterator[frozenset[str]]:
 
 
 def expected_verdict(checks: list[Check], expected_checks: int | None) -> str:
-    """Return FAIL for any FAILED, else PENDING for too few different names, else WARN for any WARN, else PASS."""
+    """Return FAIL for a FAILED check, else PENDING for too few different names, else WARN for a WARN, else PASS."""
     statuses = {check["status"] for check in checks}
     if "FAILED" in statuses:
         return "FAIL"
@@ -112,8 +112,11 @@ def test_each_short_list(proceed_on_warn, expected_checks):
             assert summary.issues == order
 
 
-def test_size_of_the_space():
-    """There are 1 + 3 + 2*9 + 5*27 + 15*81 lists: the numbers of ways in which names can be equal are Bell's."""
+def test_number_of_lists():
+    """There are 1 + 3 + 2*9 + 5*27 + 15*81 lists.
+
+    1, 1, 2, 5 and 15 are the Bell numbers: the ways in which zero to four names can be equal.
+    """
     assert sum(1 for _ in check_lists()) == 1 + 3 + 18 + 135 + 1215
     assert [sum(1 for _ in name_lists(length)) for length in range(5)] == [1, 1, 2, 5, 15]
 
@@ -146,7 +149,7 @@ def test_size_of_the_space():
     ],
 )
 def test_message_at_its_limits(names, fields, message):
-    """The message counts the checks of an incomplete list, and truncates only names above a limit."""
+    """The message has the number of checks of an incomplete list, and truncates only names that exceed a limit."""
     event = Event(**EVENT, **fields)
     checks = [Check(name=name, status="WARN", **NO_TEXTS) for name in names]
     assert judge(event, PrecheckResult(checks, UPSTREAM), CHECKED_AT).decision.message == message

@@ -78,7 +78,7 @@ def waiting_function(request: pytest.FixtureRequest, fake_ddm: FakeDDM, short_pa
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """A clock that advances only while the function pauses. The item of the list is the current time."""
+    """A clock that advances only while the function pauses. The only item of the list is the current time."""
     now = [1000.0]
     monkeypatch.setattr(waiting, "monotonic", lambda: now[0])
     monkeypatch.setattr(waiting, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
@@ -86,7 +86,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_pending_twice(waiting_function: Function, fake_ddm: FakeDDM):
-    """The wait ends with the verdict; the response is the same as that of a request at that time."""
+    """The wait ends with the verdict. The response is the same as the response to a later request without a wait."""
     summary = waiting_function.send_event("pending_twice", **LONG).summary
     assert (summary["verdict"], summary["can_proceed"], summary["retryable"]) == ("PASS", True, False)
     assert len(fake_ddm.requests) == 3
@@ -105,14 +105,14 @@ def test_growing_list(waiting_function: Function, fake_ddm: FakeDDM):
 
 
 def test_failed_check_ends_the_wait(waiting_function: Function, fake_ddm: FakeDDM):
-    """A failed check ends the wait, also in a list that is incomplete."""
+    """A failed check ends the wait, even if the list is incomplete."""
     fake_ddm.behaviours["fails"] = after(1, results(check("a")), results(check("a"), check("b", "FAILED")))
     summary = waiting_function.send_event("fails", expected_checks=8, **LONG).summary
     assert (summary["verdict"], len(fake_ddm.requests)) == ("FAIL", 2)
 
 
 def test_warning_ends_the_wait(waiting_function: Function, fake_ddm: FakeDDM):
-    """WARN is a verdict: it ends the wait, accepted or not."""
+    """A warning ends the wait, whether it is accepted or not."""
     fake_ddm.behaviours["warns"] = after(1, results(), results(check("a", "WARN")))
     summary = waiting_function.send_event("warns", **LONG).summary
     assert (summary["verdict"], summary["can_proceed"], len(fake_ddm.requests)) == ("WARN", False, 2)
@@ -132,14 +132,14 @@ def test_warning_ends_the_wait(waiting_function: Function, fake_ddm: FakeDDM):
 )
 @pytest.mark.parametrize("pending", [0, 1], ids=["first request", "second request"])
 def test_problem_ends_the_wait(start, fake_ddm: FakeDDM, short_pause, behaviour, code, pending):
-    """A problem, also a retryable problem, ends the wait immediately, also after a PENDING."""
+    """Each problem ends the wait immediately, even if it is retryable, and even after a PENDING."""
     fake_ddm.behaviours["problem"] = after(pending, results(), behaviour)
     response = start(DDM_MAX_WAIT_SECONDS="3600").send_event("problem", **LONG)
     assert (response.problem_code, len(fake_ddm.requests)) == (code, pending + 1)
 
 
 def test_lost_ddm_ends_the_wait(start, short_pause):
-    """If DDM stops, the wait ends."""
+    """If DDM stops, the wait ends with a problem."""
     with FakeDDM() as ddm:
         threading.Thread(target=ddm.serve_forever, daemon=True).start()
 
@@ -175,13 +175,13 @@ def test_expired_wait_of_an_event_delivery(waiting_function: Function, fake_ddm:
 
 @pytest.mark.parametrize("make_envelope", ENVELOPES.values(), ids=ENVELOPES)
 def test_event_delivery_waits_for_the_verdict(waiting_function: Function, make_envelope):
-    """An event delivery waits like a direct request."""
+    """An event delivery with `wait_seconds` waits in the same way as a direct request."""
     body, headers = make_envelope(EVENT | {"db_name": "pending_twice"} | LONG)
     assert waiting_function.send(body, headers=headers).summary["verdict"] == "PASS"
 
 
 def test_sink_receives_the_verdict_only(start, fake_ddm: FakeDDM, short_pause):
-    """The sink receives nothing while the function waits, and then one summary."""
+    """While the function waits, the sink receives nothing. After the wait, it receives one summary."""
     with Sink() as sink:
         body, headers = ENVELOPES["structured"](EVENT | {"db_name": "pending_twice"} | LONG)
         assert start(K_SINK=sink.url).send(body, headers=headers).status == 202
@@ -241,7 +241,7 @@ def test_slow_requests_count(start, fake_ddm: FakeDDM, clock):
 
 
 def test_attempts_of_the_last_request(waiting_function: Function, fake_ddm: FakeDDM):
-    """`upstream.attempts` counts the attempts of the last request to DDM only."""
+    """`upstream.attempts` is the number of attempts for the last request to DDM only."""
     unavailable = error(503, "APIGW.0201", "Backend unavailable.")
     responses = [unavailable, results(), unavailable, unavailable, results(check("a"))]
     fake_ddm.behaviours["attempts"] = lambda request: responses[request.number - 1](request)
@@ -282,8 +282,8 @@ def test_64_requests_wait_at_once_over_sockets(served_with_short_pause: ServedFu
     assert len(served_with_short_pause.wait_for_log_lines(64)) == 64
 
 
-def test_caller_that_hangs_up_over_sockets(served_with_short_pause: ServedFunction, fake_ddm: FakeDDM):
-    """If the caller closes the connection during the wait, the wait ends as usual, with its log entry."""
+def test_caller_that_closes_the_connection_over_sockets(served_with_short_pause: ServedFunction, fake_ddm: FakeDDM):
+    """If the caller closes the connection during the wait, the function still waits and writes its log entry."""
     served_with_short_pause.new_log_lines()
     body = json.dumps(EVENT | {"db_name": "pending_twice", "wait_seconds": 60}).encode()
     with socket.create_connection(("127.0.0.1", served_with_short_pause.port)) as sock:
@@ -297,7 +297,7 @@ def test_caller_that_hangs_up_over_sockets(served_with_short_pause: ServedFuncti
 
 @pytest.mark.parametrize("is_delivery", [False, True], ids=["direct request", "event delivery"])
 def test_termination_ends_the_wait_over_sockets(fake_ddm: FakeDDM, tmp_path: Path, is_delivery):
-    """SIGTERM ends the wait with the current response, and then the process with status 0."""
+    """After SIGTERM, the waiting request gets the current response, and the process exits with status 0."""
     event = EVENT | {"db_name": "pending"} | LONG
     with serve_with_pause(3600, fake_ddm, tmp_path) as function, ThreadPoolExecutor(1) as pool:
         headers = binary_headers() if is_delivery else {}
@@ -314,7 +314,7 @@ def test_termination_ends_the_wait_over_sockets(fake_ddm: FakeDDM, tmp_path: Pat
 
 
 def test_termination_during_the_second_pause(start, fake_ddm: FakeDDM, clock, monkeypatch):
-    """The wait ends as soon as gunicorn's worker has received SIGTERM: in this process, where coverage measures it."""
+    """The wait ends as soon as gunicorn's worker has received SIGTERM. Here, a fake worker receives it."""
     worker = SimpleNamespace(alive=True)
     monkeypatch.setattr(signal, "getsignal", lambda _: MethodType(lambda *_: None, worker))
 
@@ -328,7 +328,7 @@ def test_termination_during_the_second_pause(start, fake_ddm: FakeDDM, clock, mo
 
 
 def test_server_without_a_worker(start, clock, monkeypatch):
-    """If another server than gunicorn serves the function, the wait ends by its time only."""
+    """If the server is not gunicorn, the wait ends only after its full time."""
     monkeypatch.setattr(signal, "getsignal", lambda _: signal.SIG_DFL)
     assert start().send_event("pending", wait_seconds=12).summary["verdict"] == "PENDING"
     assert clock[0] == 1010
@@ -356,7 +356,7 @@ def test_wait_seconds_that_is_no_number_of_seconds(function: Function, fake_ddm:
 
 @pytest.mark.parametrize("value", [0, 2.0, 3600, 3600.0, -0.0], ids=str)
 def test_valid_wait_seconds(function: Function, value):
-    """JSON has one type of number: 2.0 is an integer. A verdict needs no wait."""
+    """An integer may be written with a fraction of zero, such as 2.0. A verdict needs no wait."""
     assert function.send_event(wait_seconds=value).summary["verdict"] == "PASS"
 
 

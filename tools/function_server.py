@@ -52,7 +52,7 @@ class FunctionServer:
         return sum(_status(pid, "VmRSS") for pid in (self.master, self.worker)) / 1024
 
     def peak_memory(self) -> float:
-        """Return the sum of the highest resident memory of master and worker, in MiB."""
+        """Return the sum of master's and worker's peak resident memory, in MiB."""
         return sum(_status(pid, "VmHWM") for pid in (self.master, self.worker)) / 1024
 
     def threads(self) -> int:
@@ -91,8 +91,8 @@ def serve(
 ) -> Iterator[FunctionServer]:
     """Serve the function ``precheck`` in ``root/source`` on a free loopback port while the context lasts.
 
-    ``variables`` are the function's environment variables. Its output is written to the file ``log``. ``prefix`` is a
-    command that runs the command after it, such as `env`.
+    ``variables`` are the function's environment variables. The function's output is written to the file ``log``.
+    ``prefix`` is a command that runs its arguments as a command, such as `env`.
 
     Raises ServerError if the function does not listen within 30 seconds.
     """
@@ -129,7 +129,7 @@ def clean_environment() -> dict[str, str]:
 
 
 def _status(pid: int, field: str) -> int:
-    """Return a number of /proc/PID/status; sizes are in KiB."""
+    """Return a number of /proc/PID/status. Sizes are in KiB."""
     match = re.search(rf"^{field}:\s*(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     if not match:
         raise ServerError(f"process {pid} has ended")
@@ -147,9 +147,9 @@ def _wait_until_listening(port: int, process: "subprocess.Popen[bytes]", log: Pa
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """Stop the master. If the process group still exists after 10 seconds, kill it.
+    """Stop the master, wait for it at most 10 seconds, and kill the processes of its group that still run.
 
-    SIGQUIT stops gunicorn immediately. Its graceful stop, after SIGTERM, takes up to two seconds.
+    SIGQUIT stops gunicorn immediately. With SIGTERM, the stop would take up to two seconds.
     """
     process.send_signal(signal.SIGQUIT)
     with suppress(subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""A chat in which a person approves: receives the Workflows file's requests for approval and sends the approvals."""
+"""A server that replaces the chat: receives the requests for approval of the Workflows file, and sends approvals."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from typing import Any, Final
 from helpers.loopback_server import LoopbackServer, QuietHandler
 
 AS_REQUESTED: Final = "as requested"
-"""The approval that sends the body in the request for approval, unchanged."""
+"""The approval that sends the body in the request for approval without a change."""
 
 AS_REQUESTED_TWICE: Final = "as requested twice"
 """The approval that sends the body in the request for approval twice (Node-RED only)."""
@@ -25,10 +25,10 @@ _COMMAND: Final = re.compile(
 
 
 class Approver(LoopbackServer):
-    """Receives ``{"text": …}``, and sends the request of the command in the text, once for each job.
+    """Receives ``{"text": …}``. The text contains a curl command. Sends the request of this command once for each job.
 
-    ``approvals`` has the approval for each job ID, which decides the body of this request. ``errors`` are the errors,
-    ``texts`` the received texts.
+    ``approvals`` has the approval for each job ID. The approval decides the body of the request. ``texts`` has the
+    received texts, ``errors`` the exceptions in the threads of the server.
     """
 
     def __init__(self, approvals: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Many callers of a served function at the same time."""
+"""Sends events to a served function, at the same time or in sequence, and counts the outcomes."""
 
 import http.client
 import json
@@ -17,7 +17,7 @@ from helpers.function import (
 )
 
 CALLERS: Final = 64
-"""The number of requests that an instance handles at the same time, as ``deploy.sh`` deploys it."""
+"""The number of concurrent requests. An instance that ``deploy.sh`` deploys handles the same number."""
 
 _TIMEOUT_SECONDS: Final = 60
 _HEADERS: Final = {"Content-Type": "application/json"}
@@ -29,7 +29,7 @@ def event_body(db_name: str = "pass") -> bytes:
 
 
 def send_concurrently(function: ServedFunction, bodies: Sequence[bytes]) -> list[FunctionResponse]:
-    """Send each body in a connection of its own, `CALLERS` at a time, and return the responses in the same order."""
+    """Send each body on its own connection, `CALLERS` at the same time. Return the responses in the same order."""
     with ThreadPoolExecutor(CALLERS) as pool:
         return list(pool.map(lambda body: send_in_sequence(function, [body])[0], bodies))
 

@@ -26,7 +26,7 @@ _SIGNING = x509.KeyUsage(
 
 
 class Authority:
-    """Issues certificates; ``bundle`` is the file with its own certificate."""
+    """Issues certificates. ``bundle`` is the file with the authority's own certificate."""
 
     def __init__(self, folder: Path, name: str = "Test CA") -> None:
         self._folder = folder

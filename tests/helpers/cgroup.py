@@ -22,7 +22,7 @@ class MemoryCgroup:
 
     @property
     def prefix(self) -> list[str]:
-        """The start of a command line: it runs the rest of the command line in the cgroup."""
+        """The start of a command line. It runs the rest of the command line in the cgroup."""
         return ["/bin/sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(self.folder)]
 
     @property
@@ -36,8 +36,8 @@ class MemoryCgroup:
 def memory_cgroup(limit: int) -> Iterator[MemoryCgroup]:
     """Create a cgroup with a limit in bytes, below the cgroup of this process, and remove it at the end of the context.
 
-    Its processes must end before the context, or shortly after: gunicorn's master ends before its killed worker does,
-    and the kernel keeps a killed process in its cgroup until the memory of the process is free.
+    The end of the context waits up to 30 seconds for the processes in the cgroup: gunicorn's master ends before its
+    killed worker, and the kernel keeps a killed process in the cgroup until the memory of the process is free.
 
     Raises OSError if this process may not create a memory cgroup, or if a process still runs in it after 30 seconds.
     """

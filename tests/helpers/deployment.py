@@ -132,7 +132,7 @@ def find_python(version: str) -> str:
 
 
 def make_path(folder: Path, **programs: str) -> str:
-    """Return a PATH with only the tools that deploy.sh needs and these programs, which are scripts."""
+    """Create a folder with only the tools that deploy.sh needs and with these scripts. Return it as a PATH."""
     folder.mkdir()
     for name in _TOOLS:
         (folder / name).symlink_to(shutil.which(name) or pytest.skip(f"{name} is missing"))

@@ -1,4 +1,4 @@
-"""A server instead of the function: it sends invalid responses, or redirects."""
+"""A server that replaces the function. It sends invalid responses, or redirects."""
 
 import json
 from typing import Final
@@ -10,16 +10,16 @@ INVALID_RESPONSES: Final = {
     "html": b"<html>can_proceed true</html>",
     "incomplete": b'{"can_proceed": true',
     "null": b"null",
-    "text": b'"true"',
+    "string": b'"true"',
     "list": b'[{"verdict": "PASS", "can_proceed": true, "message": ""}]',
     "empty object": b"{}",
-    "one": b'{"verdict": "PASS", "can_proceed": 1, "message": ""}',
-    "true as text": b'{"verdict": "PASS", "can_proceed": "true", "message": ""}',
+    "number": b'{"verdict": "PASS", "can_proceed": 1, "message": ""}',
+    "true as a string": b'{"verdict": "PASS", "can_proceed": "true", "message": ""}',
     "true in a list": b'{"verdict": "PASS", "can_proceed": [true], "message": ""}',
-    "another case": b'{"verdict": "PASS", "Can_Proceed": true, "message": ""}',
+    "name in another case": b'{"verdict": "PASS", "Can_Proceed": true, "message": ""}',
     "warning without issues": b'{"verdict": "WARN", "can_proceed": false, "retryable": false, "message": ""}',
 }
-"""Bodies that another server may send with the status 200, by the ``db_name`` for which `FakeFunction` sends them."""
+"""Bodies that another server may send with the status 200. `FakeFunction` sends them by the event's ``db_name``."""
 
 
 class FakeFunction(LoopbackServer):
@@ -54,7 +54,7 @@ class _Handler(QuietHandler):
             self._send(200, self._invalid_body(body))
 
     def do_GET(self) -> None:
-        """Record the request of a client that has followed a redirect with another method."""
+        """Record a GET request, which a client sends if it follows a redirect and changes the method."""
         self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
         self._send(200, b"{}")
 

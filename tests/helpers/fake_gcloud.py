@@ -1,4 +1,4 @@
-"""A fake gcloud: records the arguments and the stdin of each call, and prints what the example scripts read."""
+"""A fake gcloud: records the arguments and the stdin of each call, and prints the values that the scripts request."""
 
 import json
 import os
@@ -48,7 +48,10 @@ class Call:
 
 
 def run_script(script: Path, folder: Path, stdin: str = "", **variables: str) -> list[Call]:
-    """Run a script with the fake gcloud on PATH, and return the calls of gcloud. The exit status must be 0."""
+    """Run a script with the fake gcloud on PATH, and return the calls of gcloud.
+
+    Fails if the exit status is not 0, or if the script prints its stdin.
+    """
     program, record = folder / "gcloud", folder / "record"
     program.write_text(_PROGRAM)
     program.chmod(0o755)

@@ -45,7 +45,7 @@ Action = Callable[[Connection], Any]
 
 
 def response_head(status: str = "200 OK", **headers: object) -> bytes:
-    """Return a status line, headers and the empty line; an underscore in a header's name becomes a hyphen."""
+    """Return a status line, headers and the empty line. An underscore in a header's name becomes a hyphen."""
     lines = [f"HTTP/1.1 {status}", *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
@@ -60,7 +60,7 @@ GZIP_HEADERS: Final = {"Content_Encoding": "gzip", "Connection": "close"}
 
 
 def gzip_of_zeros(mib: int) -> bytes:
-    """Return the gzip of this many MiB of zeros; the gzip has about a thousandth of the size."""
+    """Return the gzip of this many MiB of zeros. Its size is about a thousandth of this."""
     stream = zlib.compressobj(9, wbits=31)
     return b"".join([*(stream.compress(bytes(1024 * 1024)) for _ in range(mib)), stream.flush()])
 

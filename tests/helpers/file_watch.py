@@ -29,7 +29,7 @@ class FileWatch:
         os.close(self._descriptor)
 
     def new_opens(self) -> int:
-        """Return how often the file was opened since the previous call; equal events in a row count once."""
+        """Return how often the file was opened since the previous call. The kernel merges consecutive equal events."""
         try:
             data = os.read(self._descriptor, 65536)
         except BlockingIOError:

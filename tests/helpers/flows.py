@@ -1,7 +1,7 @@
 """Runs each example flow in its real engine.
 
-An engine receives all jobs together, so that the jobs wait between polls at the same time. Engines are installed on
-first use, in a cache outside the project; if an engine cannot be installed, its tests are skipped.
+An engine runs all jobs at the same time, so that their pauses between polls overlap. Engines are installed on
+first use, in a cache outside the project. If an engine cannot be installed, its tests are skipped.
 """
 
 import hashlib
@@ -35,8 +35,8 @@ _PIPELINE_BRANCHES: Final = {0: "go", 1: "stop", 2: "error", 3: "error", 4: "app
 class Job:
     """The input of one run of a flow.
 
-    ``approval`` is the list of names that the approver sends: `AS_REQUESTED` sends the names in the request for
-    approval, `NO_APPROVAL` sends nothing, any other value is sent unchanged.
+    ``approval`` is the list of names that the approver sends. With `AS_REQUESTED`, the approver sends the names in the
+    request for approval. With `NO_APPROVAL`, it sends nothing. Any other value is sent without a change.
     """
 
     event: Any
@@ -45,7 +45,7 @@ class Job:
 
 @dataclass(frozen=True)
 class End:
-    """How one run of a flow ended: the branch, and the fields that the branch received."""
+    """The end of one run of a flow: the branch, and the fields that the branch received."""
 
     branch: str
     message: str | None = None
@@ -72,7 +72,7 @@ def pipeline(url: str, jobs: list[Job], _folder: Path) -> list[End]:
 
 
 def run_pipeline(event: Any, variables: dict[str, str]) -> "subprocess.CompletedProcess[str]":
-    """Run pipeline.sh; a string is sent to stdin unchanged, any other event as JSON."""
+    """Run pipeline.sh with the event on stdin. An event that is not a string is serialized as JSON."""
     for tool in ("curl", "jq"):
         if not shutil.which(tool):
             pytest.skip(f"{tool} is not installed")

@@ -1,7 +1,7 @@
-"""The function from the caller's side: in this process, or served by functions-framework in its own process.
+"""Sends requests to the function: in this process, or served by functions-framework in its own process.
 
-`Function.send` validates each response against its JSON Schema and the rules that all responses share, and requires
-exactly one log entry, before a test sees the response.
+`Function.send` validates each response against its JSON Schema and the rules for all responses, and requires exactly
+one log entry.
 """
 
 import json
@@ -64,14 +64,14 @@ class FunctionResponse:
 
     @property
     def log_entry(self) -> dict[str, Any]:
-        """The log entry; fails unless exactly one line was logged."""
+        """The log entry. Fails unless exactly one line was logged."""
         (line,) = self.log_lines
         entry: dict[str, Any] = json.loads(line)
         return entry
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The summary; fails unless the status is 200."""
+        """The summary. Fails unless the status is 200."""
         assert self.status == 200, self.text
         is_structured = self.headers["Content-Type"] == STRUCTURED_CONTENT_TYPE
         summary: dict[str, Any] = self.body["data"] if is_structured else self.body
@@ -79,7 +79,7 @@ class FunctionResponse:
 
     @property
     def problem_code(self) -> str:
-        """The code of the problem; fails unless the status is 400 or above."""
+        """The code of the problem. Fails unless the status is 400 or above."""
         assert self.status >= 400, self.text
         return str(self.body["code"])
 
@@ -144,10 +144,10 @@ def validate_retry_after(body: dict[str, Any], headers: Mapping[str, str]) -> No
 
 
 class Function:
-    """The function. A subclass starts it in this process or in another process."""
+    """The function. One subclass runs it in this process, the other one in its own process."""
 
     def exchange(self, method: str, body: bytes | Iterable[bytes], headers: Mapping[str, str]) -> FunctionResponse:
-        """Send one request and return the response, not validated and without log lines."""
+        """Send one request. Return the response without validation and without log lines."""
         raise NotImplementedError
 
     def new_log_lines(self) -> list[str]:
@@ -155,7 +155,7 @@ class Function:
         raise NotImplementedError
 
     def send(self, body: Any, *, method: str = "POST", headers: Mapping[str, str] | None = None) -> FunctionResponse:
-        """Send a body, serialized as JSON unless it is bytes, and return the validated response."""
+        """Send a body and return the validated response. A body that is not bytes is serialized as JSON."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.new_log_lines()
         response = self.exchange(method, data, {"Content-Type": "application/json", **(headers or {})})
@@ -212,7 +212,7 @@ class ServedFunction(Function):
     def wait_for_log_lines(self, number: int, *, seconds: float = 10) -> list[str]:
         """Wait for this number of lines, at most `seconds`, and return the lines written to stdout and stderr.
 
-        If a caller closes its connection early, its log entry may follow the log entry of a later request.
+        If a caller closes its connection early, the function may log this request after a later request.
         """
         deadline = time.monotonic() + seconds
         lines = self.new_log_lines()
@@ -226,12 +226,12 @@ class ServedFunction(Function):
 def serve_function(
     environment: Mapping[str, str], folder: Path, root: Path = ROOT, prefix: Sequence[str] = ()
 ) -> Iterator[ServedFunction]:
-    """Serve the function with `tools.function_server.serve` until the context ends; its output is in the folder."""
+    """Serve the function with `tools.function_server.serve` until the context ends. Its output is in the folder."""
     output = folder / "served.log"
     with serve(environment, output, root=root, prefix=prefix) as server:
         yield ServedFunction(server, output)
 
 
 def character_id(text: str) -> str:
-    """Return an ASCII test ID without backslashes: pytest escapes them again if mutmut collects the tests twice."""
+    """Return an ASCII test ID without backslashes: mutmut collects the tests twice, and pytest escapes them twice."""
     return ascii(text).replace("\\", "")

@@ -21,7 +21,7 @@ class StubRequest:
 
 @dataclass(frozen=True)
 class StubResponse:
-    """One response; a body other than None is sent as JSON."""
+    """One response. A body other than None is sent as JSON."""
 
     status: int
     body: Any = None
@@ -32,7 +32,7 @@ Respond = Callable[[StubRequest], StubResponse]
 
 
 class HTTPStub(LoopbackServer):
-    """The server, on a loopback port, with TLS if there is a context; ``requests`` contains the received requests."""
+    """The server. It uses TLS if a context is given. ``requests`` contains the received requests."""
 
     def __init__(self, respond: Respond, context: ssl.SSLContext | None = None) -> None:
         super().__init__(_Handler)

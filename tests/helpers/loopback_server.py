@@ -4,7 +4,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final, Self
 
-# At the end of a context, the server stops at its next poll. The default, half a second, makes many tests slow.
+# At the end of a context, the server stops after its current poll. The default of 0.5 seconds makes many tests slow.
 _POLL_SECONDS: Final = 0.02
 
 
@@ -20,12 +20,12 @@ class LoopbackServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def __enter__(self) -> Self:
-        """Start to serve."""
+        """Start serving."""
         threading.Thread(target=self.serve_forever, args=(_POLL_SECONDS,), daemon=True).start()
         return self
 
     def server_close(self) -> None:
-        """Stop to serve. The end of the context calls this method."""
+        """Stop serving. The end of the context calls this method."""
         self.shutdown()
         super().server_close()
 

@@ -63,7 +63,7 @@ class Page:
 
     @property
     def long_lines(self) -> list[str]:
-        """Lines of prose that are too long; a table's row cannot be wrapped."""
+        """Lines of prose that are too long. Rows of tables are omitted, because they cannot be wrapped."""
         return [line for line in self.prose.splitlines() if len(line) > _MAX_PROSE_LENGTH and not line.startswith("|")]
 
     def code_blocks(self, language: str) -> list[str]:

@@ -22,7 +22,7 @@ ENVELOPES: Final[dict[str, Callable[[Any], tuple[Any, dict[str, str]]]]] = {
 
 
 class TokenFile:
-    """The file at the path in DDM_TOKEN_SOURCE. Each test creates its own file, or no file."""
+    """The file at the path in DDM_TOKEN_SOURCE."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

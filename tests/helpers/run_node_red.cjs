@@ -1,4 +1,4 @@
-// Runs a Node-RED flow file headless, once for each run in stdin, and prints the message that ends each run.
+// Runs a Node-RED flow file without the editor, once for each run in stdin, and prints the last message of each run.
 //
 //   node run_node_red.cjs NODE_RED_MODULE USER_DIR FLOW_FILE < runs.json
 //
@@ -8,7 +8,7 @@
 // its approval at once.
 //
 // Prints one line: for each run, in their order, {"node": name of the last debug node, "msg": what it received}.
-// Nothing listens: there is no editor and no admin API.
+// The process listens on no port.
 'use strict'
 const fs = require('fs')
 const http = require('http')

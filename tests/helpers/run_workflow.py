@@ -1,10 +1,10 @@
 """Runs a Google Workflows file in the emulator, once for each argument.
 
-Usage: ``python run_workflow.py WORKFLOW_FILE < arguments.json``, with a Python that can import the emulator. stdout is
-one line: for each argument, in order, ``{"returned": …}`` or ``{"raised": …}``. All executions run at the same time.
+Usage: ``python run_workflow.py WORKFLOW_FILE < arguments.json``, with a Python that can import the emulator. Prints one
+line: for each argument, in order, ``{"returned": …}`` or ``{"raised": …}``. All executions run at the same time.
 
-This program corrects two differences between the emulator and Workflows: the emulator has no callbacks (`Callbacks`),
-and converts the value of an expression to YAML text and back, which changes line breaks and null (`render`).
+This program corrects two differences between the emulator and Workflows. The emulator has no callbacks: see
+`Callbacks`. It converts the value of an expression to YAML and back, which changes line breaks and null: see `render`.
 """
 
 import json

@@ -21,7 +21,7 @@ class Sink(LoopbackServer):
         self.closing = threading.Event()
 
     def server_close(self) -> None:
-        """End the handlers that send no response, and stop to serve."""
+        """End the handlers that send no response, and stop serving."""
         self.closing.set()
         super().server_close()
 

@@ -1,4 +1,4 @@
-"""A cache outside of the repository, for tools that some tests need but that the tests' environment cannot contain."""
+"""A cache, outside of the repository, for tools that cannot be installed in the tests' environment."""
 
 import functools
 import os

@@ -12,7 +12,7 @@ with one core, the requests per second are not measured.
     fake_ddm      a fake DDM with prepared responses, in its own process
     load          the clients
     measurements  the figures of running instances
-    cold_start    the figures of fresh interpreters
+    cold_start    the CPU time of a cold start
     report        figures -> Markdown
     plot          figures -> SVG
 """

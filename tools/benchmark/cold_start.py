@@ -1,4 +1,4 @@
-"""The CPU time of a cold start from a folder like that of a deployed package, with and without bytecode."""
+"""Measures the CPU time of a cold start, with and without bytecode, in a folder with the files of a package."""
 
 import compileall
 import shutil
@@ -39,7 +39,7 @@ class ColdStart:
         for _ in range(rounds + 1):
             for name, (program, folder) in programs.items():
                 samples[name].append(_cpu_milliseconds(program, folder))
-        # The first round only fills caches.
+        # The first round fills caches, and is not part of the figures.
         return {name: statistics.median(values[1:]) for name, values in samples.items()}
 
 

@@ -18,8 +18,8 @@ SLOW_SECONDS: Final = 0.25
 def prepared_ddm() -> Iterator[ServerProcess]:
     """Run the fake DDM while the context lasts.
 
-    The database schema selects the response: for ``checks_20``, 20 checks; for ``slow_20``, 20 checks after
-    `SLOW_SECONDS`.
+    The database schema selects the response. For ``checks_20``, the response has 20 checks. For ``slow_20``, it has 20
+    checks and is sent after `SLOW_SECONDS`.
     """
     with server_process(_start) as process:
         yield process

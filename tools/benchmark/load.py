@@ -38,14 +38,14 @@ def send_sequentially(port: int, body: bytes, count: int) -> None:
 def latencies(port: int, body: bytes, clients: int, requests_each: int, cores: Iterable[int]) -> list[float]:
     """Return the seconds of each request, with ``clients`` concurrent clients.
 
-    The first request of each client does not count, because the server starts a thread for this request.
+    The first request of each client is not measured, because the server starts a thread for this request.
     """
-    return _in_own_process(_send_counted, port, body, clients, requests_each, set(cores))
+    return _in_own_process(_time_requests, port, body, clients, requests_each, set(cores))
 
 
 def throughput(port: int, body: bytes, clients: int, seconds: float, cores: Iterable[int]) -> float:
     """Return the responses per second, with ``clients`` concurrent clients."""
-    return sum(_in_own_process(_send_timed, port, body, clients, seconds, set(cores))) / seconds
+    return sum(_in_own_process(_count_responses, port, body, clients, seconds, set(cores))) / seconds
 
 
 def _in_own_process(work: Callable[..., list[float]], *arguments: Any) -> list[float]:
@@ -53,7 +53,7 @@ def _in_own_process(work: Callable[..., list[float]], *arguments: Any) -> list[f
         return pool.apply(work, arguments)
 
 
-def _send_counted(port: int, body: bytes, clients: int, requests_each: int, cores: set[int]) -> list[float]:
+def _time_requests(port: int, body: bytes, clients: int, requests_each: int, cores: set[int]) -> list[float]:
     os.sched_setaffinity(0, cores)
 
     async def client() -> list[float]:
@@ -68,7 +68,7 @@ def _send_counted(port: int, body: bytes, clients: int, requests_each: int, core
     return asyncio.run(all_clients())
 
 
-def _send_timed(port: int, body: bytes, clients: int, seconds: float, cores: set[int]) -> list[float]:
+def _count_responses(port: int, body: bytes, clients: int, seconds: float, cores: set[int]) -> list[float]:
     os.sched_setaffinity(0, cores)
 
     async def client(start: float) -> float:

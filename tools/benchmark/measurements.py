@@ -15,7 +15,7 @@ from tools.function_server import FunctionServer
 FUNCTION: Final = "this function"
 
 SIZES: Final = {2: 100, 20: 100, 1000: 20}
-"""Number of checks in DDM's result: how many requests make one sample of the CPU time."""
+"""By number of checks in DDM's result: the number of requests in one sample of the CPU time."""
 
 THROUGHPUT_CHECKS: Final = 20
 _THROUGHPUT_SECONDS: Final = 2.0
@@ -27,7 +27,7 @@ Instances = Mapping[str, FunctionServer]
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """The seconds of a request under load; ``ddm`` are the seconds that DDM takes."""
+    """The seconds of a request under load. ``ddm`` is the part of these seconds that DDM takes."""
 
     median: float
     percentile_95: float
@@ -35,7 +35,10 @@ class Latency:
 
 
 def cpu_times(instances: Instances, rounds: int) -> dict[str, dict[int, float]]:
-    """Return the CPU milliseconds of a request, by function and number of checks: medians of interleaved samples."""
+    """Return the median CPU milliseconds of a request, by function and number of checks.
+
+    Each round measures every function, so that a change in the machine's speed affects all functions.
+    """
     samples: dict[tuple[str, int], list[float]] = defaultdict(list)
     for _ in range(rounds + 1):
         for size, count in SIZES.items():
@@ -43,7 +46,7 @@ def cpu_times(instances: Instances, rounds: int) -> dict[str, dict[int, float]]:
                 before = instance.cpu_seconds()
                 load.send_sequentially(instance.port, load.event(f"checks_{size}"), count)
                 samples[name, size].append((instance.cpu_seconds() - before) / count * 1000)
-    # The first round only fills caches.
+    # The first round fills caches, and is not part of the medians.
     return {name: {size: statistics.median(samples[name, size][1:]) for size in SIZES} for name in instances}
 
 
@@ -52,15 +55,15 @@ def memory(instances: Instances) -> dict[str, float]:
     return {name: instance.memory() for name, instance in instances.items()}
 
 
-def throughputs(instances: Instances, ddm: int, rounds: int) -> dict[str, float]:
+def throughputs(instances: Instances, ddm_pid: int, rounds: int) -> dict[str, float]:
     """Return the requests per second of one instance on one core, with as many clients as threads.
 
-    ``ddm`` is the process ID of the fake DDM. This process and the clients run on the other cores.
+    ``ddm_pid`` is the process ID of the fake DDM. The fake DDM and the clients run on the other cores.
     """
     first, *others = sorted(os.sched_getaffinity(0))
     if not others:
         return {}
-    os.sched_setaffinity(ddm, others)
+    os.sched_setaffinity(ddm_pid, others)
     body = load.event(f"checks_{THROUGHPUT_CHECKS}")
     samples: dict[str, list[float]] = defaultdict(list)
     for instance in instances.values():
@@ -70,12 +73,12 @@ def throughputs(instances: Instances, ddm: int, rounds: int) -> dict[str, float]
             samples[name].append(load.throughput(instance.port, body, THREADS, _THROUGHPUT_SECONDS, others))
     for instance in instances.values():
         instance.run_on({first, *others})
-    os.sched_setaffinity(ddm, {first, *others})
+    os.sched_setaffinity(ddm_pid, {first, *others})
     return {name: statistics.median(values) for name, values in samples.items()}
 
 
 def latencies(instances: Instances) -> dict[str, Latency]:
-    """Return the latency of a request by function, with as many clients as threads and a slow DDM."""
+    """Return the latency of a request, by function. DDM is slow, and there are as many clients as threads."""
     by_function = {}
     for name, instance in instances.items():
         cores = os.sched_getaffinity(0)

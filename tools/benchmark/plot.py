@@ -7,12 +7,12 @@ from typing import Final
 from tools.benchmark.measurements import FUNCTION, SIZES
 
 _WIDTH: Final = 720
-_LABELS: Final = 190
-_BARS: Final = 430
-_ROW: Final = 22
-_BAR: Final = 14
-_HEAD: Final = 34
-_GAP: Final = 16
+_LABEL_WIDTH: Final = 190
+_MAX_BAR_WIDTH: Final = 430
+_ROW_HEIGHT: Final = 22
+_BAR_HEIGHT: Final = 14
+_HEAD_HEIGHT: Final = 34
+_GAP_HEIGHT: Final = 16
 
 _STYLE: Final = """
 text { font: 13px system-ui, sans-serif; fill: #1f2328 }
@@ -29,7 +29,7 @@ text { font: 13px system-ui, sans-serif; fill: #1f2328 }
 
 def svg(cpu: Mapping[str, Mapping[int, float]]) -> str:
     """Return a chart with one panel for each number of checks and one bar for each function."""
-    panel_height = _HEAD + _ROW * len(cpu) + _GAP
+    panel_height = _HEAD_HEIGHT + _ROW_HEIGHT * len(cpu) + _GAP_HEIGHT
     height = panel_height * len(SIZES)
     panels = [line for row, size in enumerate(SIZES) for line in _panel(cpu, size, row * panel_height)]
     size_and_role = f'viewBox="0 0 {_WIDTH} {height}" role="img" aria-labelledby="title desc"'
@@ -55,10 +55,10 @@ def _panel(cpu: Mapping[str, Mapping[int, float]], size: int, top: int) -> Itera
     yield f'<text class="head" x="0" y="{top + 20}">CPU time of one request, {size:,} checks</text>'
     longest = max(times[size] for times in cpu.values())
     for row, (name, times) in enumerate(cpu.items()):
-        y = top + _HEAD + row * _ROW
-        width = round(_BARS * times[size] / longest, 1)
+        y = top + _HEAD_HEIGHT + row * _ROW_HEIGHT
+        width = round(_MAX_BAR_WIDTH * times[size] / longest, 1)
         kind = "function" if name == FUNCTION else "peer"
         weight = ' class="head"' if name == FUNCTION else ""
-        yield f'<text{weight} x="{_LABELS - 8}" y="{y + 12}" text-anchor="end">{escape(name)}</text>'
-        yield f'<rect class="{kind}" x="{_LABELS}" y="{y}" width="{width}" height="{_BAR}" rx="2"/>'
-        yield f'<text{weight} x="{_LABELS + width + 6}" y="{y + 12}">{times[size]:.2f} ms</text>'
+        yield f'<text{weight} x="{_LABEL_WIDTH - 8}" y="{y + 12}" text-anchor="end">{escape(name)}</text>'
+        yield f'<rect class="{kind}" x="{_LABEL_WIDTH}" y="{y}" width="{width}" height="{_BAR_HEIGHT}" rx="2"/>'
+        yield f'<text{weight} x="{_LABEL_WIDTH + width + 6}" y="{y + 12}">{times[size]:.2f} ms</text>'

@@ -45,15 +45,15 @@ def _requests(figures: Figures) -> Iterator[list[str]]:
     sizes = [f"CPU, {size:,} checks" for size in SIZES]
     yield ["", *sizes, "warm memory", f"requests/s on one core, {THROUGHPUT_CHECKS} checks"]
     for name, cpu in figures.cpu.items():
-        cells = [_compared(cpu[size], figures.cpu[FUNCTION][size], "{:.2f} ms", name) for size in SIZES]
-        memory = _compared(figures.memory[name], figures.memory[FUNCTION], "{:.0f} MiB", name)
+        cells = [_figure_and_ratio(cpu[size], figures.cpu[FUNCTION][size], "{:.2f} ms", name) for size in SIZES]
+        memory = _figure_and_ratio(figures.memory[name], figures.memory[FUNCTION], "{:.0f} MiB", name)
         rate = "not measured"
         if figures.throughput:
-            rate = _compared(figures.throughput[name], figures.throughput[FUNCTION], "{:.0f}", name)
+            rate = _figure_and_ratio(figures.throughput[name], figures.throughput[FUNCTION], "{:.0f}", name)
         yield [name, *cells, memory, rate]
 
 
-def _compared(value: float, function: float, style: str, name: str) -> str:
+def _figure_and_ratio(value: float, function: float, style: str, name: str) -> str:
     return style.format(value) + ("" if name == FUNCTION else f" ({function / value:.2f})")
 
 

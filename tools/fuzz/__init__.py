@@ -8,7 +8,7 @@ requests go to a real HTTP server. The exit status is 0 if all responses are as 
 
     __main__       command line
     runner         sends the cases and collects the differences
-    model          the types of a case, of its expected outcome and of a difference
+    model          the types of a case and of its expected outcome
     cases          random cases: envelopes, settings, DDM's responses
     events         random JSON for the event of a case
     results        random JSON for DDM's response in a case

@@ -34,10 +34,10 @@ class Response:
 def differences(
     case: Case, expected: Expected, response: Response, requests: list[tuple[str, str | None]]
 ) -> Iterator[str]:
-    """Describe each difference; ``requests`` are the path and the token of each request that DDM received."""
+    """Describe each difference. ``requests`` has the path and the token of each request that DDM received."""
     yield from _compare("status", expected.status, response.status)
     yield from _compare("requests to DDM", [(expected.url, expected.token)] * expected.attempts, requests)
-    # If DDM received a request, DDM's texts may contain the other token, which the function does not redact.
+    # The function redacts only the token that it sends to DDM. DDM's response may contain the other token.
     secrets = [TOKEN, OTHER_TOKEN] if not expected.attempts else [expected.token or ""]
     output = f"{response.text}{response.headers}{response.log}"
     if any(len(secret) >= 8 and secret in output for secret in secrets):
@@ -92,7 +92,7 @@ def _compare_body(expected: Expected, body: dict[str, Any]) -> Iterator[str]:
 
 
 def _compare_summary(body: dict[str, Any]) -> Iterator[str]:
-    """Validate the values without an exact expected value: the time, the report and the note in the message."""
+    """Validate the values that the oracle does not know exactly: the time, the report and the note in the message."""
     if not _TIME.fullmatch(body["checked_at"]):
         yield f"checked_at is not a timestamp: {body['checked_at']!r}"
     needs_note = body["expected_checks"] is None and body["verdict"] in {"PASS", "WARN"}

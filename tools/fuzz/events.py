@@ -5,7 +5,7 @@ from typing import Any, Final
 
 TOKEN: Final = "MIIFUZZTOKEN+/=0123456789"
 OTHER_TOKEN: Final = "MIIHEADERTOKEN+/=9876543210"
-NAMES: Final = ("Primary keys", "DB instance time zone", "Binlog retention", "表没有主键", "Check 5", "x" * 200)
+CHECK_NAMES: Final = ("Primary keys", "DB instance time zone", "Binlog retention", "表没有主键", "Check 5", "x" * 200)
 
 _ALPHANUMERIC: Final = "abcXYZ019"
 _VALID: Final[dict[str, tuple[str, int, int]]] = {
@@ -53,7 +53,7 @@ def valid_event(source: random.Random) -> dict[str, Any]:
         "proceed_on_warn": source.choice([True, False]),
         "expected_checks": source.choice([1, 2, 3, 3.0, 4, 1000]),
         "wait_seconds": source.choice([0, 1, 3600]),
-        "accepted_warnings": source.sample(NAMES, source.randint(1, len(NAMES))),
+        "accepted_warnings": source.sample(CHECK_NAMES, source.randint(1, len(CHECK_NAMES))),
     }
     chances = {"token": 0.9, "region": 0.5}
     event |= {name: value for name, value in optional.items() if source.random() < chances.get(name, 0.4)}

@@ -41,9 +41,9 @@ class Case:
 class Expected:
     """The expected outcome of a case.
 
-    - ``fields`` are values of fields of the response's body.
-    - ``pointers`` are required in ``errors``; ``possible`` are allowed in ``errors``. If there are only possible
-      pointers, at least one of them is required.
+    - ``fields`` are fields of the response's body with their values.
+    - ``pointers`` are required in ``errors``. ``possible`` pointers are allowed in ``errors``. If there are only
+      possible pointers, at least one of them is required.
     - ``attempts`` is the number of requests that DDM receives, each with ``url`` and ``token``.
     - ``attributes`` are the attributes of the CloudEvent that carries the summary, in ``mode``.
     """

@@ -59,7 +59,7 @@ def strict_json(data: bytes) -> Any:
 
 
 def unwrap(case: Case) -> Unwrapped:
-    """Return the event of the request, not validated yet; raise Refused for an invalid envelope."""
+    """Return the event of the request. The event is not validated yet. Raise Refused for an invalid envelope."""
     headers = {name.lower(): value for name, value in case.headers.items()}
     content_type = headers.get("content-type", "").partition(";")[0]
     if content_type.startswith("application/cloudevents-batch"):
@@ -86,7 +86,7 @@ def _unwrap_structured(body: Any) -> Unwrapped:
 
 
 def _check_attributes(attributes: dict[str, Any], others: Iterable[str] = ()) -> None:
-    """Refuse a CloudEvent with invalid attributes. If several are invalid, one is reported."""
+    """Refuse a CloudEvent with invalid attributes. If several are invalid, the function may report any one of them."""
     wrong = [] if attributes.get("specversion") == "1.0" else ["/specversion"]
     names = ("id", "source", "type")
     wrong += [f"/{name}" for name in names if not isinstance(attributes.get(name), str) or not attributes[name]]
@@ -119,7 +119,7 @@ def _parse(data: bytes) -> Any:
 
 
 def check_event(value: Any, header_token: str | None, settings: Settings) -> dict[str, Any]:
-    """Return the event with its defaults; raise Refused with a pointer for each violation."""
+    """Return the event with its defaults. Raise Refused with a pointer for each violation."""
     if not isinstance(value, dict):
         raise Refused([""])
     event = dict(value)

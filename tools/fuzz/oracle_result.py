@@ -42,7 +42,7 @@ def judge(event: dict[str, Any], ddm: DDMResponse) -> Expected:
 def _violations(result: Any, job_id: str) -> tuple[list[str], list[str]]:
     """Return the required pointers and the possible pointers.
 
-    If the result has a wrong type, the function does not have to report contradictions.
+    If the result breaks a rule of its JSON Schema, the function may report the contradictions or not.
     """
     if not isinstance(result, dict):
         return [""], []
@@ -130,10 +130,10 @@ def _error(event: dict[str, Any], ddm: DDMResponse) -> Expected:
     options: dict[str, Any] = {"attempts": attempts, "fields": {"upstream": upstream}}
     if ddm.status == 429:
         options["retry_after"] = int(ddm.headers.get("Retry-After", "60"))
-    return problem(_error_code(ddm.status, code), **options)
+    return problem(_problem_code(ddm.status, code), **options)
 
 
-def _error_code(status: int, code: str | None) -> str:
+def _problem_code(status: int, code: str | None) -> str:
     if status >= 500 or (status == 400 and code in _UNAVAILABLE):
         return "upstream-unavailable"
     if status == 404 or (status == 400 and code in _NOT_FOUND):

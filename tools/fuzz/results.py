@@ -4,14 +4,14 @@ import json
 import random
 from typing import Any, Final
 
-from tools.fuzz.events import NAMES, TOKEN
+from tools.fuzz.events import CHECK_NAMES, TOKEN
 from tools.fuzz.model import DDMResponse
 
 _TEXT_FIELDS: Final = ("note", "handling_suggestion", "error_message", "error_detail_message")
 _TEXTS: Final = (None, "", " \t\n", "Text.", "Two\nlines", "表", f"The token is {TOKEN}.", "x" * 5000, "\u2028", "→ …")
 _STATUSES: Final = (200, 200, 200, 400, 401, 403, 404, 409, 418, 422, 429, 500, 505, 201, 202, 206, 302, 307)
 _SLOW_STATUSES: Final = (502, 503, 504)
-"""The statuses that the function retries, which takes half a second."""
+"""The statuses that the function retries. The retries take half a second."""
 
 _STATUS_MIXES: Final = (("SUCCESS",), ("SUCCESS", "WARN"), ("WARN",), ("SUCCESS", "WARN", "FAILED"))
 _CODES: Final = (
@@ -25,6 +25,7 @@ _NAME_PAIRS: Final = (
     ("errorCode", "errorMessage"),
     ("code", "message"),
 )
+"""The names of the fields with the error code and the error message."""
 
 
 def random_response(job_id: Any, source: random.Random) -> DDMResponse:
@@ -69,7 +70,7 @@ def _random_result(job_id: Any, source: random.Random) -> Any:
 
 
 def _random_check(statuses: tuple[str, ...], source: random.Random) -> dict[str, Any]:
-    check: dict[str, Any] = {"name": source.choice(NAMES), "status": source.choice(statuses)}
+    check: dict[str, Any] = {"name": source.choice(CHECK_NAMES), "status": source.choice(statuses)}
     check |= {name: source.choice(_TEXTS) for name in _TEXT_FIELDS if source.random() < 0.5}
     return check | ({"unknown": 1} if source.random() < 0.1 else {})
 

@@ -58,7 +58,7 @@ def _send(function: Any, ddm: FakeDDM, case: Case) -> Response:
     ddm.reset(case.ddm)
     output = StringIO()
     with redirect_stdout(output):
-        # The test client encodes headers as Latin-1; senders send UTF-8.
+        # The test client encodes headers as Latin-1, but real clients encode them as UTF-8.
         headers = {name: value.encode().decode("latin-1") for name, value in case.headers.items()}
         response = function.open("/", method=case.method, headers=headers, data=case.body)
     return Response(response.status_code, response.headers, response.text, output.getvalue().splitlines())

@@ -12,7 +12,7 @@ The memory grows during the first few thousand requests: for a run with fewer re
     __main__  command line: runs the phases and prints the report
     cases     the kinds of requests, their frequency and their expected outcomes
     bodies    hostile events and hostile results of DDM
-    fake_ddm  a fake DDM that fails on real sockets, and the sink, in one separate process
+    fake_ddm  a fake DDM with faults on real sockets, and the sink, in one separate process
     clients   send the requests and check the responses
     usage     the memory, threads and file descriptors of the server, and the limits
 """

@@ -11,7 +11,7 @@ from typing import Final
 
 from tools.function_server import FunctionServer, ServerError, serve
 from tools.soak.cases import schedule
-from tools.soak.clients import Tally, send_all
+from tools.soak.clients import Statistics, send_all
 from tools.soak.fake_ddm import faulty_ddm
 from tools.soak.usage import THREADS, Usage, exceeded_limits
 
@@ -54,13 +54,13 @@ def _soak(server: FunctionServer, arguments: argparse.Namespace) -> Iterator[str
     """Send the requests, measure after each half of them, and yield a description of each failure."""
     cases = schedule(arguments.requests, arguments.seed)
     half = len(cases) // 2
-    tally = Tally()
+    statistics = Statistics()
     start = time.monotonic()
     usages = []
     for phase in (cases[:half], cases[half:]):
         remaining = arguments.max_minutes * 60 - (time.monotonic() - start)
         try:
-            asyncio.run(asyncio.wait_for(send_all(server.port, phase, arguments.clients, tally), remaining))
+            asyncio.run(asyncio.wait_for(send_all(server.port, phase, arguments.clients, statistics), remaining))
         except TimeoutError:
             yield f"the requests took longer than {arguments.max_minutes} minutes"
             return
@@ -69,16 +69,16 @@ def _soak(server: FunctionServer, arguments: argparse.Namespace) -> Iterator[str
     seconds = time.monotonic() - start
     before, after = usages
     peak = server.peak_memory()
-    _print_report(tally, before, after, peak, seconds)
-    yield from tally.failures
+    _print_report(statistics, before, after, peak, seconds)
+    yield from statistics.failures
     yield from exceeded_limits(before, after, peak, arguments.max_growth)
 
 
-def _print_report(tally: Tally, before: Usage, after: Usage, peak: float, seconds: float) -> None:
-    for (group, (status, name)), count in sorted(tally.outcomes.items()):
+def _print_report(statistics: Statistics, before: Usage, after: Usage, peak: float, seconds: float) -> None:
+    for (group, (status, name)), count in sorted(statistics.outcomes.items()):
         print(f"{group:15} {status or '':>4} {name:32} {count:>7,}")
-    print(f"{sum(tally.outcomes.values()):,} requests in {seconds:.0f} s")
-    print(f"{tally.resent:,} requests were sent again, because the server had closed an idle connection")
+    print(f"{sum(statistics.outcomes.values()):,} requests in {seconds:.0f} s")
+    print(f"{statistics.resent:,} requests were sent again, because the server had closed an idle connection")
     print(f"after the first half: {before}\nat the end:           {after}\npeak memory:          {peak:.0f} MiB")
 
 

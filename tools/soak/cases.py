@@ -9,10 +9,10 @@ from typing import Any, Final
 from tools.soak.bodies import EVENT, EVENT_BYTES, hostile_events, hostile_results
 
 Outcome = tuple[int, str]
-"""HTTP status, and the verdict of a summary or the code of a problem; empty for a response without a body."""
+"""HTTP status, and the verdict of a summary, the code of a problem, or "" for a response without a body."""
 
 _BUSY: Final = frozenset({(504, "upstream-timeout")})
-"""Also expected for each request to DDM: the machine may be too busy for the timeout."""
+"""Also expected for each event that causes a request to DDM, because a busy machine may exceed the timeout."""
 
 _ENVELOPE: Final = {"specversion": "1.0", "id": "soak-1", "source": "/soak", "type": "precheck.wanted"}
 _BINARY: Final = {f"ce-{name}": value for name, value in _ENVELOPE.items()}
@@ -112,6 +112,7 @@ def _deliveries() -> list[Case]:
 
 def _refused() -> list[Case]:
     invalid = (400, "invalid-event")
+    long_response = _event("valid_long_texts")
     return [
         _case("refused", "empty", b"", invalid),
         _case("refused", "not JSON", b"<html></html>", invalid),
@@ -123,15 +124,15 @@ def _refused() -> list[Case]:
         _case("refused", "wrong types", dict.fromkeys(EVENT, 0), invalid),
         _case("refused", "unknown fields", EVENT | {f"field_{number}": number for number in range(50)}, invalid),
         _case("refused", "no token", {name: EVENT[name] for name in EVENT if name != "token"}, invalid),
-        _case("refused", "broken token", _event(token="a b"), invalid),
+        _case("refused", "token with a space", _event(token="a b"), invalid),
         _case("refused", "CloudEvent without id", {"specversion": "1.0", "data": EVENT}, invalid),
-        _case("refused", "bad base64", {"message": {"data": "%"}, "subscription": "s"}, invalid),
+        _case("refused", "invalid base64", {"message": {"data": "%"}, "subscription": "s"}, invalid),
         _case("refused", "GET", b"", (405, "method-not-allowed"), method="GET"),
         _case("refused", "OPTIONS", b"", (204, ""), method="OPTIONS"),
         _case("refused", "too large", b"[" * (EVENT_BYTES + 1), (413, "event-too-large")),
         _case("refused", "far too large", b" " * 4 * EVENT_BYTES, (413, "event-too-large")),
-        _case("refused", "truncated", _event(), cut=50),
-        _case("refused", "no reader", _event("valid_long_texts"), cut=len(json.dumps(_event("valid_long_texts")))),
+        _case("refused", "closed in the body", _event(), cut=50),
+        _case("refused", "closed before the response", long_response, cut=len(json.dumps(long_response))),
     ]
 
 
@@ -154,11 +155,11 @@ def _faults() -> list[Case]:
         "reset": {unavailable},
         "reset_in_body": {unavailable},
         "bad_chunk": {unavailable},
-        "drip_head": {timeout},
-        "drip_body": {timeout},
+        "slow_head": {timeout},
+        "slow_body": {timeout},
         "large_head": {contract, unavailable},
         "large_headers": {contract},
-        "oversize": {contract},
+        "large_body": {contract},
         "gzip_bomb": {contract},
         "tiny_chunks": {contract},
     }

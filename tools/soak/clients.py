@@ -21,7 +21,7 @@ _MAX_FAILURES: Final = 20
 
 
 @dataclass(slots=True)
-class Tally:
+class Statistics:
     """The responses by group and outcome, the first failures, and the number of requests that were sent again."""
 
     outcomes: Counter[tuple[str, Outcome]] = field(default_factory=Counter)
@@ -40,16 +40,16 @@ class Tally:
             self.failures.append(f"{case.group} / {case.name}: {reason}")
 
 
-async def send_all(port: int, cases: Sequence[Case], clients: int, tally: Tally) -> None:
+async def send_all(port: int, cases: Sequence[Case], clients: int, statistics: Statistics) -> None:
     """Send each request once, from ``clients`` concurrent clients."""
     queue = iter(cases)
-    await asyncio.gather(*(_Client(port, tally).run(queue) for _ in range(clients)))
+    await asyncio.gather(*(_Client(port, statistics).run(queue) for _ in range(clients)))
 
 
 class _Client:
-    def __init__(self, port: int, tally: Tally) -> None:
+    def __init__(self, port: int, statistics: Statistics) -> None:
         self._port = port
-        self._tally = tally
+        self._statistics = statistics
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def run(self, queue: Iterator[Case]) -> None:
@@ -58,7 +58,7 @@ class _Client:
             try:
                 await asyncio.wait_for(self._send(case), _RESPONSE_SECONDS)
             except (OSError, EOFError, ValueError, TimeoutError) as error:
-                self._tally.fail(case, repr(error))
+                self._statistics.fail(case, repr(error))
                 self._close()
             if case.cut is not None or number % _REQUESTS_PER_CONNECTION == 0:
                 self._close()
@@ -70,7 +70,7 @@ class _Client:
             try:
                 await self._exchange(case, *self._streams)
             except (ConnectionError, asyncio.IncompleteReadError):
-                self._tally.resent += 1
+                self._statistics.resent += 1
                 self._close()
             else:
                 return
@@ -83,18 +83,18 @@ class _Client:
         writer.write(f"{case.method} / HTTP/1.1\r\n{lines}\r\n".encode() + case.body[: case.cut])
         await writer.drain()
         if case.cut is not None:
-            self._tally.outcomes[case.group, (0, "connection closed by the client")] += 1
+            self._statistics.outcomes[case.group, (0, "connection closed by the client")] += 1
             return
         if case.reading_delay:
             writer.transport.pause_reading()  # type: ignore[attr-defined] # of the transport of a socket
             await asyncio.sleep(case.reading_delay)
             writer.transport.resume_reading()  # type: ignore[attr-defined]
-        self._tally.add(case, await _read_outcome(reader))
+        self._statistics.add(case, await _read_outcome(reader))
 
     def _close(self) -> None:
         if self._streams:
             writer = self._streams[1]
-            # Reset the connection: a connection that is closed normally stays in TIME_WAIT and occupies a port.
+            # Reset the connection, because a connection that is closed normally keeps its port in TIME_WAIT.
             with suppress(OSError):  # closed already
                 writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()

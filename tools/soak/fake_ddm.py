@@ -1,6 +1,6 @@
-"""A fake DDM that fails on real sockets, and the sink that receives summaries, in one separate process.
+"""A fake DDM with faults on real sockets, and the sink that receives the summaries, in one separate process.
 
-The database schema of the event selects the behaviour. The path of the sink is /sink. If the job ID ends in
+The database schema of the event selects the behaviour. The path of the sink is /sink. If the job ID ends with
 ``-refused``, the sink responds with 503.
 """
 
@@ -114,16 +114,16 @@ def _reset_after(data: bytes) -> _Behaviour:
     return reset
 
 
-def _drip(data: bytes) -> _Behaviour:
-    """Send one byte each 50 ms until the client closes the connection."""
+def _send_slowly(data: bytes) -> _Behaviour:
+    """Send one byte every 50 ms until the client closes the connection."""
 
-    async def drip(writer: _Writer, _job_id: str) -> None:
+    async def send(writer: _Writer, _job_id: str) -> None:
         for byte in data * 1000:
             writer.write(bytes([byte]))
             await writer.drain()
             await asyncio.sleep(0.05)
 
-    return drip
+    return send
 
 
 _PASS: Final = _checks(PRIMARY_KEYS, TIME_ZONE)
@@ -153,13 +153,13 @@ BEHAVIOURS: Final[dict[str, _Behaviour]] = {
     "reset": _reset_after(b""),
     "reset_in_body": _reset_after(_HEAD + b"{"),
     "bad_chunk": _send_and_close(_CHUNKED + b"-1\r\n{}\r\n"),
-    "drip_head": _drip(b"HTTP/1.1 200 OK\r\nX-Slow: 1\r\n"),
-    "drip_body": _drip(_HEAD),
+    "slow_head": _send_slowly(b"HTTP/1.1 200 OK\r\nX-Slow: 1\r\n"),
+    "slow_body": _send_slowly(_HEAD),
     "large_head": _send_and_close(b"HTTP/1.1 200 OK\r\n" + b"X-Large: " + b"x" * 60_000 + (b"\r\nX-Large: x" * 3000)),
     "large_headers": _send_and_close(
         b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-Large-%d: %s\r\n" % (n, b"x" * 65_000) for n in range(90)) + b"\r\n{}"
     ),
-    "oversize": _send(response(b'"' + b"x" * 8 * RESULT_BYTES + b'"')),
+    "large_body": _send(response(b'"' + b"x" * 8 * RESULT_BYTES + b'"')),
     "gzip_bomb": _send(response(gzip.compress(b'"' + b"x" * 64 * RESULT_BYTES + b'"'), Content_Encoding="gzip")),
     "tiny_chunks": _send_and_close(_CHUNKED + b"1\r\n \r\n" * 100_000 + b"0\r\n\r\n"),
 } | {

@@ -11,12 +11,12 @@ THREADS: Final = 64
 _MAX_PEAK_MIB: Final = 400
 _MAX_OTHER_THREADS: Final = 4
 _MAX_MORE_DESCRIPTORS: Final = 2
-"""While a connection closes, its descriptor is counted as another descriptor, not as a connection."""
+"""While a connection closes, its file descriptor is counted as another descriptor, not as a connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The usage of an idle server. ``memory`` is the MiB of master and worker; the other figures are the worker's."""
+    """The usage of an idle server. ``memory`` is the MiB of master and worker. The other figures are the worker's."""
 
     worker: int
     memory: float

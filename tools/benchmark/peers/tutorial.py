@@ -1,4 +1,4 @@
-"""The code that the packages' tutorials show: ``requests.get`` and ``jsonschema.validate`` for each event."""
+"""The code in the tutorials of the packages: ``requests.get`` and ``jsonschema.validate`` for each event."""
 
 import json
 from pathlib import Path

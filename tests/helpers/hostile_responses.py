@@ -1,7 +1,4 @@
-"""Responses of DDM that are small, but expensive to parse, to keep in memory or to serialize.
-
-The bodies of ``tools.soak.bodies`` are included.
-"""
+"""Small responses of DDM that need much time or memory, including the results of ``tools.soak.bodies``."""
 
 import gzip
 import json
@@ -39,13 +36,13 @@ def checks_body(number: int, **fields: Any) -> bytes:
 
 
 def _filled(start: bytes, unit: bytes, end: bytes) -> bytes:
-    """Return a body of nearly `MAX_BYTES` bytes: the start, as many units as fit, and the end."""
+    """Return a body of nearly `MAX_BYTES` bytes: the start, as many units as possible, and the end."""
     number = (MAX_BYTES - len(start) - len(end)) // len(unit)
     return (start + unit * number).removesuffix(b",") + end
 
 
 def _failed_text(unit: bytes) -> bytes:
-    """Return a result with one failed check, whose error message consists of the unit."""
+    """Return a result with one failed check, whose error message repeats the unit."""
     return _filled(_HEAD + b'"pre_check_results":[{"name":"a","status":"FAILED","error_message":"', unit, b'"}]}')
 
 

@@ -1,6 +1,6 @@
-"""Validates JSON values with the models of an API's client: no field is unknown or missing, or has a wrong type.
+"""Validates JSON values with the models of an API's client: finds unknown fields, missing fields and wrong types.
 
-Usage: ``python check_model.py MODULE < values.json``, with a Python that can import the module, such as
+Usage: ``python validate_models.py MODULE < values.json``, with a Python that can import the module, such as
 ``kubernetes.client.models``. stdin is a JSON list of ``{"model": name of a model, "value": …}``; stdout is one line, a
 JSON list of errors.
 """
@@ -22,25 +22,25 @@ SCALARS: dict[str, Any] = {
 MODULE = importlib.import_module(sys.argv[1])
 
 
-def check(type_name: str, value: Any, path: str) -> list[str]:
+def validate(type_name: str, value: Any, path: str) -> list[str]:
     """Return the errors of a value."""
     if match := re.fullmatch(r"[Ll]ist\[(.+)\]", type_name):
         items = enumerate(value) if isinstance(value, list) else [(0, None)]
-        return [error for number, item in items for error in check(match[1], item, f"{path}[{number}]")]
+        return [error for number, item in items for error in validate(match[1], item, f"{path}[{number}]")]
     if match := re.fullmatch(r"[Dd]ict[\[(]str, (.+)[\])]", type_name):
-        return [error for name, item in value.items() for error in check(match[1], item, f"{path}.{name}")]
+        return [error for name, item in value.items() for error in validate(match[1], item, f"{path}.{name}")]
     if type_name in SCALARS:
         return [] if isinstance(value, SCALARS[type_name]) else [f"{path}: {value!r} is not {type_name}"]
-    return check_object(getattr(MODULE, type_name), value, path)
+    return validate_object(getattr(MODULE, type_name), value, path)
 
 
-def check_object(model: Any, value: Any, path: str) -> list[str]:
+def validate_object(model: Any, value: Any, path: str) -> list[str]:
     """Return the errors of an object: the errors of its fields, and the errors that the model finds."""
     names = {name: field for field, name in model.attribute_map.items()}
     errors = [f"{path}.{name} is unknown" for name in value if name not in names]
     known = {name: item for name, item in value.items() if name in names}
     for name, item in known.items():
-        errors += check(model.openapi_types[names[name]], item, f"{path}.{name}")
+        errors += validate(model.openapi_types[names[name]], item, f"{path}.{name}")
     try:
         model(**{names[name]: item for name, item in known.items()})
     except ValueError as error:
@@ -49,4 +49,4 @@ def check_object(model: Any, value: Any, path: str) -> list[str]:
 
 
 values = json.load(sys.stdin)
-print(json.dumps([error for each in values for error in check(each["model"], each["value"], each["model"])]))
+print(json.dumps([error for each in values for error in validate(each["model"], each["value"], each["model"])]))

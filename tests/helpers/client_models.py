@@ -1,4 +1,4 @@
-"""Validates JSON values with the models of an API's client, in a process that can import the client."""
+"""Runs validate_models.py in a process that can import the client of an API."""
 
 import json
 import subprocess
@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-_PROGRAM: Final = Path(__file__).parent / "check_model.py"
+_PROGRAM: Final = Path(__file__).parent / "validate_models.py"
 
 
 def model_errors(packages: Path, module: str, values: list[dict[str, Any]]) -> list[str]:
-    """Return the errors of values ``{"model": …, "value": …}``; the module is in the folder of packages."""
+    """Return the errors of the values ``{"model": …, "value": …}``. The folder ``packages`` contains the module."""
     done = subprocess.run(
         [sys.executable, str(_PROGRAM), module],
         input=json.dumps(values),
