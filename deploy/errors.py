@@ -35,7 +35,8 @@ def run(program: Program) -> NoReturn:
         print_message(str(error))
         status = error.exit_status
     except OSError as error:
-        print_message(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        name = error.filename2 or error.filename  # the second name is the target of a rename
+        print_message(f"{name}: {error.strerror}" if name else str(error))
         status = DeployError.exit_status
     except KeyboardInterrupt:
         status = _INTERRUPTED

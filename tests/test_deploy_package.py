@@ -204,6 +204,19 @@ def test_a_file_that_cannot_be_used_is_one_line(fresh_checkout, damage, name):
     assert f"{fresh_checkout.root / name}: " in result.stderr
 
 
+def test_a_folder_at_the_path_of_the_package_is_named(fresh_checkout):
+    """The line names the package, not the temporary file that cannot replace the folder, and this file is removed."""
+    fresh_checkout.package.mkdir(parents=True)
+    program = (
+        "from deploy import bytecode, errors, package;"
+        "package.download = lambda *_: []; bytecode.find_python = lambda: None;"
+        "errors.run(package.main)"
+    )
+    result = fresh_checkout.execute([sys.executable, "-B", "-c", program], fresh_checkout.root)
+    assert result == Result(1, "", f"deploy.sh: {fresh_checkout.package}: Is a directory\n")
+    assert list(fresh_checkout.package.parent.iterdir()) == [fresh_checkout.package]
+
+
 @pytest.mark.parametrize(
     "script",
     ["echo garbage", "echo /bin/sh; exit 1", "exec sleep 60", "exit 0"],
