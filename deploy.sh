@@ -40,7 +40,7 @@
 #
 # Options of all commands:
 #   --dry-run                  check what can be checked offline and print the exact commands or requests; needs no
-#                              credentials, deploys nothing and changes only dist/
+#                              credentials and no gcloud, deploys nothing and changes only dist/
 #   --help                     print this text
 #
 # Environment:
@@ -200,7 +200,7 @@ deploy_cloud_run() {
     local lines timeout ddm_region variables
     lines=$(check_variables --cloud-run "$access") || exit
     { read -r timeout && read -r ddm_region && IFS= read -r variables; } <<<"$lines"
-    command -v gcloud >/dev/null || fail "gcloud is missing: install the Google Cloud CLI"
+    [[ -n $dry_run ]] || command -v gcloud >/dev/null || fail "gcloud is missing: install the Google Cloud CLI"
 
     local -a deploy=(
         gcloud run deploy "$service" --project "$project" --region "$region"
