@@ -35,6 +35,7 @@
 #   --allow LIST               the instances for which the token of --token-secret or --agency may be used:
 #                              PROJECT_ID/INSTANCE_ID or PROJECT_ID/*, separated by commas
 #   --env NAME=VALUE           another variable of the function, such as K_SINK=https://sink.example; may be repeated.
+#                              Set a variable that is not the function's own, such as HTTPS_PROXY, on the platform.
 #                              Variables of earlier deployments are kept. DDM_MAX_WAIT_SECONDS and DDM_TIMEOUT_SECONDS
 #                              also set the platform's timeout; repeat them in each deployment to Cloud Run
 #

@@ -189,11 +189,16 @@ def _label(options: argparse.Namespace, name: str) -> str:
 
 def _assignment(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
+    if name == "THREADS":
+        raise UsageError("invalid value: --env THREADS (deploy.sh sets this variable, to the requests per instance)")
     if name not in NAMES:
         # A text that is not a valid name may be a secret, so it is not printed.
         pattern = r"[A-Za-z_][A-Za-z0-9_]{0,40}" if equals else r"[A-Z_][A-Z0-9_]{0,40}"
         label = f" {name}" if re.fullmatch(pattern, name) else ""
-        raise UsageError(f"invalid value: --env{label} (expected NAME=VALUE; NAME is one of {', '.join(NAMES)})")
+        raise UsageError(
+            f"invalid value: --env{label} (expected NAME=VALUE; --env sets only the function's own variables,"
+            f" {', '.join(NAMES)}: set any other variable on the platform, deployments keep it)"
+        )
     if not equals:
         raise UsageError(f"invalid value: --env {name} (expected {name}=VALUE)")
     return name, value
