@@ -129,12 +129,12 @@ def timeout_seconds(variables: Mapping[str, str]) -> int:
 
 
 def _check_length(options: argparse.Namespace, variables: Mapping[str, str]) -> None:
-    """Raise UsageError if the variables are too long for FunctionGraph. The message names the longest variable."""
+    """Raise UsageError if the variables are too long for FunctionGraph. The message names the options."""
     try:
         to_user_data(variables)
     except DeployError as error:
-        longest = max(variables, key=lambda name: len(variables[name]))
-        raise UsageError(f"invalid value: {_label(options, longest)} ({error})") from None
+        labels = ", ".join(_label(options, name) for name in variables)
+        raise UsageError(f"invalid value: {labels} ({error})") from None
 
 
 def _cloud_run_lines(variables: Mapping[str, str]) -> tuple[str, str, str]:

@@ -109,6 +109,13 @@ WRONG_CALLS = {
         (*FUNCTIONGRAPH, "--dry-run", "--agency", "reader", "--allow", ",".join([f"{PROJECT_ID}/*"] * 130)),
         "--allow",
     ),
+    "variables that are too long together for FunctionGraph": (
+        (
+            *("functiongraph", "--package-only", "--agency", "reader"),
+            *("--allow", ",".join([f"{PROJECT_ID}/*"] * 60), "--env", f"K_SINK=https://sink.example/{'a' * 2500}"),
+        ),
+        "--agency, --allow, --env K_SINK (",
+    ),
     "variable that is too long for FunctionGraph": (
         ("functiongraph", "--package-only", "--env", f"K_SINK=https://sink.example/{'a' * 4096}"),
         "K_SINK",
