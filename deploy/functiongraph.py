@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
         if options.dry_run:
             _print_requests(endpoint, function)
         else:
-            deploy(FunctionGraphApi(endpoint, token), function)
+            _warn_without_agency(deploy(FunctionGraphApi(endpoint, token), function))
             sys.stdout.write(f"deployed: {function.urn}\n")
     except DeployError as error:  # the message may contain texts of the API
         raise DeployError(_redact(str(error), token)) from None
@@ -101,8 +101,8 @@ def _print_requests(endpoint: str, function: Function) -> None:
         deploy(DryRunApi(endpoint, config, f"<base64 of {package.TARGET.name}>"), function)
 
 
-def deploy(api: Api, function: Function) -> None:
-    """Create the function, or update it if it exists.
+def deploy(api: Api, function: Function) -> dict[str, Any]:
+    """Create the function, or update it if it exists. Return its config.
 
     Raises DeployError if the API refuses a request or does not respond, or if the existing function is not an HTTP
     function or its config cannot be kept.
@@ -123,6 +123,7 @@ def deploy(api: Api, function: Function) -> None:
         update = _config_body(function, config.body)
         _call_or_raise(api, "PUT", f"{functions}/{function.urn}/code", _code_body(function))
     _call_or_raise(api, "PUT", f"{functions}/{function.urn}/config", update)
+    return update
 
 
 def _create_body(function: Function) -> dict[str, Any]:
@@ -185,6 +186,14 @@ def _agency(function: Function, current: Mapping[str, Any]) -> dict[str, Any]:
     if function.agency:
         return {"xrole": function.agency, "enable_auth_in_header": True}
     return {name: current[name] for name in ("xrole", "enable_auth_in_header") if current.get(name)}
+
+
+def _warn_without_agency(config: Mapping[str, Any]) -> None:
+    if json.loads(config["user_data"]).get("DDM_TOKEN_SOURCE") == settings.AGENCY and "xrole" not in config:
+        errors.print_message(
+            "warning: DDM_TOKEN_SOURCE is agency, but the function has no agency, so it gets no token:"
+            " deploy with --agency and --allow instead of --env"
+        )
 
 
 def _limit(values: Mapping[str, Any], name: str) -> int:

@@ -151,6 +151,27 @@ def test_64_requests_per_instance_or_more(built_checkout, current, sent):
     assert api.requests[-1].body["strategy_config"] == sent
 
 
+@pytest.mark.parametrize(
+    ("function", "warns"),
+    [
+        (None, True),
+        (HTTP_FUNCTION, True),
+        (HTTP_FUNCTION | {"xrole": ""}, True),
+        (HTTP_FUNCTION | {"xrole": "ddm-reader", "enable_auth_in_header": True}, False),
+    ],
+    ids=["create", "no agency", "empty agency", "agency"],
+)
+def test_warning_of_a_missing_agency(built_checkout, function, warns):
+    """If the function expects the token of an agency and has no agency, a line after the requests says so."""
+    assignments = [f"--env={name}={value}" for name, value in AGENCY_VARIABLES.items()]
+    with FakeFunctionGraph(function=function and dict(function)) as api:
+        result = send_requests(built_checkout, api.url, *assignments)
+    assert (result.status, result.last_line) == (0, f"deployed: {URN}")
+    lines = [line for line in result.stderr.splitlines() if not line.startswith("+ ")]
+    warning = "the function has no agency, so it gets no token: deploy with --agency and --allow instead of --env"
+    assert lines == ([f"deploy.sh: warning: DDM_TOKEN_SOURCE is agency, but {warning}"] if warns else [])
+
+
 def test_an_agency_replaces_another_one(built_checkout):
     """The options replace the agency and the variables of an earlier deployment."""
     variables = {"DDM_TOKEN_SOURCE": "/a/file", "DDM_ALLOWED_INSTANCES": "a/b"}
