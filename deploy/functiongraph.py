@@ -111,8 +111,6 @@ def deploy(api: Api, function: Function) -> dict[str, Any]:
     config = api.send("GET", f"{functions}/{function.urn}/config")
     if config.status == HTTPStatus.NOT_FOUND and config.error_code in {None, _NOT_FOUND}:
         created = _call_or_raise(api, "POST", functions, _create_body(function))
-        if not created.body:
-            raise DeployError("the config of the created function cannot be read: run the command again")
         # The POST accepts no strategy_config. The response has the default, which the update must keep.
         update = _config_body(function, {"strategy_config": created.body.get("strategy_config")})
     else:
@@ -197,9 +195,7 @@ def _warn_without_agency(config: Mapping[str, Any]) -> None:
 
 
 def _limit(values: Mapping[str, Any], name: str) -> int:
-    limit = values.get(name)
-    if limit is None:
-        return 0
+    limit = 0 if values.get(name) is None else values[name]
     if not isinstance(limit, int) or isinstance(limit, bool):
         raise DeployError(f"the function's {name} cannot be read, so it cannot be kept")
     return limit

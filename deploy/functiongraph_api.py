@@ -22,10 +22,14 @@ _TIMEOUT_SECONDS: Final = 120
 
 @dataclass(frozen=True, slots=True)
 class ApiResponse:
-    """A response of any status. A body that is not a JSON object counts as empty."""
+    """A response of any status.
+
+    If the content is neither empty nor a JSON object, ``is_readable`` is false and ``body`` is empty.
+    """
 
     status: int
     body: Mapping[str, Any]
+    is_readable: bool = True
 
     @property
     def error_code(self) -> str | None:
@@ -34,13 +38,19 @@ class ApiResponse:
         return code if code is None or isinstance(code, str) else "an error_code that is not a text"
 
     def raise_for_status(self, request: str) -> None:
-        """Raise DeployError with the request and the API's error code and message unless the status is 2xx."""
+        """Raise DeployError with the request and the API's error code and message unless the status is 2xx.
+
+        A 2xx that is not readable is an error as well: it comes from a proxy or from another server.
+        """
         if not HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES:
             code = self.error_code or "no error_code"
             message = self.body.get("error_msg")
             if not isinstance(message, str) or not message:
                 message = "no error_msg"
             raise DeployError(f"FunctionGraph refused {request}: {self.status} {code}: {message}")
+        if not self.is_readable:
+            advice = "check FUNCTIONGRAPH_ENDPOINT and the proxy"
+            raise DeployError(f"the response to {request} is not a JSON object: {advice}")
 
 
 class Api(Protocol):
@@ -74,7 +84,7 @@ class FunctionGraphApi:
         try:
             with self._open(request) as response:
                 # If the body is truncated, read() without a size raises IncompleteRead; read() with a size does not.
-                return ApiResponse(response.status, _parse_object(response.read()))
+                return _parse_response(response.status, response.read())
         # ValueError: a negative chunk size. OverflowError, MemoryError: an absurd Content-Length.
         except (OSError, http.client.HTTPException, ValueError, OverflowError, MemoryError) as error:
             reason = getattr(error, "reason", error)
@@ -110,12 +120,12 @@ class DryRunApi:
         if body is not None:
             printed = {**body, "func_code": {"file": self._code_label}} if "func_code" in body else body
             sys.stdout.write(f"  {json.dumps(printed)}\n")
-        return self._config if method == "GET" else ApiResponse(HTTPStatus.OK, {"runtime": "http"})
+        return self._config if method == "GET" else ApiResponse(HTTPStatus.OK, {})
 
 
-def _parse_object(content: bytes) -> Mapping[str, Any]:
+def _parse_response(status: int, content: bytes) -> ApiResponse:
     try:
-        body = json.loads(content)
+        body = json.loads(content or b"{}")
     except (ValueError, RecursionError):
         body = None
-    return body if isinstance(body, dict) else {}
+    return ApiResponse(status, body) if isinstance(body, dict) else ApiResponse(status, {}, is_readable=False)

@@ -254,8 +254,11 @@ REFUSALS = {
     "created function that is not JSON": (
         {"GET config": ApiResponse(404, ""), "POST functions": ApiResponse(200, "<html>")},
         ["GET config", "POST functions"],
-        "run the command again",
+        "is not a JSON object: check FUNCTIONGRAPH_ENDPOINT",
     ),
+    "updated code that is not JSON": refusal("PUT code", 200, "<html>", "is not a JSON object"),
+    "updated config that is not an object": refusal("PUT config", 200, "[]", "is not a JSON object"),
+    "empty config": refusal("GET config", 200, "", "config cannot be read"),
     "config refused after a create": (
         {
             "GET config": ApiResponse(404, ""),
@@ -264,7 +267,7 @@ REFUSALS = {
         CREATE_NAMES,
         "403 FSS.0403: Forbidden",
     ),
-    "config that is not JSON": refusal("GET config", 200, "<html>", "config cannot be read"),
+    "config that is not JSON": refusal("GET config", 200, "<html>", "is not a JSON object"),
     "truncated config": refusal("GET config", 200, '{"runtime": "http"}', "no response", **{"Content-Length": "200"}),
     "truncated refusal": refusal(
         "GET config", 403, '{"error_code": "FSS.0403"}', "no response", **{"Content-Length": "200"}
