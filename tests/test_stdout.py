@@ -37,7 +37,7 @@ class Pipe:
     def fill(self, *, free_pages: int = 0) -> None:
         """Write until the pipe is full, and then read this many pages."""
         for size in (PAGE_BYTES, 1):
-            while select.select([], [self.descriptor], [], 0)[1]:
+            while self._is_ready(select.POLLOUT, 0):
                 try:
                     os.write(self.descriptor, b"." * size)
                 except BlockingIOError:
@@ -48,9 +48,14 @@ class Pipe:
     def read(self) -> bytes:
         """Read all bytes in the pipe."""
         data = b""
-        while select.select([self.descriptor], [], [], 0.2)[0]:
+        while self._is_ready(select.POLLIN, 200):
             data += os.read(self.descriptor, 65_536)
         return data
+
+    def _is_ready(self, event: int, milliseconds: int) -> bool:
+        poll = select.poll()  # select.select() accepts only the first 1024 descriptors
+        poll.register(self.descriptor, event)
+        return bool(poll.poll(milliseconds))
 
 
 @pytest.fixture
