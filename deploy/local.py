@@ -19,8 +19,8 @@ from typing import IO, Any, Final, cast
 
 from deploy import errors, sample_events
 from deploy.errors import DeployError
-from deploy.fake_behaviours import BEHAVIOURS
 from deploy.processes import Processes
+from testing.fake_behaviours import BEHAVIOURS
 
 _START_SECONDS: Final = 60
 _LISTENING: Final = "listening on "
@@ -72,7 +72,7 @@ def _require_free_port(port: int) -> None:
 
 def _start_fake_ddm(processes: Processes) -> dict[str, str]:
     """Start the fake DDM and return the environment variables that make the function use it."""
-    arguments = ("-m", "deploy.fake_ddm", "--port", "0")
+    arguments = ("-m", "testing.fake_ddm", "--port", "0")
     child = processes.start("the fake DDM", arguments, os.environ, subprocess.PIPE)
     output = cast("IO[bytes]", child.stdout)  # a pipe, so not None
     with selectors.DefaultSelector() as selector:

@@ -11,8 +11,8 @@ from helpers.certificates import Authority
 from helpers.function import TOKEN, Function, InProcessFunction, ServedFunction, serve_function
 from helpers.platform_token import AGENCY_VARIABLES, TokenFile
 
-from deploy.fake_ddm import FakeDDM
-from tools.function_server import clean_environment
+from testing.fake_ddm import FakeDDM
+from testing.function_server import clean_environment
 
 pytest_plugins = ["helpers.deployment"]
 

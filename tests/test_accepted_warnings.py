@@ -5,8 +5,8 @@ from helpers.envelopes import ATTRIBUTES, STRUCTURED_HEADERS, binary_headers, pu
 from helpers.function import EVENT, TOKEN, Function, character_id
 from helpers.sink import Sink
 
-from deploy.fake_behaviours import check, results
-from deploy.fake_ddm import FakeDDM
+from testing.fake_behaviours import check, results
+from testing.fake_ddm import FakeDDM
 
 TIME_ZONE = "DB instance time zone"
 CHINESE_NAME = "主键检查: 所有表都有主键"

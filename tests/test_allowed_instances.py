@@ -9,8 +9,8 @@ from helpers.function import EVENT, EVENT_WITHOUT_TOKEN, ROOT, TOKEN, Function
 from helpers.platform_token import AGENCY_HEADER, ENVELOPES, FOREIGN_PROJECT, INSTANCE, sent_tokens
 
 from ddm_precheck.settings import PlatformToken, SettingsError, from_environment
-from deploy.fake_ddm import FakeDDM
-from tools.function_server import clean_environment
+from testing.fake_ddm import FakeDDM
+from testing.function_server import clean_environment
 
 NOT_ALLOWED = (
     "The platform's token may not be used for this instance; send a token, or add the instance to DDM_ALLOWED_INSTANCES"

@@ -10,13 +10,13 @@ import os
 
 import pytest
 from helpers.envelopes import STRUCTURED_HEADERS, base64_json, push_body
-from helpers.fault_server import FaultServer, send
 from helpers.function import EVENT, TOKEN, Function, FunctionResponse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deploy.fake_behaviours import PRIMARY_KEYS, FakeResponse
-from deploy.fake_ddm import FakeDDM
+from testing.fake_behaviours import PRIMARY_KEYS, FakeResponse
+from testing.fake_ddm import FakeDDM
+from testing.fault_server import FaultServer, send
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "100"))
 many_examples = settings(

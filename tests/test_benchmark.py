@@ -6,11 +6,11 @@ from xml.etree import ElementTree as ET
 import pytest
 import requests
 
+from testing.function_server import ROOT, serve
 from tools.benchmark import plot, report
 from tools.benchmark.fake_ddm import prepared_ddm
 from tools.benchmark.load import event
 from tools.benchmark.measurements import FUNCTION, Latency
-from tools.function_server import ROOT, serve
 
 PEERS = sorted(path.stem for path in (ROOT / "tools/benchmark/peers").glob("*.py") if path.stem != "__init__")
 FIGURES = report.Figures(

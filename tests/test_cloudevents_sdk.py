@@ -10,8 +10,8 @@ from helpers import tool_cache
 from helpers.envelopes import TRACEPARENT
 from helpers.function import EVENT, ServedFunction, validate_summary
 
-from deploy.fake_ddm import FakeDDM
-from tools.function_server import clean_environment
+from testing.fake_ddm import FakeDDM
+from testing.function_server import clean_environment
 
 
 @pytest.mark.parametrize("mode", ["structured", "binary"])

@@ -8,7 +8,9 @@ import zlib
 from pathlib import Path
 
 import pytest
-from helpers.fault_server import (
+from helpers.function import TOKEN, Function, FunctionResponse
+
+from testing.fault_server import (
     CHUNKED_HEAD,
     GZIP_HEADERS,
     PASS_BODY,
@@ -24,7 +26,6 @@ from helpers.fault_server import (
     send_slowly,
     wait_for_close,
 )
-from helpers.function import TOKEN, Function, FunctionResponse
 
 MIB = 1024 * 1024
 GZIP_BODY = gzip.compress(PASS_BODY)

@@ -7,7 +7,13 @@ import time
 
 import pytest
 from helpers.certificates import Authority
-from helpers.fault_server import (
+from helpers.function import EVENT, TOKEN
+
+from ddm_precheck.connection import _DeadlineReader
+from ddm_precheck.transport import Transport
+from testing.fake_behaviours import check, results
+from testing.fake_ddm import FakeDDM
+from testing.fault_server import (
     CHUNKED_HEAD,
     GZIP_HEADERS,
     PASS_BODY,
@@ -24,12 +30,6 @@ from helpers.fault_server import (
     send_endlessly,
     wait_for_close,
 )
-from helpers.function import EVENT, TOKEN
-
-from ddm_precheck.connection import _DeadlineReader
-from ddm_precheck.transport import Transport
-from deploy.fake_behaviours import check, results
-from deploy.fake_ddm import FakeDDM
 
 UNAVAILABLE = complete_response(b'{"error_code": "APIGW.0201", "error_msg": "down"}', "503 Service Unavailable")
 PASS = [send(complete_response()), wait_for_close]

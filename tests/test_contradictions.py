@@ -4,8 +4,8 @@ import pytest
 from helpers.envelopes import push_body
 from helpers.function import EVENT, Function
 
-from deploy.fake_behaviours import FakeResponse, check, results
-from deploy.fake_ddm import FakeDDM
+from testing.fake_behaviours import FakeResponse, check, results
+from testing.fake_ddm import FakeDDM
 
 ERROR_NAMES = ["error_code", "errCode", "errorCode", "code", "error_msg", "externalMessage", "errorMsg", "errorMessage"]
 ERROR_NAMES += ["message", "error"]

@@ -7,9 +7,9 @@ from helpers import hostile_responses
 from helpers.callers import event_body, outcomes, send_in_sequence
 from helpers.function import ServedFunction
 
-from deploy.fake_behaviours import FakeResponse
-from deploy.fake_ddm import FakeDDM
-from tools.soak.bodies import hostile_events
+from testing.fake_behaviours import FakeResponse
+from testing.fake_ddm import FakeDDM
+from testing.hostile_bodies import hostile_events
 
 MAX_SECONDS_PER_MIB = 1
 MAX_SECONDS_PER_EVENT = 0.5

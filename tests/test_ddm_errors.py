@@ -6,8 +6,8 @@ from email.utils import format_datetime, formatdate
 import pytest
 from helpers.function import TOKEN, Function
 
-from deploy.fake_behaviours import FakeResponse, error
-from deploy.fake_ddm import FakeDDM
+from testing.fake_behaviours import FakeResponse, error
+from testing.fake_ddm import FakeDDM
 
 NOT_FOUND_CODES = ["DBS.300400", "DBS.300129", "DBS.300379"]
 UNAVAILABLE_CODES = ["DBS.300002", "DBS.300005", "DBS.200412", "DBS.300120", "DBS.300345", "DBS.300346"]

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from helpers.function import EVENT, Function
 
-from deploy.fake_behaviours import PRIMARY_KEYS, FakeResponse, check
-from deploy.fake_ddm import FakeDDM
+from testing.fake_behaviours import PRIMARY_KEYS, FakeResponse, check
+from testing.fake_ddm import FakeDDM
 
 MAX_BYTES = 1024 * 1024
 JOB_ID = EVENT["job_id"]

@@ -10,7 +10,7 @@ import pytest
 from helpers.deployment import DRY_RUN_ENDS, FUNCTIONGRAPH, PROJECT_ID, TOKEN, Checkout, Result
 from helpers.fake_functiongraph_api import ApiResponse, FakeFunctionGraph, code_in
 
-from tools.function_server import free_port
+from testing.function_server import free_port
 
 URN = f"urn:fss:cn-north-4:{PROJECT_ID}:function:default:ddm-precheck"
 FUNCTIONS = f"/v2/{PROJECT_ID}/fgs/functions"

@@ -14,8 +14,8 @@ import pytest
 from helpers.deployment import DRY_RUN_ENDS, MAX_SECONDS, ROOT, Checkout, launcher, post
 from helpers.markdown import README, README_CN, Page
 
-from deploy.fake_behaviours import BEHAVIOURS
-from tools.function_server import free_port
+from testing.fake_behaviours import BEHAVIOURS
+from testing.function_server import free_port
 
 SAMPLES = ["pass", "warn", "fail", "pending", "unauthorized"]
 VERDICTS = ["PASS", "WARN", "FAIL", "PENDING", "ERROR"]
@@ -207,7 +207,7 @@ def test_local_installs_what_is_needed(fresh_checkout, present, steps):
 
 def test_the_fake_ddm_is_a_program_of_its_own():
     """The fake DDM prints its URL. A request to an unknown path gets an error of the API gateway."""
-    command = [sys.executable, "-B", "-m", "deploy.fake_ddm"]
+    command = [sys.executable, "-B", "-m", "testing.fake_ddm"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -14,7 +14,7 @@ import yaml
 from helpers.function import ROOT
 from helpers.markdown import PAGES, README, README_CN, SECURITY, Page
 
-from tools.function_server import clean_environment
+from testing.function_server import clean_environment
 
 QUESTION_PAGES = [page for page in PAGES if page.name.startswith("docs/") and page.name != "docs/performance-table.md"]
 PICTURES = sorted((ROOT / "docs").glob("*.svg"))

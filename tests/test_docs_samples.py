@@ -11,7 +11,7 @@ from helpers.function import ROOT, TOKEN
 from helpers.loopback_server import LoopbackServer, QuietHandler
 from helpers.markdown import DEPLOYING, LOW_CODE, PAGES, README, README_CN, REFERENCE, Page
 
-from tools.function_server import clean_environment
+from testing.function_server import clean_environment
 
 JOB_ID = "b2a0c4de-7f51-4f0c-9a3e-2f6d1c8b5e90"
 IAM_PASSWORD, DB_PASSWORD = "Secret-of-IAM-1", "Secret-of-DB-2"

@@ -16,7 +16,7 @@ from helpers.envelopes import (
 )
 from helpers.function import EVENT, EVENT_WITHOUT_TOKEN, STRUCTURED_CONTENT_TYPE, TOKEN, Function
 
-from deploy.fake_ddm import FakeDDM
+from testing.fake_ddm import FakeDDM
 
 KEY_EMOJI = "\U0001f511"  # one character, four bytes of UTF-8
 EVENTARC_HEADERS = {

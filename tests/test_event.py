@@ -5,7 +5,7 @@ import json
 import pytest
 from helpers.function import EVENT, EVENT_WITHOUT_TOKEN, TOKEN, Function, FunctionResponse, ServedFunction
 
-from deploy.fake_ddm import FakeDDM
+from testing.fake_ddm import FakeDDM
 
 KIB, MIB = 1024, 1024 * 1024
 MISSING = object()

@@ -10,7 +10,7 @@ from helpers.approver import AS_REQUESTED, AS_REQUESTED_TWICE, NO_APPROVAL
 from helpers.flows import ENGINES, End, Engine, Job, environment, names_to_approve, node_red, run_pipeline
 from helpers.function import EVENT_WITHOUT_TOKEN, ServedFunction
 
-from deploy.fake_behaviours import (
+from testing.fake_behaviours import (
     BINLOG_WARNS,
     PRIMARY_KEYS,
     PRIMARY_KEYS_FAIL,
@@ -19,7 +19,7 @@ from deploy.fake_behaviours import (
     check,
     results,
 )
-from deploy.fake_ddm import FakeDDM
+from testing.fake_ddm import FakeDDM
 
 pytestmark = pytest.mark.engines
 

@@ -13,8 +13,8 @@ import requests
 from helpers.function import EVENT, ROOT, ServedFunction, serve_function
 from helpers.http_stub import HTTPStub, Respond, StubResponse
 
-from deploy.fake_ddm import FakeDDM
-from tools.function_server import clean_environment, free_port
+from testing.fake_ddm import FakeDDM
+from testing.function_server import clean_environment, free_port
 
 SOURCE: Final = ROOT / "examples" / "google" / "chat_sink" / "main.py"
 KEY: Final = "0123456789abcdef"

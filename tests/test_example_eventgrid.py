@@ -12,7 +12,7 @@ from helpers.client_models import model_errors
 from helpers.function import EVENT_WITHOUT_TOKEN, ROOT, TOKEN
 from helpers.http_stub import HTTPStub, StubRequest, StubResponse
 
-from tools.function_server import clean_environment
+from testing.function_server import clean_environment
 
 SCRIPT: Final = ROOT / "examples" / "huawei" / "eventgrid.sh"
 SDK: Final = "3.1.219"

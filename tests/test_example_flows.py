@@ -23,9 +23,9 @@ from helpers.flows import (
 )
 from helpers.function import EVENT_WITHOUT_TOKEN, TOKEN, ServedFunction
 
-from deploy.fake_behaviours import after, results
-from deploy.fake_ddm import FakeDDM
-from tools.function_server import free_port
+from testing.fake_behaviours import after, results
+from testing.fake_ddm import FakeDDM
+from testing.function_server import free_port
 
 pytestmark = pytest.mark.engines
 

@@ -13,7 +13,7 @@ import pytest
 from helpers.fake_gcloud import EVENTARC_SUBSCRIPTION, NUMBER, URL, Call, find_call, run_script
 from helpers.function import ROOT
 
-from tools.function_server import clean_environment
+from testing.function_server import clean_environment
 
 GOOGLE: Final = ROOT / "examples" / "google"
 RENEWAL: Final = ROOT / "examples" / "token-renewal" / "google.sh"

@@ -11,7 +11,7 @@ from helpers.certificates import Authority
 from helpers.function import ROOT, TOKEN
 from helpers.http_stub import HTTPStub, StubRequest, StubResponse
 
-from tools.function_server import clean_environment, free_port
+from testing.function_server import clean_environment, free_port
 
 PROGRAM: Final = ROOT / "examples" / "token-renewal" / "renew_token.py"
 PASSWORD: Final = 'A-PASSWORD with "quotes" and ü'

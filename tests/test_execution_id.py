@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from helpers.function import EVENT, TOKEN, Function, ServedFunction, serve_function
 
-from deploy.fake_ddm import FakeDDM
+from testing.fake_ddm import FakeDDM
 
 LABELS = "logging.googleapis.com/labels"
 EXECUTION_ID = "vq3eyvrd8p4a"

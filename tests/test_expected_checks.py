@@ -4,8 +4,8 @@ import pytest
 from helpers.function import EVENT
 
 from ddm_precheck.settings import SettingsError, from_environment
-from deploy.fake_behaviours import check, results
-from deploy.fake_ddm import FakeDDM
+from testing.fake_behaviours import check, results
+from testing.fake_ddm import FakeDDM
 
 NOTE = "the list may be incomplete, because expected_checks is not set"
 

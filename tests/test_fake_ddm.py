@@ -9,8 +9,8 @@ from huaweicloudsdkcore.exceptions.exceptions import ServiceResponseException
 from huaweicloudsdkcore.http.http_config import HttpConfig
 from huaweicloudsdkddm.v1 import CheckPreliminaryResultsRequest, DdmClient
 
-from deploy.fake_behaviours import BEHAVIOURS, PRIMARY_KEYS_FAIL, ReceivedRequest
-from deploy.fake_ddm import FakeDDM
+from testing.fake_behaviours import BEHAVIOURS, PRIMARY_KEYS_FAIL, ReceivedRequest
+from testing.fake_ddm import FakeDDM
 
 PROJECT_ID, INSTANCE_ID, JOB_ID = EVENT["project_id"], EVENT["instance_id"], EVENT["job_id"]
 

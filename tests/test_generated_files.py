@@ -20,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from ddm_precheck.problem import ProblemCode
-from deploy.fake_ddm import FakeDDM
+from testing.fake_ddm import FakeDDM
 from tools import generate, openapi
 
 SAMPLES = sorted((ROOT / "examples" / "responses").glob("*.json"))

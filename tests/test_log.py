@@ -13,8 +13,8 @@ import pytest
 from helpers.function import EVENT, Function
 
 from ddm_precheck.log import LogEntry
-from deploy.fake_behaviours import check, results
-from deploy.fake_ddm import FakeDDM
+from testing.fake_behaviours import check, results
+from testing.fake_ddm import FakeDDM
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 

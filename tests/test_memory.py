@@ -22,13 +22,13 @@ from helpers import hostile_responses
 from helpers.callers import CALLERS, event_body, outcomes, send_concurrently, send_in_sequence
 from helpers.cgroup import MemoryCgroup, memory_cgroup
 from helpers.envelopes import push_body
-from helpers.fault_server import FaultServer, receive_bytes, reset
 from helpers.function import EVENT, ServedFunction, serve_function
 
-from deploy.fake_behaviours import FakeResponse
-from deploy.fake_ddm import FakeDDM
-from tools.function_server import ServerError
-from tools.soak.bodies import hostile_events
+from testing.fake_behaviours import FakeResponse
+from testing.fake_ddm import FakeDDM
+from testing.fault_server import FaultServer, receive_bytes, reset
+from testing.function_server import ServerError
+from testing.hostile_bodies import hostile_events
 
 MIB = 1024 * 1024
 MAX_MIB = 400

@@ -8,8 +8,8 @@ from helpers.envelopes import ATTRIBUTES, STRUCTURED_HEADERS, binary_headers, pu
 from helpers.function import EVENT, EVENT_WITHOUT_TOKEN
 
 from ddm_precheck.settings import SettingsError, from_environment
-from deploy.fake_behaviours import FakeResponse, check
-from deploy.fake_ddm import FakeDDM
+from testing.fake_behaviours import FakeResponse, check
+from testing.fake_ddm import FakeDDM
 
 KNOWN = (
     "project_id, instance_id, db_name, job_id, token, region, "

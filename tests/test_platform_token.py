@@ -7,7 +7,7 @@ import pytest
 from helpers.function import EVENT, EVENT_WITHOUT_TOKEN, TOKEN, Function, FunctionResponse
 from helpers.platform_token import AGENCY_HEADER, AGENCY_VARIABLES, ENVELOPES, TokenFile, sent_tokens
 
-from deploy.fake_ddm import FakeDDM
+from testing.fake_ddm import FakeDDM
 
 MAX_TOKEN_BYTES = 65536
 NO_TOKEN_IN_FILE = "The function has no usable token; its log has the reason"

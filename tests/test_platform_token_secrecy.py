@@ -7,8 +7,8 @@ from helpers.function import EVENT, EVENT_WITHOUT_TOKEN, TOKEN, Function
 from helpers.platform_token import AGENCY_HEADER, AGENCY_VARIABLES, ENVELOPES, TokenFile
 from helpers.sink import Sink
 
-from deploy.fake_behaviours import FakeResponse, check, error, results
-from deploy.fake_ddm import FakeDDM
+from testing.fake_behaviours import FakeResponse, check, error, results
+from testing.fake_ddm import FakeDDM
 
 
 @pytest.fixture(params=["file", "agency"])

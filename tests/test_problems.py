@@ -3,7 +3,7 @@
 import pytest
 from helpers.function import TOKEN, Function
 
-from deploy.fake_ddm import FakeDDM
+from testing.fake_ddm import FakeDDM
 
 
 @pytest.mark.parametrize(

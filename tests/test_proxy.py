@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from helpers.certificates import Authority
-from helpers.fault_server import (
+from helpers.function import TOKEN, InProcessFunction
+
+from testing.fault_server import (
     FaultServer,
     complete_response,
     read_request,
@@ -16,9 +18,7 @@ from helpers.fault_server import (
     tunnel,
     wait_for_close,
 )
-from helpers.function import TOKEN, InProcessFunction
-
-from tools.function_server import free_port
+from testing.function_server import free_port
 
 PASS = [send(complete_response()), wait_for_close]
 SLOW_TLS_RECORD = send_slowly(b"\x16\x03\x03\x40\x00" + bytes(900))

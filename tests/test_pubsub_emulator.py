@@ -15,8 +15,8 @@ import requests
 from helpers.function import EVENT, EVENT_WITHOUT_TOKEN, TOKEN, ServedFunction, serve_function
 from helpers.sink import Sink
 
-from deploy.fake_ddm import FakeDDM
-from tools.function_server import free_port
+from testing.fake_ddm import FakeDDM
+from testing.function_server import free_port
 
 PROJECT = "v1/projects/ddm-precheck"
 

@@ -15,7 +15,11 @@ from typing import Any
 import pytest
 from helpers import hostile_responses
 from helpers.envelopes import push_body
-from helpers.fault_server import (
+from helpers.function import EVENT, PROBLEM_VALIDATOR, ROOT, TOKEN, InProcessFunction
+
+from testing.fake_behaviours import FakeResponse
+from testing.fake_ddm import FakeDDM
+from testing.fault_server import (
     CHUNKED_HEAD,
     PASS_BODY,
     FaultServer,
@@ -27,10 +31,6 @@ from helpers.fault_server import (
     send,
     wait_for_close,
 )
-from helpers.function import EVENT, PROBLEM_VALIDATOR, ROOT, TOKEN, InProcessFunction
-
-from deploy.fake_behaviours import FakeResponse
-from deploy.fake_ddm import FakeDDM
 
 LARGE = 100_000
 OWN_CODE = (str(ROOT / "main.py"), str(ROOT / "ddm_precheck"))

@@ -16,8 +16,8 @@ from ddm_precheck.problem import UpstreamInfo
 from ddm_precheck.report import MAX_BYTES, build_report
 from ddm_precheck.text import one_line, truncate_bytes
 from ddm_precheck.verdict import judge
-from deploy.fake_behaviours import FakeResponse, check, results
-from deploy.fake_ddm import FakeDDM
+from testing.fake_behaviours import FakeResponse, check, results
+from testing.fake_ddm import FakeDDM
 
 CHECKED_AT = "2026-11-23T08:00:00Z"
 JOB_LINE = f"Job {EVENT['job_id']} of database schema orders, checked at {CHECKED_AT}"

@@ -3,9 +3,9 @@
 import pytest
 from helpers.function import Function
 
-from deploy.fake_behaviours import error
-from deploy.fake_ddm import FakeDDM
-from tools.function_server import free_port
+from testing.fake_behaviours import error
+from testing.fake_ddm import FakeDDM
+from testing.function_server import free_port
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])

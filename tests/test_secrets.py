@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 from helpers.envelopes import binary_headers
-from helpers.fault_server import FaultServer, chunk, complete_response, reset, response_head, send
 from helpers.function import EVENT, TOKEN, Function, ServedFunction, serve_function
 
-from deploy.fake_behaviours import FakeResponse, check, error, results
-from deploy.fake_ddm import FakeDDM
+from testing.fake_behaviours import FakeResponse, check, error, results
+from testing.fake_ddm import FakeDDM
+from testing.fault_server import FaultServer, chunk, complete_response, reset, response_head, send
 
 TEXT_FIELDS = ("note", "handling_suggestion", "error_message", "error_detail_message", "name")
 TOKEN_BYTES = TOKEN.encode()

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 import requests
-from helpers.fault_server import FaultServer, wait_for_close
 from helpers.function import EVENT, ServedFunction, serve_function
 
-from deploy.fake_behaviours import FakeResponse, ReceivedRequest
-from deploy.fake_ddm import FakeDDM
+from testing.fake_behaviours import FakeResponse, ReceivedRequest
+from testing.fake_ddm import FakeDDM
+from testing.fault_server import FaultServer, wait_for_close
 
 BODY = json.dumps(EVENT).encode()
 HEAD = b"POST / HTTP/1.1\r\nHost: function\r\n"

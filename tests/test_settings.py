@@ -8,8 +8,8 @@ import pytest
 from helpers.function import EVENT, ROOT
 
 from ddm_precheck.settings import SettingsError, from_environment
-from deploy.fake_ddm import FakeDDM
-from tools.function_server import clean_environment
+from testing.fake_ddm import FakeDDM
+from testing.function_server import clean_environment
 
 INVALID_VALUES = {
     "DDM_ENDPOINT": [

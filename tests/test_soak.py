@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from tools.function_server import ROOT
-from tools.soak.bodies import EVENT_BYTES, RESULT_BYTES, hostile_events, hostile_results
+from testing.function_server import ROOT
+from testing.hostile_bodies import EVENT_BYTES, RESULT_BYTES, hostile_events, hostile_results
 from tools.soak.cases import schedule
 from tools.soak.clients import Statistics, _outcome
 from tools.soak.fake_ddm import BEHAVIOURS

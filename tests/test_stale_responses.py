@@ -5,7 +5,9 @@ Example: DDM sends the PASS of the first request twice. The second request, for 
 
 import pytest
 from helpers.certificates import Authority
-from helpers.fault_server import (
+from helpers.function import EVENT
+
+from testing.fault_server import (
     CHUNKED_HEAD,
     Action,
     FaultServer,
@@ -17,7 +19,6 @@ from helpers.fault_server import (
     send,
     wait_for_close,
 )
-from helpers.function import EVENT
 
 BUFFER_BYTES = 8192  # the buffer size of Python's buffered readers
 JOB_A, JOB_B = EVENT["job_id"], "0c5d2f1e-0000-4000-8000-00000000000b"

@@ -9,7 +9,7 @@ from helpers.certificates import Authority
 from helpers.function import ROOT
 
 from ddm_precheck.settings import SettingsError, from_environment
-from tools.function_server import clean_environment
+from testing.function_server import clean_environment
 
 SECRET = "proxypassword"
 INVALID_PROXIES = [

@@ -14,8 +14,8 @@ from helpers.envelopes import push_body
 from helpers.function import EVENT, ServedFunction, serve_function
 from helpers.sink import Sink
 
-from deploy.fake_behaviours import check, results
-from deploy.fake_ddm import FakeDDM
+from testing.fake_behaviours import check, results
+from testing.fake_ddm import FakeDDM
 
 PAGE_BYTES = 4096
 LONG_NAMES = [f"{'检' * 195}{number}" for number in range(50)]

@@ -4,7 +4,8 @@ from io import DEFAULT_BUFFER_SIZE
 
 import pytest
 from helpers.certificates import Authority
-from helpers.fault_server import (
+
+from testing.fault_server import (
     PASS_BODY,
     FaultServer,
     complete_response,

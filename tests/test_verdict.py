@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 from helpers.function import EVENT, Function
 
-from deploy.fake_behaviours import FakeResponse, check, results
-from deploy.fake_ddm import FakeDDM
+from testing.fake_behaviours import FakeResponse, check, results
+from testing.fake_ddm import FakeDDM
 
 # The example of DDM's documentation: both checks succeeded, and both have a suggestion.
 DOCUMENTED_RESULT = {

@@ -22,8 +22,8 @@ from helpers.sink import Sink
 
 from ddm_precheck import waiting
 from ddm_precheck.settings import SettingsError, from_environment
-from deploy.fake_behaviours import FakeResponse, ReceivedRequest, after, check, error, results
-from deploy.fake_ddm import FakeDDM
+from testing.fake_behaviours import FakeResponse, ReceivedRequest, after, check, error, results
+from testing.fake_ddm import FakeDDM
 
 PAUSE = 0.05
 LONG = {"wait_seconds": 3600}

@@ -15,7 +15,7 @@ from unittest import mock
 
 from functions_framework import create_app
 
-from deploy.fake_ddm import FakeDDM
+from testing.fake_ddm import FakeDDM
 
 EVENT: Final[dict[str, Any]] = {
     "project_id": "0483b6b16e954cb88930a360d2c4e663",

@@ -22,7 +22,7 @@ from typing import Any, Final
 import pytest
 
 from deploy.package import download
-from tools.function_server import free_port
+from testing.function_server import free_port
 
 ROOT: Final = Path(__file__).parent.parent.parent
 TOKEN: Final = "MIIFAKETOKEN+/=0123456789abcdef"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tools.function_server import clean_environment
+from testing.function_server import clean_environment
 
 NUMBER: Final = "1234567890"
 URL: Final = "https://precheck.example"

@@ -21,7 +21,7 @@ import pytest
 from helpers import tool_cache
 from helpers.approver import AS_REQUESTED, NO_APPROVAL, Approver
 from helpers.function import ROOT, TOKEN
-from tools.function_server import clean_environment
+from testing.function_server import clean_environment
 
 NODE_RED: Final = "4.1.15"
 MAX_POLLS: Final = 3

@@ -17,7 +17,7 @@ import pytest
 import requests
 from functions_framework import create_app
 
-from tools.function_server import FunctionServer, serve
+from testing.function_server import FunctionServer, serve
 
 ROOT: Final = Path(__file__).parent.parent.parent
 TOKEN: Final = "MIISECRETTOKEN+/=0123456789"
@@ -226,7 +226,7 @@ class ServedFunction(Function):
 def serve_function(
     environment: Mapping[str, str], folder: Path, root: Path = ROOT, prefix: Sequence[str] = ()
 ) -> Iterator[ServedFunction]:
-    """Serve the function with `tools.function_server.serve` until the context ends. Its output is in the folder."""
+    """Serve the function with `testing.function_server.serve` until the context ends. Its output is in the folder."""
     output = folder / "served.log"
     with serve(environment, output, root=root, prefix=prefix) as server:
         yield ServedFunction(server, output)

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from deploy.fake_ddm import FakeDDM
 from helpers.envelopes import ATTRIBUTES, STRUCTURED_HEADERS, binary_headers, push_body
 from helpers.function import EVENT
+from testing.fake_ddm import FakeDDM
 
 FOREIGN_PROJECT: Final = "f" * 32
 INSTANCE: Final = f"{EVENT['project_id']}/{EVENT['instance_id']}"

@@ -8,12 +8,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
+from testing.function_server import ROOT, FunctionServer, serve
 from tools.benchmark import measurements, plot, report
 from tools.benchmark.cold_start import ColdStart
 from tools.benchmark.fake_ddm import prepared_ddm
 from tools.benchmark.measurements import FUNCTION
 from tools.benchmark.peers import THREADS
-from tools.function_server import ROOT, FunctionServer, serve
 
 _PEERS: Final = {
     "pooled requests only": "pooled_requests",

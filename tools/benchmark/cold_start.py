@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from tools.function_server import ROOT, clean_environment
+from testing.function_server import ROOT, clean_environment
 
 _IMPORTS: Final = "import functions_framework, jsonschema, requests, gunicorn.app.base"
 _CREATE_APP: Final = (

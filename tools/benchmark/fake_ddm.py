@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final
 
-from deploy.fake_behaviours import BINLOG, PRIMARY_KEYS, TIME_ZONE
+from testing.fake_behaviours import BINLOG, PRIMARY_KEYS, TIME_ZONE
+from testing.server_process import BACKLOG, HOST, ServerProcess, server_process
 from tools.sample_responses import EVENT
-from tools.server_process import BACKLOG, HOST, ServerProcess, server_process
 
 SLOW_SECONDS: Final = 0.25
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from testing.function_server import FunctionServer
 from tools.benchmark import load
 from tools.benchmark.fake_ddm import SLOW_SECONDS
 from tools.benchmark.peers import THREADS
-from tools.function_server import FunctionServer
 
 FUNCTION: Final = "this function"
 

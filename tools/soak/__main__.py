@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from tools.function_server import FunctionServer, ServerError, serve
+from testing.function_server import FunctionServer, ServerError, serve
 from tools.soak.cases import schedule
 from tools.soak.clients import Statistics, send_all
 from tools.soak.fake_ddm import faulty_ddm

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tools.soak.bodies import EVENT, EVENT_BYTES, hostile_events, hostile_results
+from testing.hostile_bodies import EVENT, EVENT_BYTES, hostile_events, hostile_results
 
 Outcome = tuple[int, str]
 """HTTP status, and the verdict of a summary, the code of a problem, or "" for a response without a body."""

@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Final
 
-from deploy.fake_behaviours import BINLOG, PRIMARY_KEYS, PRIMARY_KEYS_FAIL, TIME_ZONE, TIME_ZONE_WARNS
-from tools.server_process import BACKLOG, HOST, server_process
-from tools.soak.bodies import RESULT_BYTES, hostile_results
+from testing.fake_behaviours import BINLOG, PRIMARY_KEYS, PRIMARY_KEYS_FAIL, TIME_ZONE, TIME_ZONE_WARNS
+from testing.hostile_bodies import RESULT_BYTES, hostile_results
+from testing.server_process import BACKLOG, HOST, server_process
 
 _Writer = asyncio.StreamWriter
 _Behaviour = Callable[[_Writer, str], Awaitable[None]]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from tools.function_server import FunctionServer
+from testing.function_server import FunctionServer
 
 THREADS: Final = 64
 

@@ -1,9 +1,9 @@
 """A fake DDM: an HTTP server that implements the documented API of DDM's precheck result.
 
-The name of the database schema (``db_name``) selects the behaviour, see `deploy.fake_behaviours`. The fake DDM needs
+The name of the database schema (``db_name``) selects the behaviour, see `testing.fake_behaviours`. The fake DDM needs
 only Python::
 
-    python -m deploy.fake_ddm --port 9999
+    python -m testing.fake_ddm --port 9999
 """
 
 import argparse
@@ -18,7 +18,7 @@ from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
-from deploy.fake_behaviours import BEHAVIOURS, UNKNOWN_DB_NAME, FakeResponse, ReceivedRequest
+from testing.fake_behaviours import BEHAVIOURS, UNKNOWN_DB_NAME, FakeResponse, ReceivedRequest
 
 _PATH: Final = re.compile(
     r"/v3/(?P<project_id>[^/]+)/instances/(?P<instance_id>[^/]+)"

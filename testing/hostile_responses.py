@@ -1,13 +1,15 @@
-"""Small responses of DDM that need much time or memory, including the results of ``tools.soak.bodies``."""
+"""Small responses of DDM that need much time or memory, including the results of ``testing.hostile_bodies``."""
 
 import gzip
 import json
 from functools import cache
 from typing import Any, Final
 
-from deploy.fake_behaviours import FakeResponse
-from deploy.fake_ddm import FakeDDM
-from helpers.fault_server import (
+from helpers.function import EVENT
+
+from testing.fake_behaviours import FakeResponse
+from testing.fake_ddm import FakeDDM
+from testing.fault_server import (
     CHUNKED_HEAD,
     GZIP_HEADERS,
     PASS_BODY,
@@ -19,8 +21,7 @@ from helpers.fault_server import (
     send,
     send_endlessly,
 )
-from helpers.function import EVENT
-from tools.soak.bodies import hostile_results
+from testing.hostile_bodies import hostile_results
 
 MAX_BYTES: Final = 1024 * 1024
 _HEAD: Final = f'{{"job_id":"{EVENT["job_id"]}",'.encode()
