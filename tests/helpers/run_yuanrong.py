@@ -23,6 +23,7 @@ import event_function  # noqa: E402
 
 Context.getToken = Context.getAuthToken  # the name of FunctionGraph's context
 FUNCTION = {"name": "0@default@ddm-precheck-event", "handler": "event_function.handler", "timeout": "60"}
+INITIALIZER = {"initializer_handler": "event_function.initializer", "initializer_timeout": 30}
 
 
 class Argument:
@@ -44,5 +45,6 @@ def call(event: object, token: str) -> dict[str, str]:
 
 
 CodeManager().register(constants.KEY_USER_CALL_ENTRY, event_function.handler)
-faas_init_handler([Argument({"funcMetaData": FUNCTION})])
+CodeManager().register(constants.KEY_USER_INIT_ENTRY, event_function.initializer)
+faas_init_handler([Argument({"funcMetaData": FUNCTION, "extendedMetaData": {"initializer": INITIALIZER}})])
 print(json.dumps([call(event, token) for event, token in json.load(sys.stdin)]))
