@@ -36,11 +36,24 @@ require PROJECT_ID REGION
 # stored_event: prints the event on stdin. A trigger or a queue stores the event, so it must not have a token.
 stored_event() {
     local event
-    event=$(jq --compact-output 'if type == "object" then . else error end' 2>/dev/null) && [[ $event ]] \
+    event=$(jq --slurp --compact-output 'if map(type) == ["object"] then .[0] else error end' 2>/dev/null) \
         || die 'stdin must be the event, a JSON object'
     jq --exit-status '.token == null' <<<"$event" >/dev/null \
         || die 'the event has a token, which would be stored; use the token of an agency'
     printf '%s\n' "$event"
+}
+
+# as_cloudevent: prints the event on stdin as a CloudEvent, whose data it is.
+as_cloudevent() {
+    jq '{
+        id: "\(.job_id)-\(now)",
+        specversion: "1.0",
+        source: "precheck-wanted",
+        type: "com.example.ddm.precheck.wanted",
+        datacontenttype: "application/json",
+        time: (now | todate),
+        data: .
+    }'
 }
 
 # send METHOD URL [HEADER]: sends the JSON on stdin, and prints the response. Any status other than 2xx is an error.

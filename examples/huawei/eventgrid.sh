@@ -20,7 +20,8 @@ case ${1-create} in
         channel=$(jq --null-input '{name: "precheck"}' | send POST "$eventgrid/channels" | jq -re .id)
         jq --null-input --arg channel "$channel" '{name: "precheck-wanted", channel_id: $channel}' \
             | send POST "$eventgrid/sources" >/dev/null
-        jq --null-input --arg channel "$channel" --arg urn "$urn" --arg agency "${EVENTGRID_AGENCY:-EG_TARGET_AGENCY}" '{
+        agency=${EVENTGRID_AGENCY:-EG_TARGET_AGENCY}
+        jq --null-input --arg channel "$channel" --arg urn "$urn" --arg agency "$agency" '{
             name: "ddm-precheck",
             channel_id: $channel,
             sources: [{
@@ -43,15 +44,7 @@ case ${1-create} in
     publish)
         [[ ${2-} ]] || die 'usage: eventgrid.sh publish CHANNEL_ID'
         event=$(stored_event)
-        jq '{events: [{
-            id: "\(.job_id)-\(now)",
-            specversion: "1.0",
-            source: "precheck-wanted",
-            type: "com.example.ddm.precheck.wanted",
-            datacontenttype: "application/json",
-            time: (now | todate),
-            data: .
-        }]}' <<<"$event" | send POST "$eventgrid/channels/$2/events" >/dev/null
+        as_cloudevent <<<"$event" | jq '{events: [.]}' | send POST "$eventgrid/channels/$2/events" >/dev/null
         ;;
     *) die 'usage: eventgrid.sh [publish CHANNEL_ID]' ;;
 esac

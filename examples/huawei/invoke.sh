@@ -3,10 +3,11 @@
 #
 #   ./invoke.sh < event.json          call the event function, and print the summary or the problem
 #   ./invoke.sh async < event.json    call the event function asynchronously; prints the ID of the request
-#   ./invoke.sh http < event.json     call the HTTP function, by default ddm-precheck, and print the body of its response
+#   ./invoke.sh http < event.json     call the HTTP function, by default ddm-precheck, and print its response
 #
-# An asynchronous call can wait for a whole precheck (wait_seconds). Its verdict goes to the success destination
-# (async.sh). environment: see common.sh. The user of HUAWEICLOUD_TOKEN needs the right to invoke the function.
+# An asynchronous call can wait for a whole precheck (wait_seconds). It sends the event as a CloudEvent, so that
+# FunctionGraph retries while there is no verdict; async.sh sets where the outcome goes. For the environment, see
+# common.sh. The user of HUAWEICLOUD_TOKEN needs the right to invoke the function.
 set -euo pipefail
 
 kind=${1-event}
@@ -22,7 +23,7 @@ case $kind in
     event) invoke ;;
     async)
         event=$(stored_event)
-        send POST "$functiongraph/functions/$urn/invocations-async" <<<"$event" | jq -re .request_id
+        as_cloudevent <<<"$event" | send POST "$functiongraph/functions/$urn/invocations-async" | jq -re .request_id
         ;;
     http)
         # FunctionGraph turns an API Gateway event into an HTTP request, and the response into an API Gateway result.
