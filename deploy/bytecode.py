@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from deploy.errors import DeployError
+from deploy.output import DeployError
 
 _VERSION: Final = "3.12"
 # Prints an empty line for another implementation, and for a prerelease, whose bytecode CPython 3.12 does not read.

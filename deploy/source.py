@@ -2,22 +2,15 @@
 
 import ast
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from deploy import errors
-from deploy.errors import DeployError
+from deploy.output import DeployError
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-_PATTERNS: Final = ("main.py", "ddm_precheck/*.py", "schemas/*.schema.json")
+_PATTERNS: Final = ("main.py", "event_function.py", "ddm_precheck/*.py", "schemas/*.schema.json")
 _REQUIREMENTS: Final = ("requirements.txt", "constraints.txt")
-
-
-def main(_: Sequence[str]) -> int:
-    """Check the source, as ``python -m deploy.source``."""
-    check(ROOT)
-    return 0
 
 
 def check(root: Path) -> None:
@@ -59,7 +52,3 @@ def _needed_files(module: ast.Module) -> Iterator[str]:
                 yield f"{name.replace('.', '/')}.py"
             case ast.Call(func=ast.Name(id="Schema"), args=[ast.Constant(value=str(name))]):
                 yield f"schemas/{name}.schema.json"
-
-
-if __name__ == "__main__":
-    errors.run(main)
