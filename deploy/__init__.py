@@ -6,6 +6,7 @@
 - ``functiongraph``: deploys through FunctionGraph's API, which ``functiongraph_api`` calls
 - ``package``: builds the package for FunctionGraph; ``bytecode`` compiles its modules
 - ``source``: the files of the function; ``variables``: its environment variables
+- ``output``: errors, and what is printed
 - ``bootstrap``: the shell script in the package that starts the HTTP function on FunctionGraph
 - ``common.sh``: shell functions of ``deploy.sh`` and ``tests/run``
 """

@@ -33,14 +33,12 @@ class Service:
 
 def run(options: argparse.Namespace) -> int:
     """Deploy, or with ``--dry-run`` print the commands for both cases: a new service, and one that exists."""
-    for name in ("--project", "--region"):
-        if not getattr(options, name[2:]):
-            raise UsageError(f"missing option: {name}")
+    output.require(options, "project", "region")
     own = variables.from_options(options)
     if own.get("DDM_TOKEN_SOURCE") == settings.AGENCY:
         raise UsageError("invalid value: --env DDM_TOKEN_SOURCE (an agency exists on FunctionGraph only)")
     first = _deploy_command(options, own, None)
-    source.check(source.ROOT)
+    source.files(source.ROOT)
     if options.dry_run:
         _warn_of_a_public_token(options, own.labels, own)
         output.command(_describe_command(options))

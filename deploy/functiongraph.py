@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ddm_precheck import settings
-from deploy import output, package, source, variables
-from deploy.functiongraph_api import Api, ApiError, Body, Client, DryRun
+from deploy import output, package, variables
+from deploy.functiongraph_api import ApiError, Body, Client, DryRun
 from deploy.output import DeployError, UsageError
 
 _DEFAULT_ENDPOINT: Final = "https://functiongraph.{region}.myhuaweicloud.com"
@@ -70,7 +70,6 @@ def run(options: argparse.Namespace) -> int:
     """Build the package and deploy it, or with ``--dry-run`` print the requests, or with ``--package-only`` stop."""
     kind, own, endpoint = EVENT if options.event else HTTP, _variables(options), _endpoint(options)
     _check(options)
-    source.check(source.ROOT)
     package.run()
     if options.package_only:
         return 0
@@ -102,15 +101,13 @@ def _check(options: argparse.Namespace) -> None:
     for name in ("retries", "on_success", "on_failure"):
         if getattr(options, name) and not options.event:
             raise UsageError(f"missing option: --event (--{name.replace('_', '-')} requires it)")
-    if options.package_only:
-        return
-    for name in ("project_id", "region"):
-        if not getattr(options, name):
-            raise UsageError(f"missing option: --{name.replace('_', '-')}")
-    if not options.dry_run and not options.huaweicloud_token:
-        raise UsageError("missing value: HUAWEICLOUD_TOKEN, the IAM token, is not set")
-    if not options.dry_run and not re.fullmatch(r"[!-~]+", options.huaweicloud_token):
-        raise UsageError("invalid value: HUAWEICLOUD_TOKEN (printable ASCII without spaces)")
+    if not options.package_only:
+        output.require(options, "project-id", "region")
+    if not options.package_only and not options.dry_run:
+        if not options.huaweicloud_token:
+            raise UsageError("missing value: HUAWEICLOUD_TOKEN, the IAM token, is not set")
+        if not re.fullmatch(r"[!-~]+", options.huaweicloud_token):
+            raise UsageError("invalid value: HUAWEICLOUD_TOKEN (printable ASCII without spaces)")
 
 
 def _variables(options: argparse.Namespace) -> variables.Variables:
@@ -143,7 +140,7 @@ def _asynchronous(options: argparse.Namespace) -> Body:
     return retries | ({"destination_config": destinations} if destinations else {})
 
 
-def deploy(api: Api, function: Function) -> Body:
+def deploy(api: Client, function: Function) -> Body:
     """Create the function, or update it if it exists. Return its config.
 
     Raises DeployError if the API rejects a request or does not respond, or if the existing function has another runtime
@@ -166,7 +163,7 @@ def deploy(api: Api, function: Function) -> Body:
     return config
 
 
-def _create(api: Api, function: Function) -> Body:
+def _create(api: Client, function: Function) -> Body:
     config = _config(function, {})
     # The request to create a function accepts neither of these two, and v1 is the default in some regions.
     accepted = {name: value for name, value in config.items() if name != "enable_auth_in_header"}
@@ -191,7 +188,7 @@ def _create(api: Api, function: Function) -> Body:
     return config
 
 
-def _update_asynchronous(api: Api, function: Function) -> None:
+def _update_asynchronous(api: Client, function: Function) -> None:
     path = f"{function.path}/async-invoke-config"
     found = api.find(path)
     current = _FIRST_ASYNC_CONFIG if found is None else found

@@ -1,4 +1,4 @@
-"""Two clients of FunctionGraph's API: one sends requests, one prints them for a dry run.
+"""A client of FunctionGraph's API, and one that prints the requests for a dry run.
 
 The IAM token is sent only in the header X-Auth-Token, and redacted in all messages. Redirects are not followed: another
 host would receive the token. Huawei's SDK is not used: it signs requests with access keys, and takes no IAM token.
@@ -10,7 +10,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from deploy import output
@@ -30,16 +30,6 @@ class ApiError(DeployError):
         self.status, self.code = status, code
 
 
-class Api(Protocol):
-    """The interface of both clients."""
-
-    def find(self, path: str) -> Body | None:
-        """GET an object of the API, or None if it does not exist. Raise DeployError."""
-
-    def send(self, method: str, path: str, body: Body | None = None) -> Body:
-        """Send a request and return the JSON object of the response. Raise DeployError unless the status is 2xx."""
-
-
 class Client:
     """The API at an endpoint, used with an IAM token of printable ASCII characters."""
 
@@ -50,7 +40,7 @@ class Client:
         self._opener = urllib.request.build_opener(_NoRedirects(), *without_proxy)
 
     def find(self, path: str) -> Body | None:
-        """GET an object. See `Api.find`. A 404 of a gateway, which does not know the path, is an error."""
+        """GET an object, or return None if it does not exist. A 404 of a gateway is an error."""
         try:
             return self.send("GET", path)
         except ApiError as error:
@@ -59,7 +49,7 @@ class Client:
             raise
 
     def send(self, method: str, path: str, body: Body | None = None) -> Body:
-        """Print the request's method and URL, and send the request. See `Api.send`."""
+        """Send a request and return the JSON object of the response. Raise DeployError unless the status is 2xx."""
         sys.stderr.write(f"+ {method} {self._endpoint}{path}\n")
         data = None if body is None else json.dumps(body).encode()
         headers = {"X-Auth-Token": self._token, "Content-Type": "application/json"}
@@ -91,7 +81,9 @@ class Client:
             return error
 
     def _rejection(self, request: str, status: int, body: Body) -> ApiError:
-        code, message = (body.get(name) if isinstance(body.get(name), str) else None for name in _ERROR_FIELDS)
+        code, message = (
+            body.get(name) if isinstance(body.get(name), str) else None for name in ("error_code", "error_msg")
+        )
         text = f"FunctionGraph rejected {request}: {status} {code or 'no error_code'}: {message or 'no error_msg'}"
         return ApiError(str(self._error(text)), status, code)
 
@@ -100,27 +92,25 @@ class Client:
         return DeployError(line.replace(self._token, "***")[:_MAX_LINE_LENGTH])
 
 
-_ERROR_FIELDS: Final = ("error_code", "error_msg")
-
-
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: object) -> None:
         """Return None: urllib then returns the redirect as the response."""
 
 
-class DryRun:
-    """Prints each request. ``found`` is the response to every GET, and the file in a request is not printed."""
+class DryRun(Client):
+    """Prints each request instead of sending it. ``found`` is the response to every GET."""
 
     def __init__(self, endpoint: str, found: Body | None) -> None:
-        self._endpoint, self._found = endpoint, found
+        super().__init__(endpoint, "")
+        self._found = found
 
     def find(self, path: str) -> Body | None:
-        """Print the request. See `Api.find`."""
+        """Print the request and return ``found``."""
         self.send("GET", path)
         return self._found
 
     def send(self, method: str, path: str, body: Body | None = None) -> Body:
-        """Print the request. See `Api.send`."""
+        """Print the request, without the content of a file."""
         output.line(f"+ {method} {self._endpoint}{path}")
         if body is not None:
             code = {"func_code": {"file": f"<base64 of {body['code_filename']}>"}} if "func_code" in body else {}

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -67,20 +67,23 @@ def serve(options: argparse.Namespace) -> int:
     url = f"http://127.0.0.1:{port}"
     uses_fake_ddm = not os.environ.get("DDM_ENDPOINT")
     _require_free_port(port)
-    stopping = threading.Event()
+    # A handler that raises would leave a process behind if the signal arrived while the process is started.
+    signals: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, lambda number, _: signals.append(number))
     with contextlib.ExitStack() as stack:
         if uses_fake_ddm:
-            os.environ.update(_variables(stack.enter_context(_fake_ddm())))
+            os.environ.update(stack.enter_context(_fake_ddm()))
         else:
             _print(_REAL_DDM)
-        process = stack.enter_context(_function(port))
-        all_expected = _send_samples(url, uses_fake_ddm=uses_fake_ddm, verbose=options.verbose)
+        check = stack.enter_context(_function(port, signals))
+        all_expected = _send_samples(url, check, uses_fake_ddm=uses_fake_ddm, verbose=options.verbose)
         if not options.once:
             _print_call(url, uses_fake_ddm=uses_fake_ddm)
-            while not stopping.wait(0.5):
-                _check(process)
+            with contextlib.suppress(SystemExit):
+                while True:
+                    check()
+                    time.sleep(0.2)
             _print("\nStopped.")
     return 0 if all_expected else 1
 
@@ -96,40 +99,45 @@ def _require_free_port(port: int) -> None:
 
 
 @contextlib.contextmanager
-def _fake_ddm() -> Iterator[str]:
-    """Serve the fake DDM in a thread, and yield its URL."""
-    with FakeDDM() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server.url
-        server.shutdown()
-
-
-def _variables(fake_ddm: str) -> dict[str, str]:
+def _fake_ddm() -> Iterator[dict[str, str]]:
+    """Serve the fake DDM in a thread, and yield the variables that make the function use it."""
     # A proxy cannot reach the loopback address of this machine.
     no_proxy = ",".join(filter(None, [os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), "127.0.0.1"]))
     region = os.environ.get("DDM_REGION") or "cn-north-4"
-    return {"DDM_ENDPOINT": fake_ddm, "DDM_REGION": region, "NO_PROXY": no_proxy, "no_proxy": no_proxy}
+    with FakeDDM() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield {"DDM_ENDPOINT": server.url, "DDM_REGION": region, "NO_PROXY": no_proxy, "no_proxy": no_proxy}
+        server.shutdown()
 
 
 @contextlib.contextmanager
-def _function(port: int) -> Iterator["subprocess.Popen[bytes]"]:
-    """Serve the HTTP function. It has its own process group, so that its worker ends with it."""
+def _function(port: int, signals: Sequence[int]) -> Iterator[Callable[[], None]]:
+    """Serve the HTTP function, and yield a check that it still runs and that no signal has arrived."""
     arguments = ["-m", "functions_framework", "--target", "precheck", "--host", "127.0.0.1", "--port", str(port)]
     process = subprocess.Popen(  # noqa: S603 - fixed arguments
         [sys.executable, *arguments],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stdout=sys.stderr.fileno(),
-        start_new_session=True,
+        start_new_session=True,  # its own process group, so that its worker ends with it
     )
+
+    def check() -> None:
+        if signals:
+            raise SystemExit(128 + signals[0])
+        if process.poll() is not None:
+            raise DeployError(f"the function has ended with exit status {process.returncode}")
+
     try:
         deadline = time.monotonic() + _START_SECONDS
-        while not _is_listening(port):
-            _check(process)
+        while True:
+            check()
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
             if time.monotonic() > deadline:
                 raise DeployError(f"the function did not listen on port {port} within {_START_SECONDS} s")
             time.sleep(0.05)
-        yield process
+        yield check
     finally:
         _signal_group(process.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -138,35 +146,30 @@ def _function(port: int) -> Iterator["subprocess.Popen[bytes]"]:
         process.wait()
 
 
-def _is_listening(port: int) -> bool:
-    with socket.socket() as client:
-        client.settimeout(1)
-        return client.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _check(process: "subprocess.Popen[bytes]") -> None:
-    if process.poll() is not None:
-        raise DeployError(f"the function has ended with exit status {process.returncode}")
-
-
 def _signal_group(group: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError):  # the group has ended
         os.killpg(group, number)
 
 
-def _send_samples(url: str, *, uses_fake_ddm: bool, verbose: bool) -> bool:
+def _send_samples(url: str, check: Callable[[], None], *, uses_fake_ddm: bool, verbose: bool) -> bool:
     """Send the samples and return whether all results are as expected. If `verbose`, print all samples completely."""
     to_http, to_handler = (
         (samples.OF_VERDICTS, samples.PASS) if uses_fake_ddm else ((samples.INVALID,), samples.INVALID)
     )
     unexpected = 0
     for number, sample in enumerate((*to_http, to_handler)):
+        check()
         is_http = number < len(to_http)
         result = samples.post(sample, url) if is_http else _call_handler(sample.event)
+        body, status = result.body, result.status or ""
         if number == 0 or verbose:
-            _print_exchange(f"POST {url}" if is_http else "event_function.handler", sample.event, result)
+            text = json.dumps(body, indent=2, ensure_ascii=False) if body else result.text
+            called = f"POST {url}" if is_http else "event_function.handler"
+            _print(f"> {called}\n{json.dumps(sample.event, indent=2)}\n< {status}\n{text}\n")
         else:
-            _print_line(f"{'' if is_http else 'event_function.handler, '}{sample.name}", result)
+            name = f"{sample.name}: {status} " if is_http else f"event_function.handler, {sample.name}: "
+            can_proceed = json.dumps(body.get("can_proceed"))
+            _print(f"{name}{body.get('verdict')}, can_proceed {can_proceed}: {body.get('message')}")
         differences = sample.differences(result)
         unexpected += bool(differences)
         for difference in differences:
@@ -182,21 +185,6 @@ def _call_handler(event: Mapping[str, Any]) -> Result:
 
     with contextlib.redirect_stdout(sys.stderr):  # the function's log
         return Result(json.dumps(event_function.handler(event, SimpleNamespace(getToken=str))))
-
-
-def _print_exchange(call: str, event: Mapping[str, Any], result: Result) -> None:
-    status = "" if result.status is None else f" {result.status}"
-    body = json.dumps(result.body, indent=2, ensure_ascii=False) if result.body else result.text
-    _print(f"> {call}\n{json.dumps(event, indent=2)}\n<{status}\n{body}\n")
-
-
-def _print_line(name: str, result: Result) -> None:
-    body = result.body
-    status = "" if result.status is None else f"{result.status} "
-    _print(
-        f"{name}: {status}{body.get('verdict')}, can_proceed {json.dumps(body.get('can_proceed'))}:"
-        f" {body.get('message')}"
-    )
 
 
 def _print_call(url: str, *, uses_fake_ddm: bool) -> None:

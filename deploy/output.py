@@ -1,5 +1,6 @@
 """Errors of a deployment, and what is printed: messages, commands and results."""
 
+import argparse
 import shlex
 import sys
 from collections.abc import Sequence
@@ -31,3 +32,10 @@ def line(text: str) -> None:
 def command(words: Sequence[str]) -> None:
     """Print a command that a dry run does not run, quoted for a shell."""
     line(f"+ {shlex.join(words)}")
+
+
+def require(options: argparse.Namespace, *names: str) -> None:
+    """Raise UsageError unless all these options are given."""
+    for name in names:
+        if not getattr(options, name.replace("-", "_")):
+            raise UsageError(f"missing option: --{name}")

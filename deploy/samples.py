@@ -10,7 +10,7 @@ from typing import Any, Final
 from deploy.output import DeployError
 
 TOKEN: Final = "the-token-of-the-samples"  # noqa: S105 - the fake DDM accepts any token
-README_EVENT: Final = {
+README_EVENT: Final[Mapping[str, Any]] = {
     "project_id": "0483b6b16e954cb88930a360d2c4e663",
     "instance_id": "6a7cf4ec1f6b4a3b9b5a7c1d2e3f4a5bin09",
     "db_name": "orders",
@@ -18,8 +18,9 @@ README_EVENT: Final = {
     "token": "MIIEXAMPLE",
     "region": "cn-north-4",
     "expected_checks": 3,
+    "pre_check_results": [{"name": "Table name length", "status": "SUCCESS"}],
 }
-_FAILED_SYNCHRONOUS_CHECK: Final = {"name": "Account permissions", "status": "FAILED"}
+_FAILED_SYNCHRONOUS_CHECK: Final = {"name": "Table name length", "status": "FAILED"}
 _TIMEOUT_SECONDS: Final = 60
 
 
