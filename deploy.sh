@@ -2,7 +2,7 @@
 # Runs the DDM precheck function on this machine, or deploys it: ./deploy.sh --help describes the commands.
 set -euo pipefail
 
-export program=deploy.sh
+program=deploy.sh
 self=$(readlink -f -- "${BASH_SOURCE[0]}")
 cd -- "${self%/*}"
 # shellcheck source=deploy/common.sh
