@@ -68,7 +68,7 @@ def test_verdicts(start):
     for verdict, (can_proceed, retryable) in rows.items():
         body = function.send_event(verdict.lower(), expected_checks=1, proceed_on_warn=True).body
         assert body["verdict"] == verdict
-        assert can_proceed.startswith(json.dumps(body["can_proceed"]))
+        assert can_proceed.strip("`").startswith(json.dumps(body["can_proceed"]))
         assert json.dumps(body["retryable"]) == retryable
 
 
@@ -103,7 +103,8 @@ def test_headers(start):
     """The tables have each header that the code reads, and each that a response has besides those of every response."""
     code = "".join(path.read_text() for path in [ROOT / "main.py", *(ROOT / "ddm_precheck").glob("*.py")])
     read = set(re.findall(r"""(?:header|headers\.get)\("([a-z-]+)"\)""", code)) - {"content-type"}
-    assert read <= {name.lower() for name in REFERENCE.names("request headers")}
+    documented = tuple(name.lower().removesuffix("…") for name in REFERENCE.names("request headers"))
+    assert [name for name in read if not name.startswith(documented)] == []
     function = start()
     responses = [
         function.send_event("pending"),
