@@ -21,6 +21,7 @@ from ddm_precheck.verdict import Decision
 
 ALLOWED_METHODS: Final = "POST, OPTIONS"
 _SMN_TYPE: Final = "x-smn-message-type"
+_MAX_ORIGIN_LENGTH: Final = 253  # that of a DNS name
 _MAX_URL_LENGTH: Final = 2048
 
 
@@ -65,7 +66,8 @@ class Options(Handshake):
     @staticmethod
     def answer(incoming: Incoming, value: Any, settings: Settings) -> tuple[Outgoing, str]:
         headers = {"Allow": ALLOWED_METHODS}
-        if origin := incoming.header("webhook-request-origin"):
+        origin = incoming.header("webhook-request-origin")
+        if 0 < len(origin) <= _MAX_ORIGIN_LENGTH:
             headers |= {"WebHook-Allowed-Origin": origin, "WebHook-Allowed-Rate": "*"}
         return Outgoing(204, headers), "OPTIONS: the allowed methods"
 

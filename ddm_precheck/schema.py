@@ -236,4 +236,6 @@ def _type_detail(names: list[str], value: Any) -> str:
         return f"is null; it must be {_TYPES[names[0]]}"
     if isinstance(value, str) and names[0] in _UNQUOTED:
         return f"must be {_UNQUOTED[names[0]]}"
+    if isinstance(value, int | float) and names == ["string"]:
+        return "must be a string, in double quotes"
     return f"must be {' or '.join(_TYPES[name] for name in names)}"

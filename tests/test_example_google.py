@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from helpers.fake_gcloud import EVENTARC_SUBSCRIPTION, NUMBER, URL, Call, find_call, run_script
 from helpers.function import EVENT, EVENT_WITHOUT_TOKEN, ROOT
 from helpers.markdown import TRIGGERS
 
+from testing.fake_gcloud import EVENTARC_SUBSCRIPTION, NUMBER, URL, Call, find_call, run_script
 from testing.function_server import clean_environment
 
 GOOGLE: Final = ROOT / "examples" / "google"
