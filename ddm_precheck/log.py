@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 import sys
+import threading
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from ddm_precheck.messages import Incoming
 from ddm_precheck.problem import Problem, ProblemCode, UpstreamInfo
 from ddm_precheck.verdict import Decision, problem_verdict
 
+_LOCK: Final = threading.Lock()
 _TRACE: Final = re.compile(r"(?:[0-9a-f]{2}-)?([0-9a-fA-F]{32})(?:[-/].*)?")
 
 
@@ -49,13 +51,12 @@ class Entry:
 
     def write(self, http_status: int) -> None:
         """Write the line. If stdout is closed, only the line is lost."""
-        # json escapes line breaks and all characters that are not ASCII, so that no value can end the line. One write,
-        # so that the lines of two threads do not mix; print would write twice.
+        # json escapes line breaks and all characters that are not ASCII, so that no value can end the line. The wrapper
+        # of LOG_EXECUTION_ID turns one write into two, hence the lock, and has errors of its own if stdout is closed.
         line = json.dumps(self._fields(http_status)) + "\n"
-        with contextlib.suppress(OSError, ValueError):  # ValueError: stdout was closed after the start
-            if sys.stdout:  # None if stdout was closed before the start
-                sys.stdout.write(line)
-                sys.stdout.flush()
+        with _LOCK, contextlib.suppress(OSError, ValueError, AttributeError):
+            sys.stdout.write(line)
+            sys.stdout.flush()
 
     def _fields(self, http_status: int) -> dict[str, Any]:
         upstream = self.upstream
