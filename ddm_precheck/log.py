@@ -39,12 +39,10 @@ class Entry:
     started: float = field(default_factory=monotonic)
 
     def record_decision(self, decision: Decision) -> None:
-        """Record the outcome of a request that has a verdict."""
         self.verdict, self.message = decision.verdict.value, decision.message
         self.upstream, self.accepted = decision.upstream, decision.accepted
 
     def record_problem(self, problem: Problem) -> None:
-        """Record the outcome of a request that has no verdict."""
         self.code, self.verdict = problem.code, problem_verdict(problem.code).value
         self.message = problem.log_detail
         self.upstream = problem.upstream or self.upstream
@@ -84,7 +82,6 @@ class Entry:
 
 
 def find_trace(incoming: Incoming) -> str | None:
-    """Return the trace ID in the headers of the W3C and of Google Cloud, or None."""
     for name in ("traceparent", "x-cloud-trace-context"):
         if match := _TRACE.fullmatch(incoming.header(name)):
             return match[1]
