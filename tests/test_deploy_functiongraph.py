@@ -47,7 +47,7 @@ OPERATORS_SETTINGS = {
     "timeout": 900,
     "description": "ours",
     "func_vpc": {"vpc_id": "v", "subnet_id": "s"},
-    "mount_config": {"mount_user": {"user_id": -1, "user_group_id": -1}, "func_mounts": []},
+    "mount_config": {"mount_user": {"user_id": -1, "user_group_id": -1}, "func_mounts": [{"mount_type": "sfs"}]},
     "network_controller": {"disable_public_network": True},
     "xrole": "operators-agency",
     "app_xrole": "another-agency",
