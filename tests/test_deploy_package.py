@@ -17,13 +17,14 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
-from helpers.deployment import DRY_RUN_ENDS, ROOT, Checkout, Result, find_python, launcher, make_path, post
+from helpers.deployment import DRY_RUN_ENDS, ROOT, TOKEN, Checkout, Result, find_python, launcher, make_path, post
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from deploy import bytecode, cli
 from deploy import package as deploy_package
 from deploy.output import DeployError
+from testing.fake_functiongraph import code_in
 
 PLATFORM_PYTHON = Path("/opt/function/runtime/python3.12/rtsp/python/bin/python3")
 CHECKED_HASH = 3
@@ -66,6 +67,19 @@ def bytecode_name(module: str) -> str:
     """Return the name of a module's bytecode file."""
     path = Path(module)
     return f"{path.parent / '__pycache__' / path.stem}.cpython-312.pyc"
+
+
+def test_the_whole_command(whole_deployment, checkout):
+    """deploy.sh builds the package and deploys it. No file of the repository and no argument has the token."""
+    result, api = whole_deployment
+    content = checkout.package.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    assert result.stdout.splitlines()[0] == f"dist/ddm-precheck.zip: {len(content):,} bytes, sha256 {digest}"
+    assert code_in(api.body("POST functions")) == content
+    assert TOKEN not in result.stdout + result.stderr
+    assert api.tokens_in_arguments == []
+    files = [path for path in checkout.root.rglob("*") if path.is_file()]
+    assert not [path for path in files if TOKEN.encode() in path.read_bytes()]
 
 
 def test_the_package_contains_the_function(package):
