@@ -376,8 +376,7 @@ REJECTIONS = {
                 ("timeout", [1], "timeout"),
             ),
             *(("user_data", "{", "user_data"), ("user_data", "[]", "user_data"), ("user_data", ["x"], "user_data")),
-            ("user_data", '{"DDM_REGION": "CN"}', "DDM_REGION must be"),
-            ("user_data", '{"DDM_TOKEN_SOURCE": "agency"}', "DDM_ALLOWED_INSTANCES"),
+            ("user_data", '{"DDM_TIMEOUT_SECONDS": "x"}', "DDM_TIMEOUT_SECONDS must be"),
             ("user_data", json.dumps({"A": "a" * 5000}), "5,009 characters"),
         ]
     },
