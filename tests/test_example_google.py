@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from testing.fake_gcloud import EVENTARC_SUBSCRIPTION, NUMBER, URL, Call, find_call, run_script
 from helpers.function import ROOT
 
+from testing.fake_gcloud import EVENTARC_SUBSCRIPTION, NUMBER, URL, Call, find_call, run_script
 from testing.function_server import clean_environment
 
 GOOGLE: Final = ROOT / "examples" / "google"
