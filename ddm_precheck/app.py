@@ -28,11 +28,6 @@ class _Request(NamedTuple):
     caller_token: credentials.Token | None
 
 
-class _Answer(NamedTuple):
-    outgoing: Outgoing
-    log_message: str
-
-
 class App:
     """The function, independent of the platform that calls it."""
 
@@ -74,10 +69,9 @@ class App:
 
     def _respond(self, incoming: Incoming, entry: log.Entry) -> Outgoing:
         with one_at_a_time:
-            request = self._parse(incoming)
-        if isinstance(request, _Answer):
-            entry.message = request.log_message
-            return request.outgoing
+            request = self._parse(incoming, entry)
+        if isinstance(request, Outgoing):
+            return request
         entry.precheck = request.precheck
         token = credentials.resolve_token(request.caller_token, request.precheck, incoming.agency_token, self._settings)
         entry.token_from = token.source
@@ -96,12 +90,11 @@ class App:
             return Outgoing(202, {}, summary=summary)
         return envelope.reply(decision, summary)
 
-    def _parse(self, incoming: Incoming) -> _Request | _Answer:
-        value = envelopes.read_value(incoming)
-        envelope_format = envelopes.find_format(incoming, value)
-        if issubclass(envelope_format, Handshake):
-            return _Answer(*envelope_format.answer(incoming, value, self._settings))
-        envelope, data = envelope_format.open(incoming, value)
+    def _parse(self, incoming: Incoming, entry: log.Entry) -> _Request | Outgoing:
+        envelope, data = envelopes.open_envelope(incoming)
+        if isinstance(envelope, Handshake):
+            outgoing, entry.message = envelope.answer(incoming, data, self._settings)
+            return outgoing
         token, token_faults = credentials.take_token(data, incoming.header("x-auth-token"), self._settings)
         return _Request(envelope, parse_event(data, self._settings, token_faults), token)
 
@@ -152,17 +145,10 @@ def _sleep(seconds: float) -> bool:
 def _problem_response(problem: Problem, incoming: Incoming, entry: log.Entry) -> Outgoing:
     """Return the problem, as ``application/problem+json`` only on request: low-code engines parse only JSON."""
     entry.record_problem(problem)
-    headers = {"Content-Type": _PROBLEM_JSON if _accepts_problem_json(incoming) else "application/json"}
+    content_type = _PROBLEM_JSON if _PROBLEM_JSON in incoming.header("accept").lower() else "application/json"
+    headers = {"Content-Type": content_type}
     if problem.retry_after is not None:
         headers["Retry-After"] = str(problem.retry_after)
     if problem.code is ProblemCode.METHOD_NOT_ALLOWED:
         headers["Allow"] = envelopes.ALLOWED_METHODS
     return Outgoing(problem.code.status, headers, serialization.problem_json(problem))
-
-
-def _accepts_problem_json(incoming: Incoming) -> bool:
-    parts = [part.lower().split(";") for part in incoming.header("accept").split(",")]
-    return any(
-        name.strip() == _PROBLEM_JSON and not any(p.strip() in {"q=0", "q=0.0"} for p in parameters)
-        for name, *parameters in parts
-    )

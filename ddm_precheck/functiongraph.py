@@ -68,7 +68,7 @@ def handle(app: App, event: Any, context: Any) -> Any:
         try:
             messages = _messages(event)
         except Problem as problem:
-            failure = _failure([app.reject(problem)], [""])
+            failure: DeliveryFailed | None = _failure([app.reject(problem)], [""])
         else:
             failure = None
         if failure:  # raised here, so that the problem is not its context

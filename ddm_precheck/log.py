@@ -9,13 +9,12 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
-from ddm_precheck.event import Precheck
+from ddm_precheck.event import IDS, Precheck
 from ddm_precheck.messages import Incoming
 from ddm_precheck.problem import Problem, ProblemCode, UpstreamInfo
 from ddm_precheck.verdict import Decision, problem_verdict
 
 _TRACE: Final = re.compile(r"(?:[0-9a-f]{2}-)?([0-9a-fA-F]{32})(?:[-/].*)?")
-_NO_IDS: Final = dict.fromkeys(("project_id", "instance_id", "db_name", "job_id"))
 
 
 @dataclass(slots=True)
@@ -62,7 +61,7 @@ class Entry:
             "verdict": self.verdict,
             "code": self.code.value if self.code else None,
             "http_status": http_status,
-            **(self.precheck.ids if self.precheck else _NO_IDS),
+            **(self.precheck.ids if self.precheck else dict.fromkeys(IDS)),
             "duration_ms": round((monotonic() - self.started) * 1000),
             "upstream": upstream
             and {

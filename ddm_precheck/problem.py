@@ -62,10 +62,10 @@ class UpstreamInfo:
 
     status: int | None
     attempts: int
-    elapsed_ms: int
     request_id: str | None = None
     error_code: str | None = None
     error_msg: str | None = None
+    elapsed_ms: int = 0
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457's term; `pending` is a problem but not an error

@@ -129,26 +129,6 @@ def _enum(values: list[Any], _: Any) -> Predicate:
     return lambda value: (value is None or value.__class__ is str) and value in listed
 
 
-def _min_length(minimum: int, _: Any) -> Predicate:
-    return lambda value: not isinstance(value, str) or len(value) >= minimum
-
-
-def _max_length(maximum: int, _: Any) -> Predicate:
-    return lambda value: not isinstance(value, str) or len(value) <= maximum
-
-
-def _minimum(minimum: float, _: Any) -> Predicate:
-    return lambda value: value.__class__ not in (int, float) or value >= minimum
-
-
-def _maximum(maximum: float, _: Any) -> Predicate:
-    return lambda value: value.__class__ not in (int, float) or value <= maximum
-
-
-def _max_items(maximum: int, _: Any) -> Predicate:
-    return lambda value: not isinstance(value, list) or len(value) <= maximum
-
-
 def _pattern(pattern: str, _: Any) -> Predicate:
     try:
         search = _compile(pattern).search
@@ -160,11 +140,6 @@ def _pattern(pattern: str, _: Any) -> Predicate:
 def _items(subschema: Any, _: Any) -> Predicate:
     is_valid = predicate(subschema)
     return lambda value: not isinstance(value, list) or all(map(is_valid, value))
-
-
-def _required(names: list[str], _: Any) -> Predicate:
-    required = frozenset(names)
-    return lambda value: not isinstance(value, dict) or value.keys() >= required
 
 
 def _properties(subschemas: dict[str, Any], _: Any) -> Predicate:
@@ -185,20 +160,22 @@ def _additional_properties(allowed: Any, schema: Any) -> Predicate:
     return lambda value: not isinstance(value, dict) or (allowed is False and value.keys() <= known)
 
 
+_NUMBERS: Final = (int, float)  # exact classes: a bool is not a number
 _KEYWORDS: Final[dict[str, Callable[[Any, Any], Predicate]]] = {
     "type": _type,
     "enum": _enum,
-    "minLength": _min_length,
-    "maxLength": _max_length,
-    "minimum": _minimum,
-    "maximum": _maximum,
-    "maxItems": _max_items,
+    "minLength": lambda limit, _: lambda value: not isinstance(value, str) or len(value) >= limit,
+    "maxLength": lambda limit, _: lambda value: not isinstance(value, str) or len(value) <= limit,
+    "minimum": lambda limit, _: lambda value: value.__class__ not in _NUMBERS or value >= limit,
+    "maximum": lambda limit, _: lambda value: value.__class__ not in _NUMBERS or value <= limit,
+    "maxItems": lambda limit, _: lambda value: not isinstance(value, list) or len(value) <= limit,
     "pattern": _pattern,
-    "required": _required,
+    "required": lambda names, _: lambda value: not isinstance(value, dict) or all(name in value for name in names),
     "additionalProperties": _additional_properties,
     "properties": _properties,
     "items": _items,
 }
+"""For each keyword, a function of its argument and the JSON Schema that returns the predicate."""
 
 
 def _validate_pattern(validator: Any, pattern: str, instance: Any, _schema: object) -> Iterator[ValidationError]:
@@ -259,4 +236,6 @@ def _type_detail(names: list[str], value: Any) -> str:
         return f"is null; it must be {_TYPES[names[0]]}"
     if isinstance(value, str) and names[0] in _UNQUOTED:
         return f"must be {_UNQUOTED[names[0]]}"
+    if isinstance(value, int | float) and names == ["string"]:
+        return "must be a string, in double quotes"
     return f"must be {' or '.join(_TYPES[name] for name in names)}"

@@ -57,13 +57,9 @@ def problem_json(problem: Problem) -> bytes:
 
 
 def _upstream(upstream: UpstreamInfo) -> dict[str, Any]:
-    return {
-        "status": upstream.status,
-        "attempts": upstream.attempts,
-        "request_id": upstream.request_id,
-        "error_code": upstream.error_code,
-        "error_msg": upstream.error_msg,
-    }
+    fields = asdict(upstream)
+    del fields["elapsed_ms"]
+    return fields
 
 
 def _encode(fields: dict[str, Any]) -> bytes:

@@ -99,7 +99,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         region=_region(environment.get("DDM_REGION")),
         timeout_seconds=_timeout_seconds(environment.get("DDM_TIMEOUT_SECONDS") or "10"),
         expected_checks=_expected_checks(environment.get("DDM_EXPECTED_CHECKS")),
-        max_wait_seconds=_max_wait_seconds(environment.get("DDM_MAX_WAIT_SECONDS") or "40"),
+        max_wait_seconds=_seconds("DDM_MAX_WAIT_SECONDS", environment.get("DDM_MAX_WAIT_SECONDS") or "40"),
         platform_token=_platform_token(environment),
         sink=_sink(environment.get("K_SINK")),
         ca_bundle=_ca_bundle(environment),
@@ -190,25 +190,20 @@ def _region(value: str | None) -> str | None:
 
 
 def _timeout_seconds(value: str) -> float:
-    seconds = _seconds(value)
-    if not 0 < seconds <= _MAX_SECONDS:
-        raise SettingsError(f"DDM_TIMEOUT_SECONDS must be a number of seconds above 0 and at most {_MAX_SECONDS}")
+    seconds = _seconds("DDM_TIMEOUT_SECONDS", value)
+    if not seconds:
+        raise SettingsError("DDM_TIMEOUT_SECONDS must be above 0")
     return seconds
 
 
-def _max_wait_seconds(value: str) -> float:
-    seconds = _seconds(value)
-    if not 0 <= seconds <= _MAX_SECONDS:
-        raise SettingsError(f"DDM_MAX_WAIT_SECONDS must be a number of seconds from 0 to {_MAX_SECONDS}")
-    return seconds
-
-
-def _seconds(value: str) -> float:
-    """Parse a decimal number. For any other text, return NaN, which is outside every range."""
+def _seconds(variable: str, value: str) -> float:
     try:
-        return float(value) if re.fullmatch(r"[0-9.eE+-]+", value) else math.nan
+        seconds = float(value) if re.fullmatch(r"[0-9.eE+-]+", value) else math.nan
     except ValueError:
-        return math.nan
+        seconds = math.nan
+    if not 0 <= seconds <= _MAX_SECONDS:
+        raise SettingsError(f"{variable} must be a number of seconds from 0 to {_MAX_SECONDS}")
+    return seconds
 
 
 def _expected_checks(value: str | None) -> int | None:

@@ -15,7 +15,10 @@ _UNSAFE: Final = re.compile(
 _FAULTS: Final = (
     (re.compile(r"\{\{|\}\}|\$\{|\$\(|<%|^\s*[<$%]"), "is a placeholder that was not filled in; send its value"),
     (re.compile(r"^\s*[\"'`\u2018-\u201f]|[\"'`\u2018-\u201f]\s*$"), "has quotes around it; send it without quotes"),
-    (re.compile(r"^\s*(null|none|undefined|nil|nan)\s*$", re.IGNORECASE), "is a placeholder for a missing value"),
+    (
+        re.compile(r"^\s*(null|none|undefined|nil|nan)\s*$", re.IGNORECASE),
+        "stands for a missing value; send the value itself",
+    ),
     (re.compile(r"\s"), "has a space or a line break; remove it"),
 )
 
