@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import sys
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,10 +49,13 @@ class Entry:
 
     def write(self, http_status: int) -> None:
         """Write the line. If stdout is closed, only the line is lost."""
+        # json escapes line breaks and all characters that are not ASCII, so that no value can end the line. One write,
+        # so that the lines of two threads do not mix; print would write twice.
+        line = json.dumps(self._fields(http_status)) + "\n"
         with contextlib.suppress(OSError, ValueError):  # ValueError: stdout was closed after the start
-            # json escapes line breaks and all characters that are not ASCII, so that no value can end the line.
-            # One string, so that the lines of two threads do not mix.
-            print(json.dumps(self._fields(http_status)) + "\n", end="", flush=True)  # noqa: T201
+            if sys.stdout:  # None if stdout was closed before the start
+                sys.stdout.write(line)
+                sys.stdout.flush()
 
     def _fields(self, http_status: int) -> dict[str, Any]:
         upstream = self.upstream
