@@ -10,12 +10,12 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from deploy import bytecode, errors, source
-from deploy.errors import DeployError
+from deploy import bytecode, output, source
+from deploy.output import DeployError
 
 TARGET: Final = source.ROOT / "dist" / "ddm-precheck.zip"
 
@@ -36,14 +36,13 @@ _NO_BYTECODE: Final = (
 )
 
 
-def main(_: Sequence[str]) -> int:
-    """Build the package, as ``python -m deploy.package``."""
+def run() -> None:
+    """Build the package, and print its size and hash. Raises DeployError."""
     if not build(source.ROOT, TARGET):
-        errors.print_message(_NO_BYTECODE)
+        output.message(_NO_BYTECODE)
     content = TARGET.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
-    sys.stdout.write(f"{TARGET.relative_to(source.ROOT)}: {len(content):,} bytes, sha256 {digest}\n")
-    return 0
+    output.line(f"{TARGET.relative_to(source.ROOT)}: {len(content):,} bytes, sha256 {digest}")
 
 
 def build(root: Path, target: Path) -> bool:
@@ -121,7 +120,3 @@ def _write_zip(target: Path, contents: dict[str, bytes]) -> None:
             entry.create_system = _UNIX
             entry.external_attr = (_PROGRAM_MODE if name == "bootstrap" else _FILE_MODE) << 16
             archive.writestr(entry, content, zipfile.ZIP_DEFLATED, 9)
-
-
-if __name__ == "__main__":
-    errors.run(main)

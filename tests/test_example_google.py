@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from helpers.fake_gcloud import EVENTARC_SUBSCRIPTION, NUMBER, URL, Call, find_call, run_script
+from testing.fake_gcloud import EVENTARC_SUBSCRIPTION, NUMBER, URL, Call, find_call, run_script
 from helpers.function import ROOT
 
 from testing.function_server import clean_environment
