@@ -29,8 +29,6 @@ class _Request(NamedTuple):
 
 
 class App:
-    """The function, independent of the platform that calls it."""
-
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._transport = Transport(settings.ca_bundle)
@@ -38,10 +36,7 @@ class App:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Return the function with the settings in environment variables. Call this method before threads start.
-
-        Raises SettingsError for an invalid value.
-        """
+        """Return the function with its settings, before threads start. Raises SettingsError for an invalid value."""
         app = cls(settings.from_environment(environment))
         configure_malloc()
         return app
@@ -52,18 +47,17 @@ class App:
         try:
             outgoing = self._respond(incoming, entry)
         except Problem as problem:
-            outgoing = _problem_response(problem, incoming, entry)
+            outgoing = _problem_response(problem, entry, incoming.header("accept"))
         except Exception as bug:  # noqa: BLE001 - the caller always gets a response, and never a stack trace
             entry.exception = log.describe_exception(bug)
             failure = Problem(ProblemCode.INTERNAL, "Internal error; see the function log")
-            outgoing = _problem_response(failure, incoming, entry)
+            outgoing = _problem_response(failure, entry, incoming.header("accept"))
         entry.write(outgoing.status)
         return outgoing
 
     def reject(self, problem: Problem) -> Outgoing:
-        """Respond with a problem to what is not a request, and write its log line."""
         entry = log.Entry()
-        outgoing = _problem_response(problem, Incoming("POST", {}, None), entry)
+        outgoing = _problem_response(problem, entry)
         entry.write(outgoing.status)
         return outgoing
 
@@ -115,37 +109,29 @@ class App:
 
 
 def _judge(response: DDMResponse, precheck: Precheck, token: credentials.Token) -> tuple[Decision, bytes]:
-    result = parse_result(response, precheck, token)
-    summary = judge(precheck, result.checks, result.upstream, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    checks, upstream = parse_result(response, precheck, token)
+    summary = judge(precheck, checks, upstream, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
     # Return only JSON: the checks take many times its memory and must not be kept after the lock is released.
     return summary.decision, serialization.summary_json(summary)
 
 
 def _polls(max_seconds: float) -> Iterator[None]:
-    """Yield once for each request to DDM: immediately, 5 seconds after the end of each request, and after the wait.
-
-    The wait ends early if the server is stopping.
-    """
+    """Yield for each request to DDM: immediately, then every 5 seconds, and after the wait. SIGTERM ends the wait."""
     end = monotonic() + max_seconds
     yield
-    while (remaining := end - monotonic()) > 0 and _sleep(min(_POLL_SECONDS, remaining)):
+    while (now := monotonic()) < end:
+        next_poll = min(now + _POLL_SECONDS, end)
+        while (remaining := next_poll - monotonic()) > 0:
+            if server.is_stopping():
+                return
+            sleep(min(remaining, _STEP_SECONDS))
         yield
 
 
-def _sleep(seconds: float) -> bool:
-    """Sleep, or return False as soon as the server stops."""
-    end = monotonic() + seconds
-    while (remaining := end - monotonic()) > 0:
-        if server.is_stopping():
-            return False
-        sleep(min(remaining, _STEP_SECONDS))
-    return True
-
-
-def _problem_response(problem: Problem, incoming: Incoming, entry: log.Entry) -> Outgoing:
+def _problem_response(problem: Problem, entry: log.Entry, accept: str = "") -> Outgoing:
     """Return the problem, as ``application/problem+json`` only on request: low-code engines parse only JSON."""
     entry.record_problem(problem)
-    content_type = _PROBLEM_JSON if _PROBLEM_JSON in incoming.header("accept").lower() else "application/json"
+    content_type = _PROBLEM_JSON if _PROBLEM_JSON in accept.lower() else "application/json"
     headers = {"Content-Type": content_type}
     if problem.retry_after is not None:
         headers["Retry-After"] = str(problem.retry_after)

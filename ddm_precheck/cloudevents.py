@@ -55,7 +55,6 @@ def decode_header(name: str, value: str) -> str:
 
 
 def parse_traceparent(value: object) -> str | None:
-    """Return the value if it is a well-formed ``traceparent`` (W3C Trace Context, any version), else None."""
     return value if isinstance(value, str) and _TRACEPARENT.fullmatch(value) else None
 
 
@@ -83,6 +82,5 @@ def encode_headers(attributes: Mapping[str, str]) -> dict[str, str]:
 
 
 def encode_structured(attributes: Mapping[str, str], data: bytes) -> bytes:
-    """Return the CloudEvent in structured mode; ``data`` is JSON."""
     head = json.dumps({**attributes, "datacontenttype": "application/json"}, ensure_ascii=False).encode()
     return b'%s, "data": %s}' % (head[:-1], data)

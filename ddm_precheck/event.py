@@ -26,10 +26,8 @@ _TYPE_NAMES: Final = {
 class Precheck:
     """The precheck whose result is requested, and the caller's options. The token is not part of it.
 
-    - ``region``: None only if DDM's endpoint does not depend on a region.
-    - ``expected_checks``: the number of different asynchronous checks in a complete list; None if it is unknown.
-    - ``wait_seconds``: the maximum number of seconds to wait for a verdict other than PENDING.
-    - ``synchronous_checks``: the checks in the response that started the precheck; empty if the caller sent none.
+    ``region`` is None only if DDM's endpoint does not depend on a region. ``synchronous_checks`` are the checks in the
+    response that started the precheck; they are empty if the caller sent none.
     """
 
     project_id: str
@@ -45,7 +43,6 @@ class Precheck:
 
     @property
     def ids(self) -> dict[str, str]:
-        """The four IDs in the path of DDM's URL, by field name."""
         return {name: getattr(self, name) for name in IDS}
 
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 import sys
+import threading
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from ddm_precheck.messages import Incoming
 from ddm_precheck.problem import Problem, ProblemCode, UpstreamInfo
 from ddm_precheck.verdict import Decision, problem_verdict
 
+_LOCK: Final = threading.Lock()
 _TRACE: Final = re.compile(r"(?:[0-9a-f]{2}-)?([0-9a-fA-F]{32})(?:[-/].*)?")
 
 
@@ -37,25 +39,22 @@ class Entry:
     started: float = field(default_factory=monotonic)
 
     def record_decision(self, decision: Decision) -> None:
-        """Record the outcome of a request that has a verdict."""
         self.verdict, self.message = decision.verdict.value, decision.message
         self.upstream, self.accepted = decision.upstream, decision.accepted
 
     def record_problem(self, problem: Problem) -> None:
-        """Record the outcome of a request that has no verdict."""
         self.code, self.verdict = problem.code, problem_verdict(problem.code).value
         self.message = problem.log_detail
         self.upstream = problem.upstream or self.upstream
 
     def write(self, http_status: int) -> None:
         """Write the line. If stdout is closed, only the line is lost."""
-        # json escapes line breaks and all characters that are not ASCII, so that no value can end the line. One write,
-        # so that the lines of two threads do not mix; print would write twice.
+        # json escapes line breaks and all characters that are not ASCII, so that no value can end the line. The wrapper
+        # of LOG_EXECUTION_ID turns one write into two, hence the lock, and has errors of its own if stdout is closed.
         line = json.dumps(self._fields(http_status)) + "\n"
-        with contextlib.suppress(OSError, ValueError):  # ValueError: stdout was closed after the start
-            if sys.stdout:  # None if stdout was closed before the start
-                sys.stdout.write(line)
-                sys.stdout.flush()
+        with _LOCK, contextlib.suppress(OSError, ValueError, AttributeError):
+            sys.stdout.write(line)
+            sys.stdout.flush()
 
     def _fields(self, http_status: int) -> dict[str, Any]:
         upstream = self.upstream
@@ -83,7 +82,6 @@ class Entry:
 
 
 def find_trace(incoming: Incoming) -> str | None:
-    """Return the trace ID in the headers of the W3C and of Google Cloud, or None."""
     for name in ("traceparent", "x-cloud-trace-context"):
         if match := _TRACE.fullmatch(incoming.header(name)):
             return match[1]

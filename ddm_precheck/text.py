@@ -34,15 +34,11 @@ def encodable(text: str) -> str:
 
 
 def truncate(text: str, max_length: int) -> str:
-    """Return the first `max_length` characters of the text, followed by an ellipsis if the text is longer."""
     return text if len(text) <= max_length else f"{text[:max_length]}…"
 
 
 def truncate_bytes(text: str, max_bytes: int) -> str:
-    """Return the text in at most `max_bytes` bytes of UTF-8, including the ellipsis after a truncated text.
-
-    If `max_bytes` is smaller than the ellipsis, return only the ellipsis.
-    """
+    """Return the text in at most `max_bytes` bytes of UTF-8, including the ellipsis, which is never omitted."""
     data = text.encode()
     if len(data) <= max(max_bytes, 0):
         return text

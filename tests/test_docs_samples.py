@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from http.server import BaseHTTPRequestHandler
+from string import Template
 
 import pytest
 from helpers.function import TOKEN
@@ -82,8 +83,9 @@ def test_deploy_commands():
     """The command line of ``deploy.sh`` accepts each command of the pages."""
     commands = [words[1:] for page in PAGES for words in page.commands("./deploy.sh")]
     assert {words[0] for words in commands} == {"cloud-run", "functiongraph"}
+    variables = {"PROJECT_ID": "0123456789abcdef0123456789abcdef", "REGION": "cn-north-4"}
     for words in commands:
-        cli.parse(words)
+        cli.parse([Template(word).substitute(variables) for word in words])
 
 
 def test_both_readmes_have_the_same_commands():
