@@ -17,6 +17,7 @@ from helpers.event_function import (
     EventFunction,
     cloudevent,
     gateway,
+    is_alone,
     published,
     queue,
     smn,
@@ -313,7 +314,9 @@ def test_the_token_of_the_event_comes_first(start, fake_ddm):
 
 
 @pytest.mark.parametrize(
-    "context", [Context(""), Context("null"), Context(None), Context(b"x"), object(), None], ids=str
+    "context",
+    [Context(""), Context("null"), Context(None), Context(b"x"), object(), None],
+    ids=["empty", "null", "none", "bytes", "no-method", "no-context"],
 )
 def test_without_a_token_of_the_agency(start, fake_ddm, context):
     function = start(**AGENCY_VARIABLES)
@@ -446,7 +449,7 @@ def test_a_wrong_setting_is_one_line(start, call, variables, name):
     assert message.startswith("ddm-precheck cannot start: ")
     assert name in message
     assert len(message.splitlines()) == 1
-    assert raised.value.__suppress_context__
+    assert is_alone(raised.value)
 
 
 def test_settings_in_the_user_data(start, fake_ddm):
