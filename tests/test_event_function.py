@@ -316,7 +316,7 @@ def test_the_token_of_the_event_comes_first(start, fake_ddm):
 @pytest.mark.parametrize(
     "context",
     [Context(""), Context("null"), Context(None), Context(b"x"), object(), None],
-    ids=["empty", "null", "none", "bytes", "no-method", "no-context"],
+    ids=["empty", "null", "None", "bytes", "without the method", "no context"],
 )
 def test_without_a_token_of_the_agency(start, fake_ddm, context):
     function = start(**AGENCY_VARIABLES)
