@@ -41,7 +41,16 @@ class Token:
         return text.replace(self.value, _REDACTED) if len(self.value) >= _MIN_REDACTED_LENGTH else text
 
     def redact_checks(self, checks: tuple[Check, ...]) -> tuple[Check, ...]:
-        return tuple(Check._make(text and self.redact(text) for text in check) for check in checks)
+        return tuple(
+            check._replace(
+                name=self.redact(check.name),
+                note=check.note and self.redact(check.note),
+                suggestion=check.suggestion and self.redact(check.suggestion),
+                error=check.error and self.redact(check.error),
+                error_detail=check.error_detail and self.redact(check.error_detail),
+            )
+            for check in checks
+        )
 
 
 def take_token(data: object, header: str, settings: Settings) -> tuple[Token | None, tuple[Violation, ...]]:

@@ -15,7 +15,13 @@ from ddm_precheck.event import Precheck
 from ddm_precheck.problem import Problem, ProblemCode, UpstreamInfo, Violation
 from ddm_precheck.schema import Schema
 from ddm_precheck.settings import Settings
-from ddm_precheck.transport import DeadlineExceededError, HTTPResponse, Transport, TransportError
+from ddm_precheck.transport import (
+    DeadlineExceededError,
+    HTTPResponse,
+    OversizedResponseError,
+    Transport,
+    TransportError,
+)
 
 _SCHEMA: Final = Schema("precheck-result")
 _MAX_BYTES: Final = 1024 * 1024
@@ -38,7 +44,8 @@ class Client:
     def fetch(self, precheck: Precheck, token: Token) -> DDMResponse:
         """Request the precheck's result. Connection failures and the statuses 502, 503 and 504 are retried.
 
-        Raises Problem ``upstream-timeout`` or ``upstream-unavailable`` if there is no response within the limits.
+        Raises Problem ``upstream-timeout``, ``upstream-unavailable`` or ``upstream-contract`` if there is no response
+        within the limits.
         """
         # The event's JSON Schema does not allow characters in an ID that have a meaning in a path.
         url = (
@@ -61,6 +68,8 @@ class Client:
             except DeadlineExceededError as error:
                 upstream = _upstream_info(started, attempt)
                 raise Problem(ProblemCode.UPSTREAM_TIMEOUT, f"DDM timed out: {error}", upstream=upstream) from None
+            except OversizedResponseError as error:
+                raise _unexpected(str(error), _upstream_info(started, attempt)) from None
             except TransportError as error:
                 if not _back_off(attempt, deadline):
                     detail, upstream = f"DDM is not available: {error}", _upstream_info(started, attempt)

@@ -6,6 +6,8 @@ Source of the error codes: "Error Codes" in the DDM API reference. DDM sends all
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from ddm_precheck import strict_json
@@ -115,7 +117,12 @@ def _redact_and_truncate(line: str | None, token: Token) -> str | None:
 
 
 def _retry_after(headers: Mapping[str, str]) -> int:
-    value = headers.get("Retry-After", "")
-    if not re.fullmatch(r"[0-9]{1,9}", value):
+    """Return the seconds in ``Retry-After``, which can be a date (RFC 9110, section 10.2.3)."""
+    value = headers.get("Retry-After", "").strip()
+    try:
+        if value.isdecimal():
+            return min(int(value), _MAX_RETRY_SECONDS)
+        seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+    except (TypeError, ValueError, OverflowError):  # too many digits, not a date, or a date without a time zone
         return _DEFAULT_RETRY_SECONDS
-    return min(int(value), _MAX_RETRY_SECONDS)
+    return min(max(round(seconds), 1), _MAX_RETRY_SECONDS)

@@ -85,7 +85,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     Raises SettingsError for the first invalid value.
     """
     return Settings(
-        endpoint=parse_endpoint("DDM_ENDPOINT", environment.get("DDM_ENDPOINT") or _DEFAULT_ENDPOINT),
+        endpoint=_endpoint(environment.get("DDM_ENDPOINT") or _DEFAULT_ENDPOINT),
         region=_region(environment.get("DDM_REGION")),
         timeout_seconds=_timeout_seconds(environment.get("DDM_TIMEOUT_SECONDS") or "10"),
         expected_checks=_expected_checks(environment.get("DDM_EXPECTED_CHECKS")),
@@ -108,10 +108,7 @@ def parse_endpoint(variable: str, value: str) -> str:
     # The last label of the host must not depend on an event's region: otherwise a caller could choose any host.
     if _REGION_PLACEHOLDER in (url.hostname or "").rstrip(".").rpartition(".")[2]:
         raise SettingsError(f"{variable} may contain {_REGION_PLACEHOLDER}, but not in the last label of the host")
-    endpoint = value.rstrip("/")
-    if endpoint.endswith("/v3"):
-        raise SettingsError(f"{variable} must not end in /v3, which the function adds")
-    return endpoint
+    return value.rstrip("/")
 
 
 def is_loopback(host: str) -> bool:
@@ -128,6 +125,13 @@ def is_availability_zone(region: str) -> bool:
 def _check_url(variable: str, value: str) -> None:
     if not _URL.fullmatch(value):
         raise SettingsError(f"{variable} must be an http or https URL with a host, without user, query or fragment")
+
+
+def _endpoint(value: str) -> str:
+    endpoint = parse_endpoint("DDM_ENDPOINT", value)
+    if endpoint.endswith("/v3"):
+        raise SettingsError("DDM_ENDPOINT must not end in /v3, which the function adds")
+    return endpoint
 
 
 def _sink(value: str | None) -> str | None:

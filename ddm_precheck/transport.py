@@ -48,13 +48,16 @@ class DeadlineExceededError(TransportError):
     """The deadline expired before the response was complete."""
 
 
+class OversizedResponseError(TransportError):
+    """The response is over the limit for head and body together. Its status is not used."""
+
+
 class _BudgetExceededError(http.client.HTTPException):
     pass
 
 
 # The type of a cause, and the message. The first row that has the type of a cause applies.
 _MESSAGES: Final = (
-    (_BudgetExceededError, f"the response is over {_MAX_WIRE_BYTES // 1024**2} MiB"),
     (urllib3.exceptions.ProxyError, "the proxy did not connect to {host}{status}"),
     (socket.gaierror, "the host name {host} could not be resolved; check the region"),
     (urllib3.exceptions.SSLError, "no TLS connection to {host}, or its certificate is not trusted"),
@@ -97,7 +100,8 @@ class Transport:
 
         ``timeout`` is in seconds and covers the whole exchange. ``max_bytes`` is the limit for the body.
 
-        Raises DeadlineExceededError, or TransportError for any other reason why there is no complete response.
+        Raises DeadlineExceededError, OversizedResponseError, or TransportError for any other reason why there is no
+        complete response.
         """
         request = requests.PreparedRequest()
         request.method, request.url, request.body = method, url, body
@@ -146,6 +150,8 @@ def _to_transport_error(error: Exception, host: str | None) -> TransportError:
     # If connecting takes the whole timeout, the causes include ReadTimeoutError and no TimeoutError.
     if any(isinstance(cause, TimeoutError | urllib3.exceptions.ReadTimeoutError) for cause in causes):
         return DeadlineExceededError(f"{host} did not respond in time")
+    if any(isinstance(cause, _BudgetExceededError) for cause in causes):
+        return OversizedResponseError(f"it is over {_MAX_WIRE_BYTES // 1024**2} MiB")
     tunnel = next(filter(None, (_TUNNEL_STATUS.search(str(cause)) for cause in causes)), None)
     status = f": it responded {tunnel[1]}" if tunnel else ""
     for cause_type, message in _MESSAGES:
@@ -172,7 +178,7 @@ class _SocketReader(io.RawIOBase):
     """Reads one response from a socket. The socket's timeout applies to all reads together."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
-        self.is_closing = False
+        self.has_ended = False  # no more bytes follow, or the response is closed
         self.sock = sock
         self._raw = raw
         self._deadline = monotonic() + (sock.gettimeout() or 0)
@@ -182,7 +188,7 @@ class _SocketReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        if self.is_closing:
+        if self.has_ended:
             return 0
         remaining = self._deadline - monotonic()
         if remaining <= 0:
@@ -191,6 +197,7 @@ class _SocketReader(io.RawIOBase):
         count = self._raw.readinto(buffer) or 0
         # After a proxy's response, the remaining time applies to the TLS handshake.
         self.sock.settimeout(max(self._deadline - monotonic(), _MIN_TIMEOUT_SECONDS))
+        self.has_ended = count == 0
         self._remaining_bytes -= count
         if self._remaining_bytes < 0:
             raise _BudgetExceededError
@@ -212,7 +219,7 @@ class _ResponseReader(io.BufferedReader):
         """
         if not self.closed:
             sock = self.raw.sock
-            self.raw.is_closing = True  # peek() must not read the socket
+            self.raw.has_ended = True  # peek() must not read the socket
             if self.peek() or (isinstance(sock, ssl.SSLSocket) and sock.pending()):
                 with contextlib.suppress(OSError, AttributeError):  # TLS within a proxy's TLS has no shutdown
                     sock.shutdown(socket.SHUT_RDWR)
@@ -222,14 +229,21 @@ class _ResponseReader(io.BufferedReader):
 class _Response(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self.fp = _ResponseReader(_SocketReader(self.fp.detach(), sock))
+        self._reader = _SocketReader(self.fp.detach(), sock)
+        self.fp = _ResponseReader(self._reader)
 
     def begin(self) -> None:
-        """Read the head of the final response: http.client skips only the interim response 100."""
+        """Read the head of the final response.
+
+        http.client skips only the interim response 100, and accepts a truncated head as complete. After 101, the
+        connection uses another protocol, and there is no final response.
+        """
         super().begin()
-        while self.status < 200:
+        while 101 < self.status < 200:
             self.headers = None  # type: ignore[assignment] # http.client reads a head only if headers is None
             super().begin()
+        if self._reader.has_ended:
+            raise http.client.IncompleteRead(b"")
 
 
 class _Connection(HTTPConnection):

@@ -111,8 +111,7 @@ def _deploy_command(options: argparse.Namespace, own: Variables, service: Servic
 def _timeout_seconds(own: Variables, merged: Mapping[str, str]) -> int:
     seconds = variables.timeout_seconds(merged)
     if seconds > _MAX_TIMEOUT_SECONDS:
-        names = [name for name in ("DDM_MAX_WAIT_SECONDS", "DDM_TIMEOUT_SECONDS") if name in merged]
-        labels = " and ".join(own.labels.get(name, name) for name in names)
+        labels = " and ".join(own.labels.get(name, name) for name in variables.TIMES if name in merged)
         raise UsageError(
             f"invalid value: {labels} (a request may take {seconds} s,"
             f" and Cloud Run's maximum timeout is {_MAX_TIMEOUT_SECONDS} s)"

@@ -165,7 +165,7 @@ def deploy(api: Client, function: Function) -> Body:
 
 def _create(api: Client, function: Function) -> Body:
     config = _config(function, {})
-    # The request to create a function accepts neither of these two, and v1 is the default in some regions.
+    # The request to create a function accepts no such flag and no concurrency, and v1 is the default in some regions.
     accepted = {name: value for name, value in config.items() if name != "enable_auth_in_header"}
     body = {**accepted, **_code(function), "package": "default", "type": "v2"}
     try:
@@ -194,7 +194,8 @@ def _update_asynchronous(api: Client, function: Function) -> None:
     current = _FIRST_ASYNC_CONFIG if found is None else found
     known = (*_FIRST_ASYNC_CONFIG, "enable_async_status_log")
     kept = {name: current[name] for name in known if current.get(name) is not None}
-    destinations = {**_mapping(current, "destination_config"), **function.asynchronous.get("destination_config", {})}
+    destinations = {name: value for name, value in _mapping(current, "destination_config").items() if value}
+    destinations |= function.asynchronous.get("destination_config", {})
     api.send("PUT", path, {**kept, **function.asynchronous, "destination_config": destinations})
 
 
@@ -216,7 +217,7 @@ def _config(function: Function, current: Body) -> dict[str, Any]:
         "memory_size": _number(current, "memory_size") or _FIRST_MEMORY_MEGABYTES,
         "timeout": max(variables.timeout_seconds(function_variables), _number(current, "timeout")),
         "user_data": variables.to_user_data(function_variables),
-        **{name: current[name] for name in _KEPT if current.get(name) not in (None, "")},
+        **_kept(current),
     }
     if function.kind is EVENT and "strategy_config" in config:  # one request at a time: concurrent_num is not accepted
         strategy = _mapping(current, "strategy_config")
@@ -227,6 +228,14 @@ def _config(function: Function, current: Body) -> dict[str, Any]:
     if function.kind is HTTP and (function.agency or current.get("enable_auth_in_header")):
         config["enable_auth_in_header"] = True
     return config
+
+
+def _kept(current: Body) -> dict[str, Any]:
+    kept = {name: current[name] for name in _KEPT if current.get(name) not in (None, "", {})}
+    for name, part in (("func_vpc", "vpc_id"), ("mount_config", "func_mounts")):
+        if name in kept and not _mapping(kept, name).get(part):  # nothing is set, and the API would reject it
+            del kept[name]
+    return kept
 
 
 def _number(values: Body, name: str) -> int:

@@ -28,8 +28,6 @@ _FILE_MODE: Final = 0o100644
 _PROGRAM_MODE: Final = 0o100755
 # FunctionGraph's limit for code in a request to its API.
 _MAX_BYTES: Final = 50_000_000
-# pip prints this line before a traceback, whose last line has the reason.
-_PIP_CRASH: Final = "ERROR: Exception:"
 _NO_BYTECODE: Final = (
     "no CPython 3.12 found (PATH, pyenv, uv), so the package has no bytecode:"
     " each cold start compiles all modules, which takes about three times the CPU time"
@@ -96,7 +94,7 @@ def download(root: Path, folder: Path) -> list[Path]:
     result = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - fixed arguments
     if result.returncode:
         lines = [line.strip() for line in result.stderr.splitlines() if line.strip()]
-        errors_of_pip = [line for line in lines if line.startswith("ERROR:") and line != _PIP_CRASH]
+        errors_of_pip = [line for line in lines if line.startswith("ERROR:")]
         reason = (errors_of_pip or lines or ["pip gave no reason"])[-1]
         raise DeployError(f"pip could not download the requirements: {reason}")
     return sorted(folder.iterdir())

@@ -22,6 +22,9 @@ NAMES: Final = (
 )
 """The variables of the function that a deployment may set."""
 
+TIMES: Final = ("DDM_MAX_WAIT_SECONDS", "DDM_TIMEOUT_SECONDS")
+"""The variables that decide how long a request may take."""
+
 TOKEN_FILE: Final = "/secrets/ddm-token/token"  # noqa: S105 - a path
 """The path at which Cloud Run mounts the secret of ``--token-secret``."""
 
@@ -86,11 +89,12 @@ def from_options(options: argparse.Namespace) -> Variables:
 def timeout_seconds(variables: Mapping[str, Any]) -> int:
     """Return the timeout that a function with these variables needs: at least the longest time of a request.
 
-    Raises DeployError if the function would not start with them.
+    Raises DeployError if the function would not start with them. The other variables do not count: those of an earlier
+    deployment may come from secrets.
     """
-    known = {name: str(value) for name, value in variables.items() if name in NAMES}
+    times = {name: str(variables[name]) for name in TIMES if name in variables}
     try:
-        values = settings.from_environment(known)
+        values = settings.from_environment(times)
     except settings.SettingsError as error:
         raise DeployError(f"the function would not start with its variables ({error}): set them with --env") from None
     return max(_MIN_TIMEOUT_SECONDS, math.ceil(values.max_wait_seconds + values.timeout_seconds + _OTHER_SECONDS))

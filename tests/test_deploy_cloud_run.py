@@ -293,10 +293,16 @@ def test_a_service_that_cannot_be_described_is_not_deployed(deploy_sh, tmp_path,
 
 
 def test_a_variable_that_prevents_the_start_is_reported(deploy_sh, gcloud):
-    gcloud.service = {"settings": {"--timeout": 60}, "variables": {"DDM_REGION": "CN"}}
+    gcloud.service = {"settings": {"--timeout": 60}, "variables": {"DDM_MAX_WAIT_SECONDS": "long"}}
     result = deploy_sh(*CLOUD_RUN)
     assert (result.status, len(gcloud.calls)) == (1, 1)
-    assert "DDM_REGION must be" in result.stderr
+    assert "DDM_MAX_WAIT_SECONDS must be" in result.stderr
+
+
+def test_variables_of_secrets_are_not_needed(deploy_sh, gcloud):
+    """A service can have a variable whose value only the secret knows."""
+    gcloud.service = {"settings": {"--timeout": 60}, "variables": {"DDM_TOKEN_SOURCE": "/a/file"}}
+    assert deploy_sh(*CLOUD_RUN).status == 0
 
 
 def test_a_missing_gcloud_is_reported(deploy_sh):

@@ -47,7 +47,7 @@ OPERATORS_SETTINGS = {
     "timeout": 900,
     "description": "ours",
     "func_vpc": {"vpc_id": "v", "subnet_id": "s"},
-    "mount_config": {"mount_user": {"user_id": -1, "user_group_id": -1}, "func_mounts": []},
+    "mount_config": {"mount_user": {"user_id": -1, "user_group_id": -1}, "func_mounts": [{"mount_type": "sfs"}]},
     "network_controller": {"disable_public_network": True},
     "xrole": "operators-agency",
     "app_xrole": "another-agency",
@@ -118,10 +118,16 @@ def test_a_deployment_never_takes_back_a_variable(deploy, kind):
     assert json.loads(api.function["user_data"]) == {**variables, "DDM_REGION": "cn-north-4"}
 
 
-@pytest.mark.parametrize(
-    "strategy", [{"concurrency": 3, "concurrent_num": 32}, {"concurrency": -1, "concurrent_num": -1}]
-)
-def test_a_deployment_never_takes_back_the_concurrency(deploy, strategy):
+def test_settings_without_content_are_not_sent(deploy):
+    empty = {"func_vpc": {"vpc_id": ""}, "mount_config": {"func_mounts": None}, "xrole": "", "description": None}
+    with FakeFunctionGraph(function=existing("HTTP", **empty)) as api:
+        assert deploy(api, *FUNCTIONGRAPH).status == 0
+    assert not empty.keys() & api.body("PUT config").keys()
+
+
+@pytest.mark.parametrize("requests", [1, 32, 100, -1])
+def test_a_deployment_never_takes_back_the_concurrency(deploy, requests):
+    strategy = {"concurrency": 3, "concurrent_num": requests}
     with FakeFunctionGraph(function=existing("HTTP", strategy_config=strategy)) as api:
         assert deploy(api, *FUNCTIONGRAPH).status == 0
     assert api.function["strategy_config"] == strategy
@@ -370,8 +376,7 @@ REJECTIONS = {
                 ("timeout", [1], "timeout"),
             ),
             *(("user_data", "{", "user_data"), ("user_data", "[]", "user_data"), ("user_data", ["x"], "user_data")),
-            ("user_data", '{"DDM_REGION": "CN"}', "DDM_REGION must be"),
-            ("user_data", '{"DDM_TOKEN_SOURCE": "agency"}', "DDM_ALLOWED_INSTANCES"),
+            ("user_data", '{"DDM_TIMEOUT_SECONDS": "x"}', "DDM_TIMEOUT_SECONDS must be"),
             ("user_data", json.dumps({"A": "a" * 5000}), "5,009 characters"),
         ]
     },
@@ -415,16 +420,3 @@ def test_ctrl_c_is_no_traceback(tmp_path):
             rest = process.stderr.read()
     assert first.startswith("+ GET ")
     assert (process.returncode, rest) == (130, "")
-
-
-def test_the_whole_command(checkout, local_wheels):
-    """deploy.sh builds the package and deploys it. No file of the repository and no argument has the token."""
-    with FakeFunctionGraph() as api:
-        secrets = {"HUAWEICLOUD_TOKEN": TOKEN, "FUNCTIONGRAPH_ENDPOINT": api.url}
-        result = checkout.run(*EVENT, **secrets, **local_wheels)
-    assert (result.status, api.names) == (0, KINDS["event"][3])
-    assert code_in(api.body("POST functions")) == checkout.package.read_bytes()
-    assert TOKEN not in result.stdout + result.stderr
-    assert api.tokens_in_arguments == []
-    files = [path for path in checkout.root.rglob("*") if path.is_file()]
-    assert not [path for path in files if TOKEN.encode() in path.read_bytes()]

@@ -8,10 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from helpers.deployment import DRY_RUN_ENDS, MAX_SECONDS, ROOT, Checkout, launcher, post
+from helpers.deployment import DRY_RUN_ENDS, ROOT, Checkout, launcher, post
 from helpers.markdown import README, README_CN, Page
 
 from deploy import samples
@@ -202,44 +201,3 @@ def test_local_installs_what_is_needed(fresh_checkout, present, steps):
     assert result.last_line == DRY_RUN_ENDS
     for command, part in zip(result.commands, expected, strict=True):
         assert part in command
-
-
-def test_the_fake_ddm_is_a_program_of_its_own():
-    """The fake DDM prints its URL. A request to an unknown path gets an error of the API gateway."""
-    command = [sys.executable, "-B", "-m", "testing.fake_ddm"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            prefix, _, port = process.stdout.readline().strip().rpartition(":")
-            with socket.create_connection(("127.0.0.1", int(port)), timeout=MAX_SECONDS) as client:
-                client.sendall(b"GET / HTTP/1.0\r\n\r\n")
-                response = client.makefile("rb").read()
-        finally:
-            process.send_signal(signal.SIGINT)
-    assert prefix == "listening on http://127.0.0.1"
-    assert response.startswith(b"HTTP/1.1 404 ")
-    assert process.returncode == 0
-
-
-def test_the_tests_environment_is_installed_once(tmp_path: Path):
-    """tests/run uses its environment as long as the requirements are those of the last installation."""
-    program = f'program=test; source {shlex.quote(str(ROOT / "deploy/common.sh"))}; is_installed "$@"'
-    venv = tmp_path / "a venv"
-    (venv / "bin").mkdir(parents=True)
-    (tmp_path / "tests").mkdir()
-    files = {"requirements.txt": "requirements.txt", "tests/requirements.txt": "tests.requirements.txt"}
-    for name in files:
-        (tmp_path / name).write_text(f"{name}\n")
-
-    def is_installed() -> bool:
-        command = ["bash", "-euo", "pipefail", "-c", program, "bash", str(venv), *files]
-        return subprocess.run(command, cwd=tmp_path, check=False).returncode == 0
-
-    assert not is_installed()
-    (venv / "bin" / "python").symlink_to(sys.executable)
-    for name, copy in files.items():
-        assert not is_installed()
-        shutil.copy(tmp_path / name, venv / copy)
-    assert is_installed()
-    (tmp_path / "tests" / "requirements.txt").write_text("other\n")
-    assert not is_installed()

@@ -3,7 +3,6 @@
 The fixtures at the end are available in all test modules.
 """
 
-import hashlib
 import json
 import os
 import shlex
@@ -23,6 +22,7 @@ import pytest
 
 from deploy import cli
 from deploy import package as deploy_package
+from testing.fake_functiongraph import FakeFunctionGraph
 from testing.fake_gcloud import FakeGcloud
 from testing.function_server import free_port
 
@@ -236,13 +236,19 @@ def local_wheels(registry: None, tmp_path_factory: pytest.TempPathFactory) -> di
 
 
 @pytest.fixture(scope="session")
-def package(checkout: Checkout, local_wheels: dict[str, str]) -> Path:
-    """The package for FunctionGraph with bytecode, built once for the whole run."""
+def whole_deployment(checkout: Checkout, local_wheels: dict[str, str]) -> tuple[Result, FakeFunctionGraph]:
+    """A run of deploy.sh that builds the package, with bytecode, and deploys the event function."""
     find_python("3.12")
-    result = checkout.run("functiongraph", "--package-only", **local_wheels)
-    content = checkout.package.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    assert result == Result(0, f"dist/ddm-precheck.zip: {len(content):,} bytes, sha256 {digest}\n", "")
+    with FakeFunctionGraph() as api:
+        secrets = {"HUAWEICLOUD_TOKEN": TOKEN, "FUNCTIONGRAPH_ENDPOINT": api.url}
+        result = checkout.run(*FUNCTIONGRAPH, "--event", **secrets, **local_wheels)
+    assert result.status == 0, result
+    return result, api
+
+
+@pytest.fixture(scope="session")
+def package(checkout: Checkout, whole_deployment: tuple[Result, FakeFunctionGraph]) -> Path:
+    """The package for FunctionGraph with bytecode, built once for the whole run."""
     return checkout.package
 
 
