@@ -171,7 +171,7 @@ def _timeout_seconds(value: str) -> float:
 
 def _seconds(variable: str, value: str) -> float:
     try:
-        seconds = float(value)
+        seconds = float(value) if re.fullmatch(r"[0-9.eE+-]+", value) else math.nan  # not 1_0
     except ValueError:
         seconds = math.nan
     if not 0 <= seconds <= _MAX_SECONDS:
