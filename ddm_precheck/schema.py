@@ -82,8 +82,9 @@ class Schema:
 
 def pointer(path: Iterable[str | int]) -> str:
     """Return the RFC 6901 pointer on one line; the pointer of the parent if the last name is too long to be shown."""
-    names = [one_line(encodable(str(name))).replace("~", "~0").replace("/", "~1") for name in path]
-    return "".join(f"/{name}" for name in names if len(name) <= _MAX_NAME_LENGTH)
+    names = [one_line(encodable(str(name))) for name in path]
+    escaped = (name.replace("~", "~0").replace("/", "~1") for name in names if len(name) <= _MAX_NAME_LENGTH)
+    return "".join(f"/{name}" for name in escaped)
 
 
 def predicate(schema: Any) -> Predicate:
