@@ -1,36 +1,31 @@
-"""The modules of the DDM precheck function, one responsibility each.
+"""The modules of the DDM precheck function.
 
-Data flows one way, and every step returns a typed value. A module imports only modules above it in this list; `main`
-may import any of them.
+Data flows one way, and every step returns a frozen value. A module imports only modules above it in this list;
+`main` and `event_function` import the last ones.
 
-    urls             which URLs are usable, which hosts are loopback addresses
-    settings         environment variables -> Settings, once at the start
-    problem          ProblemCode, Problem, Violation, UpstreamInfo: every outcome without a summary
-    text, redaction  external texts: converted to one line, truncated, redacted
-    strict_json      bytes -> JSON value; refuses invalid JSON that `json.loads` accepts
-    memory           one JSON text is parsed at a time; limits for the heap
-    framework_hooks  the hooks into functions-framework and gunicorn
-    patterns         the patterns of JSON Schema as regular expressions of Python
-    fast_validation  a JSON Schema compiled to a predicate
-    schema           the JSON Schemas in schemas/; violations as data
-    connection       the hooks that limit the time and the bytes of an HTTP exchange
-    transport        one HTTP exchange within a deadline
+    settings       environment variables -> Settings, once at the start
+    problem        ProblemCode, Problem, Violation, UpstreamInfo: every outcome without a summary
+    text           strings from outside: on one line, truncated, described
+    strict_json    bytes -> JSON value; rejects invalid JSON that `json.loads` accepts
+    memory         one JSON text is parsed at a time; the heap returns freed memory
+    server         the hooks into functions-framework and gunicorn
+    schema         the JSON Schemas in schemas/; violations as data
+    transport      one HTTP exchange within a deadline
+    messages       Incoming and Outgoing: a request and a response, whatever the platform
 
-    checks           DDM's checks as data: Check, PrecheckResult
-    event            the event's JSON value -> Event
-    credentials      Event -> Event with the platform's token, if the caller sent no token
-    ddm              Event -> DDM's HTTP response, with retries
-    ddm_errors       DDM's error response -> Problem
-    result           DDM's HTTP response -> PrecheckResult, validated and redacted
-    verdict          Event and PrecheckResult -> Summary; pure
-    report           Decision and issues -> text for a person; pure
-    serialization    Summary, Problem -> JSON
+    checks         DDM's checks as data
+    event          the event's JSON value -> Precheck, which has no token
+    credentials    the caller's token or the platform token; redaction
+    ddm_errors     DDM's error response -> Problem
+    ddm            Precheck and Token -> DDM's result, with retries
+    verdict        Precheck and checks -> Summary; pure
+    report         Decision and issues -> text for a person; pure
+    serialization  Summary, Problem -> JSON
 
-    payload, pubsub, cloudevents
-                     the formats of event deliveries; cloudevents encodes responses as well
-    envelope         HTTP request -> Envelope with the event's JSON value
-    responses        Decision and the summary's JSON, or Problem -> HTTP response
-    sink             Decision and the summary's JSON -> CloudEvent sent to K_SINK
-    waiting          when to send a request to DDM, and when to stop
-    log              one JSON line for each request
+    cloudevents    the attributes of CloudEvents
+    envelopes      the formats of a request: each recognizes, opens and replies
+    sink           the summary as a CloudEvent -> K_SINK
+    log            one JSON line for each request
+    app            Incoming -> Outgoing: the story of a request
+    functiongraph  the event of an event function -> Incoming -> result or exception
 """

@@ -1,32 +1,39 @@
 """DDM's checks as data."""
 
-from dataclasses import dataclass
-from typing import Literal, NotRequired, TypedDict
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, NamedTuple
 
-from ddm_precheck.problem import UpstreamInfo
+Phase = Literal["synchronous", "asynchronous"]
+"""The response with the check: that of the POST which starts the precheck, or that of the GET."""
 
 
-class Check(TypedDict):
-    """One of DDM's checks, with DDM's names of the fields. It may have further fields, which are not redacted.
-
-    The texts may be empty: DDM sends an empty text for a field without a value.
-    """
+class Check(NamedTuple):
+    """One of DDM's checks. A text that is missing, empty or whitespace is None."""
 
     name: str
     status: Literal["SUCCESS", "WARN", "FAILED"]
-    note: NotRequired[str | None]
-    handling_suggestion: NotRequired[str | None]
-    error_message: NotRequired[str | None]
-    error_detail_message: NotRequired[str | None]
+    phase: Phase
+    note: str | None
+    suggestion: str | None
+    error: str | None
+    error_detail: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class PrecheckResult:
-    """DDM's checks, in DDM's order, and information about the exchange.
+def parse_checks(items: Iterable[Mapping[str, Any]], phase: Phase) -> tuple[Check, ...]:
+    """Return the checks in a list that is valid under ``precheck-result.schema.json``."""
+    return tuple(
+        Check(
+            item["name"],
+            item["status"],
+            phase,
+            _text(item.get("note")),
+            _text(item.get("handling_suggestion")),
+            _text(item.get("error_message")),
+            _text(item.get("error_detail_message")),
+        )
+        for item in items
+    )
 
-    ``redacted_names`` are the names that redaction has changed: they are not exactly DDM's names.
-    """
 
-    checks: list[Check]
-    upstream: UpstreamInfo
-    redacted_names: frozenset[str] = frozenset()
+def _text(text: str | None) -> str | None:
+    return text if text and not text.isspace() else None

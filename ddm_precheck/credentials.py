@@ -1,108 +1,151 @@
-"""The token for DDM: the caller's token, or the platform's token for the instances that the operator allows.
+"""The token for DDM: the caller's, or the platform token for the instances that the operator allows.
 
 Some triggers cannot set a header, and a token in the event would be stored in a queue. For such triggers, the platform
-can provide a token: the token of a FunctionGraph agency, or a token in a file that the platform mounts. Every caller of
-the function then has the rights of the platform's token, so this token is used only for the instances in
-DDM_ALLOWED_INSTANCES. The caller's own token is not restricted: DDM decides whether it is sufficient.
+can provide a token: that of a FunctionGraph agency, or one in a file that the platform mounts. Every caller of the
+function then has the rights of the platform token, so it is used only for the instances in DDM_ALLOWED_INSTANCES. The
+caller's own token is not restricted: DDM decides whether it is sufficient.
 """
 
-import os
 import re
-import stat
-from dataclasses import replace
-from typing import Final
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
 
-from werkzeug.datastructures import Headers
-
-from ddm_precheck.event import Event
+from ddm_precheck.checks import Check
+from ddm_precheck.event import Precheck
 from ddm_precheck.problem import Problem, ProblemCode, Violation, invalid_event
 from ddm_precheck.settings import AGENCY, Settings
+from ddm_precheck.text import describe_fault, encodable
 
-_FILE: Final = "file"
-_AGENCY_HEADER: Final = "X-CFF-Auth-Token"
-"""The header in which FunctionGraph sends the agency's token ("Include Keys", ``enable_auth_in_header``)."""
+_REDACTED: Final = "***"
+_MIN_REDACTED_LENGTH: Final = 8
+"""IAM's tokens have more than 1,000 characters; redacting a token ``e`` would damage every text."""
 
-_MAX_TOKEN_BYTES: Final = 64 * 1024
-_TOKEN: Final = re.compile(r"[!-~]{1,65536}")
+_MAX_LENGTH: Final = 65_536
+_TOKEN: Final = re.compile(r"[A-Za-z0-9+/=_.~-]+")
+_PREFIX: Final = re.compile(r"(Bearer|Token|Basic|X-Auth-Token:?|Authorization:?)\s", re.IGNORECASE)
+_NO_TOKEN: Final = {"null", "None", "undefined"}
 
 
-def with_token(event: Event, headers: Headers, settings: Settings) -> Event:
-    """Return the event with the caller's token. If the caller sent no token, use the platform's token.
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An IAM token, the only secret, and where it is from."""
 
-    Raises Problem ``forbidden`` if the platform's token may not be used for the instance or the region;
-    ``invalid-event`` if the agency sends no usable token; ``internal`` if the file contains no usable token.
+    value: str = field(repr=False)
+    source: Literal["event", "header", "agency", "file"]
+
+    def redact(self, text: str) -> str:
+        """Return the text with the token replaced by ``***``, and encodable as UTF-8.
+
+        Use this method for strings from outside that can hold a token. The function's own strings and strings of at
+        most 128 characters are not redacted.
+        """
+        text = encodable(text)
+        return text.replace(self.value, _REDACTED) if len(self.value) >= _MIN_REDACTED_LENGTH else text
+
+    def redact_checks(self, checks: tuple[Check, ...]) -> tuple[Check, ...]:
+        """Return the checks with all their texts redacted."""
+        return tuple(
+            check._replace(
+                name=self.redact(check.name),
+                note=check.note and self.redact(check.note),
+                suggestion=check.suggestion and self.redact(check.suggestion),
+                error=check.error and self.redact(check.error),
+                error_detail=check.error_detail and self.redact(check.error_detail),
+            )
+            for check in checks
+        )
+
+
+def take_token(data: object, header: str, settings: Settings) -> tuple[Token | None, tuple[Violation, ...]]:
+    """Return the token in the event's JSON value, else the token in the header ``X-Auth-Token``, else None.
+
+    Whitespace around a token is dropped: a secret often ends with a line break. The second item has the violation if
+    the value is not a token, or if there is none and the platform has none either.
+    """
+    event_token = data.get("token") if isinstance(data, dict) else None
+    if event_token is not None and not isinstance(event_token, str):
+        return None, (Violation("/token", "must be a string"),)
+    if value := (event_token or "").strip():
+        fault = _fault(value)
+        return (None, (Violation("/token", fault),)) if fault else (Token(value, "event"), ())
+    if value := header.strip():
+        fault = _fault(value)
+        in_header = (Violation("/token", f"in the header X-Auth-Token {fault}"),)
+        return (None, in_header) if fault else (Token(value, "header"), ())
+    if settings.platform_token is None:
+        return None, (Violation("/token", "is required, in the event or in the header X-Auth-Token"),)
+    return None, ()
+
+
+def resolve_token(
+    token: Token | None, precheck: Precheck, agency_token: Callable[[], object], settings: Settings
+) -> Token:
+    """Return the caller's token, or the platform token if the caller sent none.
+
+    Raises Problem ``forbidden`` if the platform token may not be used for the instance or the region; ``invalid-event``
+    if the agency provides no usable token; ``internal`` if the file has no usable token.
     """
     platform_token = settings.platform_token
-    if event.token_from or platform_token is None:
-        return event
-    if not _is_allowed(event, platform_token.allowed_instances):
+    if token or not platform_token:
+        return token  # type: ignore[return-value] # take_token requires one of the two
+    instances = {f"{precheck.project_id}/{precheck.instance_id}", f"{precheck.project_id}/*"}
+    if platform_token.allowed_instances.isdisjoint(instances):
         raise Problem(
             ProblemCode.FORBIDDEN,
-            "The platform's token may not be used for this instance; send a token, or add the instance to"
+            "The platform token may not be used for this instance; send a token, or add the instance to"
             " DDM_ALLOWED_INSTANCES",
         )
-    if not _is_in_region(event, settings):
+    if settings.needs_region and settings.region not in {None, precheck.region}:
         raise Problem(
             ProblemCode.FORBIDDEN,
-            "The platform's token may only be sent to the region in DDM_REGION; send a token for another region",
+            "The platform token may only be sent to the region in DDM_REGION; send a token for another region",
         )
-    if platform_token.source == AGENCY:
-        return replace(event, token=_agency_token(headers), token_from=AGENCY)
-    return replace(event, token=_file_token(platform_token.source), token_from=_FILE)
+    return _agency_token(agency_token()) if platform_token.source == AGENCY else _file_token(platform_token.source)
 
 
-def _is_allowed(event: Event, allowed_instances: frozenset[str]) -> bool:
-    return not allowed_instances.isdisjoint({f"{event.project_id}/{event.instance_id}", f"{event.project_id}/*"})
+def _fault(value: str) -> str | None:
+    if len(value) > _MAX_LENGTH:
+        return f"must have at most {_MAX_LENGTH} characters"
+    if _TOKEN.fullmatch(value) and value not in _NO_TOKEN:
+        return None
+    if _PREFIX.match(value):
+        return "has a prefix such as Bearer; send the token alone"
+    return describe_fault(value) or "may only have the characters A-Z a-z 0-9 + / = _ . ~ -; send the token alone"
 
 
-def _is_in_region(event: Event, settings: Settings) -> bool:
-    """Return False if the event's region selects another host than the region in DDM_REGION."""
-    return not settings.needs_region or settings.region in {None, event.region}
-
-
-def _agency_token(headers: Headers) -> str:
-    token = headers.get(_AGENCY_HEADER, "")
-    if token in {"", "null"}:
+def _agency_token(value: object) -> Token:
+    text = value.strip() if isinstance(value, str) else ""
+    if text in {"", "null"}:
         raise invalid_event(
-            Violation("/token", "is required: neither the caller nor the agency sent a token (turn on Include Keys)")
+            Violation(
+                "/token",
+                "is required: neither the caller nor the agency sent a token (an HTTP function needs Include Keys, an"
+                " event function an agency)",
+            )
         )
-    if not _TOKEN.fullmatch(token):
-        raise invalid_event(Violation("/token", "from the agency must be printable ASCII without spaces"))
-    return token
+    if fault := _fault(text):
+        raise invalid_event(Violation("/token", f"from the agency {fault}"))
+    return Token(text, "agency")
 
 
-def _file_token(path: str) -> str:
+def _file_token(path: str) -> Token:
     """Return the token in the file, read for each request, so that a renewed token is used without a restart."""
     try:
-        data = _read_file(path)
+        with Path(path).open("rb") as file:
+            data = file.read(_MAX_LENGTH + 1024)  # more than a token and the whitespace around it
     except OSError as error:
         raise _unusable_file(error.strerror or type(error).__name__) from None
-    token = data.removesuffix(b"\n").decode("latin-1")
-    if not token:
-        raise _unusable_file("it is empty")
-    if len(token) > _MAX_TOKEN_BYTES:
-        raise _unusable_file(f"it has over {_MAX_TOKEN_BYTES} bytes")
-    if not _TOKEN.fullmatch(token):
-        raise _unusable_file("its content is not printable ASCII without spaces")
-    return token
-
-
-def _read_file(path: str) -> bytes:
-    """Return the file's content, or as many bytes as are needed to find that the token is too long."""
-    with open(path, "rb", opener=_open_without_waiting) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise _unusable_file("it is a pipe or a device")
-        return file.read(_MAX_TOKEN_BYTES + 2)
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    """Open the file. Without O_NONBLOCK, opening a pipe would wait until a process opens the other end."""
-    return os.open(path, flags | os.O_NONBLOCK)
+    value = data.decode("latin-1").strip()
+    if fault := _fault(value):
+        raise _unusable_file(f"it {fault}")
+    return Token(value, "file")
 
 
 def _unusable_file(reason: str) -> Problem:
     return Problem(
         ProblemCode.INTERNAL,
-        "The function has no usable token; its log has the reason",
+        "The function has no usable token; see the function log",
         log_detail=f"The file in DDM_TOKEN_SOURCE has no usable token: {reason}",
     )

@@ -1,18 +1,20 @@
-"""The client of DDM: sends the request for an Event, with retries.
+"""The client of DDM: requests a precheck's asynchronous checks, with retries, and parses the response.
 
 The request is "Querying the Asynchronous Pre-check Result of Shard Configuration", V3, of the DDM API reference.
 """
 
 import random
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from time import monotonic, sleep
 from typing import Any, Final
 
-from ddm_precheck.event import Event
-from ddm_precheck.problem import Problem, ProblemCode, UpstreamInfo
-from ddm_precheck.redaction import contains_token
+from ddm_precheck import ddm_errors, strict_json
+from ddm_precheck.checks import Check, parse_checks
+from ddm_precheck.credentials import Token
+from ddm_precheck.event import Precheck
+from ddm_precheck.problem import Problem, ProblemCode, UpstreamInfo, Violation
+from ddm_precheck.schema import Schema
 from ddm_precheck.settings import Settings
 from ddm_precheck.transport import (
     DeadlineExceededError,
@@ -22,9 +24,10 @@ from ddm_precheck.transport import (
     TransportError,
 )
 
-MAX_BYTES: Final = 1024 * 1024
+_SCHEMA: Final = Schema("precheck-result")
+_MAX_BYTES: Final = 1024 * 1024
 _MAX_ATTEMPTS: Final = 3
-_MAX_FIRST_PAUSE_SECONDS: Final = 0.2
+_MAX_FIRST_BACKOFF_SECONDS: Final = 0.2
 _RETRIED_STATUSES: Final = frozenset({502, 503, 504})
 
 
@@ -36,7 +39,15 @@ class DDMResponse:
     upstream: UpstreamInfo
 
 
-class DDMClient:
+@dataclass(frozen=True, slots=True)
+class Result:
+    """DDM's asynchronous checks, redacted and in DDM's order, and information about the exchange."""
+
+    checks: tuple[Check, ...]
+    upstream: UpstreamInfo
+
+
+class Client:
     """Sends requests to DDM."""
 
     def __init__(self, settings: Settings, transport: Transport) -> None:
@@ -44,71 +55,79 @@ class DDMClient:
         self._settings = settings
         self._transport = transport
 
-    def fetch(self, event: Event) -> DDMResponse:
-        """Request the result of the event's precheck, in up to three attempts within one timeout.
+    def fetch(self, precheck: Precheck, token: Token) -> DDMResponse:
+        """Request the precheck's result, in up to three attempts within one timeout.
 
         Connection failures and the statuses 502, 503 and 504 are retried.
 
         Raises Problem ``upstream-timeout``, ``upstream-unavailable`` or ``upstream-contract`` if there is no response
         within the limits.
         """
-        started = monotonic()
-        deadline = started + self._settings.timeout_seconds
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                response = self._send(event, deadline - monotonic())
-            except (DeadlineExceededError, OversizedResponseError) as error:
-                raise _problem(error, _upstream_info(started, attempt)) from None
-            except TransportError as error:
-                if not _sleep_before_retry(attempt, deadline):
-                    raise _problem(error, _upstream_info(started, attempt)) from None
-            else:
-                if response.status not in _RETRIED_STATUSES or not _sleep_before_retry(attempt, deadline):
-                    return DDMResponse(response, _upstream_info(started, attempt, response.status))
-
-    def _send(self, event: Event, timeout: float) -> HTTPResponse:
         # The event's JSON Schema does not allow characters in an ID that have a meaning in a path.
-        path = (
-            f"/v3/{event.project_id}/instances/{event.instance_id}"
-            f"/databases/{event.db_name}/migration/precheck/{event.job_id}"
+        url = (
+            f"{self._settings.endpoint_for(precheck.region)}/v3/{precheck.project_id}/instances/{precheck.instance_id}"
+            f"/databases/{precheck.db_name}/migration/precheck/{precheck.job_id}"
         )
         headers = {
-            "X-Auth-Token": event.token,
+            "X-Auth-Token": token.value,
             "Accept": "application/json",
-            "Accept-Encoding": "gzip",
+            "Accept-Encoding": "identity",
             "User-Agent": "ddm-precheck",
         }
-        url = self._settings.endpoint_in(event.region) + path
-        return self._transport.send("GET", url, headers, timeout=timeout, max_bytes=MAX_BYTES)
+        return _with_retries(
+            lambda seconds: self._transport.send("GET", url, headers, timeout=seconds, max_bytes=_MAX_BYTES),
+            self._settings.timeout_seconds,
+        )
 
 
-def request_id(headers: Mapping[str, str], body: Mapping[str, Any], token: str) -> str | None:
-    """Return the request ID, which Huawei Cloud's support needs, from the headers or the body.
+def parse_result(response: DDMResponse, precheck: Precheck, token: Token) -> Result:
+    """Return the result in DDM's response.
 
-    A usable request ID has at most 128 printable ASCII characters and does not contain the token. If there is no usable
-    request ID, return None.
+    Raises Problem with the matching code for an error response, and ``upstream-contract`` for any other response that
+    is not a valid result of this precheck.
     """
-    for value in (headers.get("X-Request-Id"), body.get("request_id")):
-        if isinstance(value, str) and re.fullmatch(r"[!-~]{1,128}", value) and not contains_token(value, token):
-            return value
-    return None
+    http = response.http
+    if 400 <= http.status <= 599:
+        raise ddm_errors.error_to_problem(http, response.upstream, token)
+    upstream = replace(response.upstream, request_id=ddm_errors.find_request_id(http.headers, {}))
+    if http.status != 200:
+        raise _unexpected(f"it has the status {http.status}", upstream)
+    if http.body_error:
+        raise _unexpected(http.body_error, upstream)
+    try:
+        value = strict_json.loads(http.body)
+    except strict_json.InvalidJSONError as error:
+        raise _unexpected(str(error), upstream) from None
+    if violations := _violations(value, precheck):
+        first = violations[0]
+        raise _unexpected(f"{first.pointer or 'the body'} {first.detail}", upstream, violations)
+    checks = parse_checks(value["pre_check_results"] or (), "asynchronous")
+    # An escape sequence can encode the token or a lone surrogate.
+    needs_redaction = b"\\" in http.body or token.value.encode() in http.body
+    return Result(token.redact_checks(checks) if needs_redaction else checks, upstream)
 
 
-def _problem(error: TransportError, upstream: UpstreamInfo) -> Problem:
-    match error:
-        case DeadlineExceededError():
-            return Problem(ProblemCode.UPSTREAM_TIMEOUT, f"DDM took too long: {error}", upstream=upstream)
-        case OversizedResponseError():
-            return Problem(ProblemCode.UPSTREAM_CONTRACT, f"DDM's response: {error}", upstream=upstream)
-        case _:
-            return Problem(ProblemCode.UPSTREAM_UNAVAILABLE, f"DDM is not available: {error}", upstream=upstream)
+def _with_retries(send: Callable[[float], HTTPResponse], timeout_seconds: float) -> DDMResponse:
+    started = monotonic()
+    deadline = started + timeout_seconds
+    attempt = 0
+    while True:
+        attempt += 1
+        try:
+            response = send(deadline - monotonic())
+        except (DeadlineExceededError, OversizedResponseError) as error:
+            raise _no_response(error, _upstream_info(started, attempt)) from None
+        except TransportError as error:
+            if not _back_off(attempt, deadline):
+                raise _no_response(error, _upstream_info(started, attempt)) from None
+        else:
+            if response.status not in _RETRIED_STATUSES or not _back_off(attempt, deadline):
+                return DDMResponse(response, _upstream_info(started, attempt, response.status))
 
 
-def _sleep_before_retry(attempt: int, deadline: float) -> bool:
-    """Sleep before the next attempt, with backoff and jitter. Return False if no further attempt is allowed."""
-    seconds = _MAX_FIRST_PAUSE_SECONDS * 2 ** (attempt - 1) * random.uniform(0.5, 1)
+def _back_off(attempt: int, deadline: float) -> bool:
+    """Sleep before the next attempt, with jitter. Return False if no further attempt is allowed."""
+    seconds = _MAX_FIRST_BACKOFF_SECONDS * 2 ** (attempt - 1) * random.uniform(0.5, 1)
     if attempt == _MAX_ATTEMPTS or monotonic() + seconds >= deadline:
         return False
     sleep(seconds)
@@ -117,3 +136,25 @@ def _sleep_before_retry(attempt: int, deadline: float) -> bool:
 
 def _upstream_info(started: float, attempts: int, status: int | None = None) -> UpstreamInfo:
     return UpstreamInfo(status, attempts, elapsed_ms=round((monotonic() - started) * 1000))
+
+
+def _no_response(error: TransportError, upstream: UpstreamInfo) -> Problem:
+    match error:
+        case DeadlineExceededError():
+            return Problem(ProblemCode.UPSTREAM_TIMEOUT, f"DDM timed out: {error}", upstream=upstream)
+        case OversizedResponseError():
+            return _unexpected(str(error), upstream)
+        case _:
+            return Problem(ProblemCode.UPSTREAM_UNAVAILABLE, f"DDM is not available: {error}", upstream=upstream)
+
+
+def _unexpected(reason: str, upstream: UpstreamInfo, errors: tuple[Violation, ...] = ()) -> Problem:
+    detail = f"Unexpected response from DDM: {reason}"
+    return Problem(ProblemCode.UPSTREAM_CONTRACT, detail, errors=errors, upstream=upstream)
+
+
+def _violations(value: Any, precheck: Precheck) -> tuple[Violation, ...]:
+    violations = _SCHEMA.violations(value)
+    if not violations and value["job_id"] != precheck.job_id:
+        return (Violation("/job_id", "is not the job_id of the event"),)
+    return violations

@@ -1,17 +1,20 @@
-"""Validates the event's JSON value and parses it to an Event."""
+"""Validates the event's JSON value and parses it to a Precheck."""
 
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
-from ddm_precheck.problem import Violation, invalid_event
-from ddm_precheck.redaction import contains_token
-from ddm_precheck.schema import MAX_VIOLATIONS, Schema
-from ddm_precheck.settings import Settings
+from ddm_precheck import strict_json
+from ddm_precheck.checks import Check, parse_checks
+from ddm_precheck.problem import Problem, ProblemCode, Violation, invalid_event
+from ddm_precheck.schema import MAX_VIOLATIONS, Schema, pointer
+from ddm_precheck.settings import Settings, is_availability_zone
 
 _SCHEMA: Final = Schema("event")
+_IDS: Final = frozenset({"project_id", "instance_id", "db_name", "job_id"})
 _TYPE_NAMES: Final = {
-    list: "a list",
-    str: "a string (send the object itself, not its text)",
+    list: "a list; send one event in each request",
+    str: "a string; send the object itself, not its text",
     int: "a number",
     float: "a number",
     bool: "a boolean",
@@ -20,27 +23,25 @@ _TYPE_NAMES: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """The precheck whose result is requested, and the caller's options.
+class Precheck:
+    """The precheck whose result is requested, and the caller's options. The token is not part of it.
 
-    - ``token``: the IAM token, the only secret; empty if the caller sent no token and `credentials` has not added one.
-    - ``token_from``: where the token is from; None if ``token`` is empty.
     - ``region``: None only if DDM's endpoint does not depend on a region.
-    - ``expected_checks``: the number of different checks in a complete list; None if this number is unknown.
+    - ``expected_checks``: the number of different asynchronous checks in a complete list; None if it is unknown.
     - ``wait_seconds``: the maximum number of seconds to wait for a verdict other than PENDING.
+    - ``synchronous_checks``: the checks in the response that started the precheck; empty if the caller sent none.
     """
 
     project_id: str
     instance_id: str
     db_name: str
     job_id: str
-    token: str = field(default="", repr=False)
-    token_from: Literal["event", "header", "agency", "file"] | None = None
     region: str | None = None
     proceed_on_warn: bool = False
     accepted_warnings: frozenset[str] = frozenset()
     expected_checks: int | None = None
     wait_seconds: int = 0
+    synchronous_checks: tuple[Check, ...] = ()
 
     @property
     def ids(self) -> dict[str, str]:
@@ -53,60 +54,69 @@ class Event:
         }
 
 
-def parse_event(data: object, header_token: str | None, settings: Settings) -> Event:
-    """Validate a JSON value of any type and return the Event. If the event has no token, use ``header_token``.
+def parse_event(data: object, settings: Settings, token_faults: tuple[Violation, ...] = ()) -> Precheck:
+    """Validate a JSON value of any type and return the Precheck. The field ``token`` is ignored.
 
-    Raises Problem ``invalid-event`` with at most `MAX_VIOLATIONS` violations. The problem quotes no value of the event.
+    Raises Problem ``invalid-event`` with at most `MAX_VIOLATIONS` violations, ``token_faults`` included.
     """
     if not isinstance(data, dict):
         raise invalid_event(Violation("", f"must be a JSON object, not {_TYPE_NAMES[type(data)]}"))
-    fields = _with_defaults(data, header_token, settings)
-    violations = [*_SCHEMA.violations(fields), *_missing(fields, settings)][:MAX_VIOLATIONS]
+    if (name := _field_with_event(data)) is not None:
+        place = pointer([name]) or "one of its fields"
+        raise Problem(
+            ProblemCode.INVALID_EVENT,
+            f"the event is inside {place}; send the event itself",
+            errors=(Violation(pointer([name]), "holds the event; send the event itself"),),
+        )
+    fields = _with_defaults(data, settings)
+    violations = [*_SCHEMA.violations(fields), *token_faults, *_region_faults(fields, settings)]
     if violations:
-        raise invalid_event(*(_without_token(violation, header_token, fields.get("token")) for violation in violations))
-    token_from = "event" if "token" in data else "header" if "token" in fields else None
-    event = Event(
-        **fields
-        | {
-            "token_from": token_from,
-            "accepted_warnings": frozenset(fields.get("accepted_warnings", ())),
-            # JSON Schema accepts 2.0 as an integer.
-            "expected_checks": None if fields.get("expected_checks") is None else int(fields["expected_checks"]),
-            "wait_seconds": int(fields.get("wait_seconds", 0)),
-        }
+        raise invalid_event(*violations[:MAX_VIOLATIONS])
+    expected_checks = fields.get("expected_checks")
+    return Precheck(
+        **{name: fields[name] for name in _IDS},
+        region=fields.get("region"),
+        proceed_on_warn=fields.get("proceed_on_warn", False),
+        accepted_warnings=frozenset(fields.get("accepted_warnings", ())),
+        expected_checks=None if expected_checks is None else int(expected_checks),  # JSON Schema accepts 2.0
+        wait_seconds=int(fields.get("wait_seconds", 0)),
+        synchronous_checks=parse_checks(fields.get("pre_check_results", ()), "synchronous"),
     )
-    for token in filter(None, [event.token, header_token]):
-        refuse_token_in_ids(event, token)
-    return event
 
 
-def refuse_token_in_ids(event: Event, token: str) -> None:
-    """Raise Problem ``invalid-event`` if the token is part of an ID or the region: responses and logs contain these.
+def _with_defaults(data: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    """Return the event's fields without the token, with defaults for missing fields.
 
-    A token of fewer than 8 characters is accepted, because it is not redacted anywhere.
+    An optional field that is null or empty counts as missing: templates of low-code tools produce both.
     """
-    if any(contains_token(text, token) for text in [*event.ids.values(), event.region or ""]):
-        raise invalid_event(Violation("/token", "must not be part of an ID or of the region"))
+    defaults = {"region": settings.region, "expected_checks": settings.expected_checks}
+    fields = {name: value for name, value in defaults.items() if value is not None}
+    fields |= {name: value for name, value in data.items() if name not in _SCHEMA.optional or value not in (None, "")}
+    fields.pop("token", None)
+    return fields
 
 
-def _with_defaults(data: dict[str, Any], header_token: str | None, settings: Settings) -> dict[str, Any]:
-    """Return the event's fields, with defaults for the missing fields."""
-    defaults = {"token": header_token, "region": settings.region, "expected_checks": settings.expected_checks}
-    return {name: value for name, value in defaults.items() if value} | data
+def _region_faults(fields: Mapping[str, Any], settings: Settings) -> list[Violation]:
+    region = fields.get("region")
+    if region is None and settings.needs_region:
+        return [Violation("/region", "is required, because DDM_REGION is not set")]
+    if isinstance(region, str) and is_availability_zone(region):
+        return [Violation("/region", "looks like an availability zone; leave out the letter at its end")]
+    return []
 
 
-def _missing(fields: dict[str, Any], settings: Settings) -> list[Violation]:
-    """Return the violations of the rules that depend on the settings."""
-    missing = []
-    if "token" not in fields and not settings.platform_token:
-        missing.append(Violation("/token", "is required, in the event or in the header X-Auth-Token"))
-    if settings.needs_region and "region" not in fields:
-        missing.append(Violation("/region", "is required, because DDM_REGION is not set"))
-    return missing
-
-
-def _without_token(violation: Violation, *tokens: object) -> Violation:
-    """Return the violation. If its pointer contains a token, return a violation with the pointer of the whole event."""
-    if any(isinstance(token, str) and contains_token(violation.pointer, token) for token in tokens):
-        return Violation("", "has a field whose name contains the token")
-    return violation
+def _field_with_event(data: Mapping[str, Any]) -> str | None:
+    """Return the name of the field with an object, or its JSON text, that has more of the event's IDs than `data`."""
+    own = len(_IDS & data.keys())
+    if own == len(_IDS):
+        return None
+    for name, value in data.items():
+        inner = value
+        if isinstance(value, str) and value.lstrip().startswith("{"):
+            try:
+                inner = strict_json.loads(value.encode("utf-8", "replace"))
+            except strict_json.InvalidJSONError:
+                continue
+        if isinstance(inner, dict) and len(_IDS & inner.keys()) > max(own, 1):
+            return name
+    return None

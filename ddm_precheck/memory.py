@@ -6,17 +6,14 @@ Parsing one body at a time takes no longer, because parsing holds Python's globa
 
 import contextlib
 import threading
-from collections.abc import Callable
-from typing import Final, ParamSpec, TypeVar
+from types import TracebackType
+from typing import Final
 
 from ddm_precheck.problem import Problem
 
 _M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
 _MMAP_THRESHOLD_BYTES: Final = 128 * 1024
-_LOCK: Final = threading.Lock()
-_Arguments = ParamSpec("_Arguments")
-_Result = TypeVar("_Result")
 
 
 def configure_malloc() -> None:
@@ -37,17 +34,24 @@ def configure_malloc() -> None:
         libc.mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
 
 
-def one_at_a_time(
-    function: Callable[_Arguments, _Result], *args: _Arguments.args, **kwargs: _Arguments.kwargs
-) -> _Result:
-    """Call the function under a lock and return its result. Use it to parse, validate or serialize a body.
+class _OneAtATime:
+    """A lock for parsing, validating and serializing a body.
 
-    If the function raises a Problem, the Problem loses its traceback and context: their frames would keep the parsed
-    body in memory after the lock is released.
+    A Problem that leaves the lock loses its traceback and context: their frames would keep the parsed body in memory.
+    So call one function inside the lock: its frame, with the parsed body, ends there.
     """
-    with _LOCK:
-        try:
-            return function(*args, **kwargs)
-        except Problem as problem:
-            problem.__context__ = None
-            raise problem.with_traceback(None) from None
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, _: object, error: BaseException | None, traceback: TracebackType | None) -> None:
+        if isinstance(error, Problem):
+            error.__context__ = error.__traceback__ = None
+            del traceback
+        self._lock.release()
+
+
+one_at_a_time: Final = _OneAtATime()

@@ -9,21 +9,16 @@ RETRY_SECONDS: Final = 10
 
 
 class ProblemCode(Enum):
-    """The kinds of problems. The value is the ``code`` of the response.
-
-    ``status`` is the HTTP status, ``title`` the title of RFC 9457. ``retryable`` is true if the same request can
-    succeed later.
-    """
+    """The kinds of problems: the ``code`` of the response, the HTTP status, and the title of RFC 9457."""
 
     status: int
     title: str
-    retryable: bool
 
-    def __new__(cls, code: str, status: int, title: str, retryable: bool = False) -> Self:  # noqa: FBT001, FBT002
-        """Create a member of the enum from a row of the table."""
+    def __new__(cls, code: str, status: int, title: str) -> Self:
+        """Create a member from a row of the table."""
         member = object.__new__(cls)
         member._value_ = code
-        member.status, member.title, member.retryable = status, title, retryable
+        member.status, member.title = status, title
         return member
 
     INVALID_EVENT = "invalid-event", 400, "The event is not valid"
@@ -33,13 +28,18 @@ class ProblemCode(Enum):
     FORBIDDEN = "forbidden", 403, "The token may not be used for this precheck"
     NOT_FOUND = "not-found", 404, "DDM does not know this precheck"
     REJECTED = "rejected", 422, "DDM rejected the request"
-    THROTTLED = "throttled", 429, "DDM limits the rate of requests", True
-    PENDING = "pending", 503, "The precheck has not finished", True
-    UPSTREAM_UNAVAILABLE = "upstream-unavailable", 502, "DDM is not available", True
-    UPSTREAM_TIMEOUT = "upstream-timeout", 504, "DDM did not respond in time", True
-    UPSTREAM_CONTRACT = "upstream-contract", 502, "DDM's response cannot be trusted"
-    SINK_UNAVAILABLE = "sink-unavailable", 502, "The sink did not accept the event", True
-    INTERNAL = "internal", 500, "The function failed", True
+    THROTTLED = "throttled", 429, "DDM limits the rate of requests"
+    PENDING = "pending", 503, "The precheck has not finished"
+    UPSTREAM_UNAVAILABLE = "upstream-unavailable", 502, "DDM is not available"
+    UPSTREAM_TIMEOUT = "upstream-timeout", 504, "DDM did not respond in time"
+    UPSTREAM_CONTRACT = "upstream-contract", 502, "Unexpected response from DDM"
+    SINK_UNAVAILABLE = "sink-unavailable", 502, "The sink did not accept the event"
+    INTERNAL = "internal", 500, "Internal error"
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same request can succeed later. Brokers, which see only the status, decide by the same rule."""
+        return self.status == 429 or self.status >= 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +71,9 @@ class UpstreamInfo:
 class Problem(Exception):  # noqa: N818 - RFC 9457's term; `pending` is a problem but not an error
     """An outcome without a verdict that the caller can act on.
 
-    ``detail`` is one line for a person and never quotes the event. ``errors`` are the violated rules.
-    ``upstream`` is the request to DDM, or None if no request was sent. ``retry_after`` is in seconds, or None if a
-    retry cannot change the outcome. ``log_detail`` is written to the log instead of ``detail``.
+    ``detail`` is one line for a person and never quotes the event. ``errors`` are the violated rules. ``upstream`` is
+    the request to DDM, or None if no request was sent. ``retry_after`` is in seconds, or None if a retry cannot change
+    the outcome. ``log_detail`` is logged instead of ``detail``.
     """
 
     def __init__(  # noqa: PLR0913 - one argument for each part of a problem
@@ -92,7 +92,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's term; `pending` is a proble
         self.errors = errors
         self.upstream = upstream
         self.retry_after = retry_after if code.retryable else None
-        self.log_detail = log_detail
+        self.log_detail = log_detail or detail
 
 
 def invalid_event(first: Violation, *others: Violation) -> Problem:

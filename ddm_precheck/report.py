@@ -17,20 +17,20 @@ _MAX_NAME_BYTES: Final = 120
 _MIN_ISSUES: Final = 4
 """The number of issues that always fit, even if their texts are long."""
 _MAX_MORE_BYTES: Final = len("\n… and 1000 more".encode())
-_SIMILAR_CHARACTERS: Final = str.maketrans({"@": "＠", "<": "‹", ">": "›"})  # noqa: RUF001 - similarity is intended
+_LOOKALIKES: Final = str.maketrans({"@": "＠", "<": "‹", ">": "›"})  # noqa: RUF001 - they are intended
 
 
-def build_report(decision: Decision, issues: list[Check]) -> str:
+def build_report(decision: Decision, issues: tuple[Check, ...]) -> str:
     """Return the report in at most `MAX_BYTES` bytes of UTF-8: the decision, then a line for each issue that fits."""
-    event = decision.event
+    precheck = decision.precheck
     lines = [
         _headline(decision),
-        f"Job {event.job_id} of database schema {event.db_name}, checked at {decision.checked_at}",
+        f"Job {precheck.job_id} of database schema {precheck.db_name}, checked at {decision.checked_at}",
     ]
     remaining = MAX_BYTES - _MAX_MORE_BYTES - sum(_size(line) for line in lines)
     for number, issue in enumerate(issues):
         share = remaining // max(min(len(issues), _MIN_ISSUES) - number, 1)
-        is_accepted = issue["status"] == "WARN" and issue["name"] in decision.accepted
+        is_accepted = issue.status == "WARN" and issue.name in decision.accepted
         line = _issue_line(issue, "accepted " if is_accepted else "", share - 1)
         remaining -= _size(line)
         if remaining < 0:
@@ -41,19 +41,19 @@ def build_report(decision: Decision, issues: list[Check]) -> str:
 
 
 def _headline(decision: Decision) -> str:
-    """Return the verdict and the message. If the message is too long, truncate its headline and keep its note."""
+    """Return the verdict and the message. If the message is too long, truncate its headline and keep its notes."""
     headline = f"{decision.verdict}: {_safe(decision.headline)}"
-    return truncate_bytes(headline, _MAX_HEADLINE_BYTES - len(decision.note.encode())) + decision.note
+    return truncate_bytes(headline, _MAX_HEADLINE_BYTES - len(decision.notes.encode())) + decision.notes
 
 
 def _issue_line(issue: Check, mark: str, max_bytes: int) -> str:
     """Return the line of one issue. Its texts are truncated to `max_bytes`, and its name to `_MAX_NAME_BYTES`.
 
-    The mark precedes the status, so that no check's name can imitate the mark.
+    The mark precedes the status, so that no name of a check can imitate the mark.
     """
-    line = f"- {mark}{issue['status']} {truncate_bytes(_safe(issue['name']), _MAX_NAME_BYTES)}"
-    error = _safe(issue.get("error_message")) or _safe(issue.get("error_detail_message"))
-    suggestion = _safe(issue.get("handling_suggestion"))
+    line = f"- {mark}{issue.status} {truncate_bytes(_safe(issue.name), _MAX_NAME_BYTES)}"
+    error = _safe(issue.error) or _safe(issue.error_detail)
+    suggestion = _safe(issue.suggestion)
     error, suggestion = error and f": {error}", suggestion and f" → {suggestion}"
     return line + _fit(error, suggestion, max_bytes - len(line.encode()))
 
@@ -66,7 +66,7 @@ def _fit(first: str, second: str, max_bytes: int) -> str:
 
 def _safe(text: str | None) -> str:
     """Return the text as part of one line, without a mention."""
-    return one_line(text or "").translate(_SIMILAR_CHARACTERS)
+    return one_line(text or "").translate(_LOOKALIKES)
 
 
 def _size(line: str) -> int:

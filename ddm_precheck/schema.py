@@ -1,10 +1,16 @@
-"""Compiles the JSON Schemas in ``schemas/`` at the start, and returns a value's violations as data."""
+"""Validates against the JSON Schemas in ``schemas/``, and returns violations as data.
 
-import itertools
+jsonschema takes about 30 µs to validate one of DDM's checks, most of it to create a validator for each nested value. So
+a predicate made of closures, which takes about 1 µs, accepts what is valid; only a value that it does not accept is
+given to jsonschema, which explains the violations. The predicate never accepts an invalid value. It may reject a valid
+one, if the JSON Schema or the value has something that it does not support.
+"""
+
+import difflib
 import json
 import re
-from collections.abc import Callable, Iterator
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,28 +18,34 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
-from ddm_precheck.fast_validation import compile_schema, is_fully_supported, is_supported
-from ddm_precheck.patterns import compile_pattern
 from ddm_precheck.problem import Violation
+from ddm_precheck.text import describe_fault, encodable, one_line
 
 MAX_VIOLATIONS: Final = 20
 
+Predicate = Callable[[Any], bool]
+
 _FOLDER: Final = Path(__file__).parent.parent / "schemas"
-_Path = tuple[str | int, ...]
-_Error = tuple[_Path, ValidationError]
-# A violation contains the name of an unknown field only if it matches this pattern: any other name may be a token.
-_PRINTABLE_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,16}")
-_DETAILS: Final[dict[str, Callable[[Any], str]]] = {
-    "type": lambda types: "must be of type " + (types if isinstance(types, str) else " or ".join(types)),
-    "enum": lambda values: f"must be one of {_listed(values)}",
-    "pattern": lambda pattern: f"must match {pattern}",
-    "minLength": lambda minimum: f"must have at least {minimum} characters",
-    "maxLength": lambda maximum: f"must have at most {maximum} characters",
-    "minimum": lambda minimum: f"must be at least {minimum}",
-    "maximum": lambda maximum: f"must be at most {maximum}",
-    "minItems": lambda minimum: f"must have at least {minimum} items",
-    "maxItems": lambda maximum: f"must have at most {maximum} items",
-    "uniqueItems": lambda _: "must not contain the same item twice",
+_MAX_NAME_LENGTH: Final = 128
+"""A longer name of a field could be an IAM token, so it is not shown."""
+
+_ANNOTATIONS: Final = {"$schema", "$id", "title", "description", "examples", "default"}
+_CLASSES: Final = {"array": list, "boolean": bool, "integer": int, "null": type(None), "object": dict, "string": str}
+_TYPES: Final = {
+    "array": "a list",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "null": "null",
+    "number": "a number",
+    "object": "an object",
+    "string": "a string",
+}
+_UNQUOTED: Final = {"boolean": "true or false without quotes", "integer": "a number without quotes"}
+_CHARACTERS: Final = {
+    r"^[A-Za-z0-9_-]+$": "may only have the characters A-Z a-z 0-9 _ -",
+    r"^[A-Za-z0-9-]+$": "may only have the characters A-Z a-z 0-9 -",
+    r"^[a-z][a-z0-9_]*$": "must start with a letter and may only have the characters a-z 0-9 _",
+    r"^[a-z0-9]+(-[a-z0-9]+)*$": "must be a region such as cn-north-4",
 }
 
 
@@ -41,131 +53,210 @@ class Schema:
     """One JSON Schema of ``schemas/``."""
 
     def __init__(self, name: str) -> None:
-        """Load and compile ``schemas/<name>.schema.json``.
-
-        Raises jsonschema's SchemaError if the file is not a JSON Schema. Then the function does not start.
-        """
-        schema = json.loads((_FOLDER / f"{name}.schema.json").read_text("utf-8"))
-        # check_schema takes 7 ms of each cold start. A test calls check_schema for the fully supported JSON Schemas.
-        if not is_fully_supported(schema):
-            Draft202012Validator.check_schema(schema)
-        self._schema = schema
-        self._is_valid = compile_schema(schema)
+        """Load and compile ``schemas/<name>.schema.json``."""
+        self._schema = json.loads((_FOLDER / f"{name}.schema.json").read_text("utf-8"))
+        self.optional = self._schema["properties"].keys() - set(self._schema["required"])
+        self._is_valid = predicate(self._schema)
 
     @cached_property
-    def _root(self) -> "_Node":
-        # Created for the first invalid value, because the predicates of all subschemas delay a cold start.
-        return _Node(self._schema)
+    def _validator(self) -> Any:
+        return _Validator(self._schema)
 
     def violations(self, value: object) -> tuple[Violation, ...]:
-        """Return the first violations of the JSON Schema, at most `MAX_VIOLATIONS`; none if the value is valid."""
+        """Return the first violations, at most `MAX_VIOLATIONS` and one for each pointer; none if the value is valid.
+
+        A list with too many items is the last violation, because validating its items would take seconds.
+        """
         if self._is_valid(value):
             return ()
+        violations: dict[str, Violation] = {}
         try:
-            errors = list(itertools.islice(self._root.errors(value, ()), MAX_VIOLATIONS))
+            for error in self._validator.iter_errors(value):
+                for violation in _to_violations(error):
+                    violations.setdefault(violation.pointer, violation)
+                if error.validator == "maxItems" or len(violations) >= MAX_VIOLATIONS:
+                    break
         except RecursionError:  # jsonschema's message quotes the value, which may be nested too deeply
             return (Violation("", "is nested too deeply"),)
-        # One violation for each pointer: if a value is too short and does not match the pattern, return only the first.
-        violations: dict[str, Violation] = {}
-        for violation in itertools.chain.from_iterable(_to_violations(path, error) for path, error in errors):
-            violations.setdefault(violation.pointer, violation)
         return tuple(violations.values())[:MAX_VIOLATIONS]
 
 
-class _Node:
-    """A JSON Schema, and the nodes of its properties and items.
-
-    jsonschema validates only the values for which the predicate returns False. So an invalid result with 1,000 checks
-    takes at most 1.5 times as long as a valid result.
-    """
-
-    def __init__(self, schema: Any) -> None:
-        self._is_valid = compile_schema(schema)
-        self._properties: dict[str, _Node] = {}
-        self._items: _Node | None = None
-        self._unique_items: dict[str, Any] = {}
-        if is_supported(schema):
-            schema = dict(schema)
-            if "properties" in schema:
-                self._properties = {name: _Node(subschema) for name, subschema in schema["properties"].items()}
-                schema["properties"] = dict.fromkeys(self._properties, True)  # additionalProperties needs the names
-            if "items" in schema:
-                self._items = _Node(schema.pop("items"))
-            if "uniqueItems" in schema:
-                self._unique_items = {"uniqueItems": schema.pop("uniqueItems")}
-        self._own_schema = schema
-
-    def errors(self, value: Any, path: _Path) -> Iterator[_Error]:
-        """Yield jsonschema's errors, each with its path."""
-        if not self._is_valid(value):
-            yield from self._own_errors(value, path)
-            if isinstance(value, dict):
-                for name, node in self._properties.items():
-                    if name in value:
-                        yield from node.errors(value[name], (*path, name))
-
-    def _own_errors(self, value: Any, path: _Path) -> Iterator[_Error]:
-        """Yield the errors of the first of three groups of keywords that has errors.
-
-        The order is that of the costs: the value's own keywords such as ``maxItems``, then the items, then
-        ``uniqueItems``, for which jsonschema compares every pair of items.
-        """
-        # The validators are created here: most are never needed, and creating all of them would delay a cold start.
-        errors = _errors_of_jsonschema(self._own_schema, value, path)
-        if isinstance(value, list) and self._items:
-            errors = _first_nonempty(errors, self._item_errors(value, path))
-        if self._unique_items:
-            errors = _first_nonempty(errors, _errors_of_jsonschema(self._unique_items, value, path))
-        yield from errors
-
-    def _item_errors(self, items: list[Any], path: _Path) -> Iterator[_Error]:
-        for index, item in enumerate(items):
-            yield from self._items.errors(item, (*path, index))  # type: ignore[union-attr] # the caller tests _items
+def pointer(path: Iterable[str | int]) -> str:
+    """Return the RFC 6901 pointer on one line; the pointer of the parent if the last name is too long to be shown."""
+    names = [one_line(encodable(str(name))).replace("~", "~0").replace("/", "~1") for name in path]
+    return "".join(f"/{name}" for name in names if len(name) <= _MAX_NAME_LENGTH)
 
 
-def _errors_of_jsonschema(schema: Any, value: Any, path: _Path) -> Iterator[_Error]:
-    return ((path, error) for error in _Validator(schema).iter_errors(value))
+def predicate(schema: Any) -> Predicate:
+    """Return the predicate of a JSON Schema (draft 2020-12). For an unsupported one, it is always False."""
+    if not isinstance(schema, dict) or schema.keys() - _ANNOTATIONS - _KEYWORDS.keys():
+        return _never
+    # The order is that of the table, not that of the schema: keywords that take more time are last.
+    tests = [keyword(schema[name], schema) for name, keyword in _KEYWORDS.items() if name in schema]
+
+    def is_valid(value: Any) -> bool:
+        for test in tests:  # noqa: SIM110 - all() with a generator takes twice the time
+            if not test(value):
+                return False
+        return True
+
+    return tests[0] if len(tests) == 1 else is_valid
 
 
-def _first_nonempty(*iterators: Iterator[_Error]) -> Iterator[_Error]:
-    """Return the first iterator that is not empty. The iterators after it are not started."""
-    for errors in iterators:
-        for first in errors:
-            return itertools.chain([first], errors)
-    return iter(())
+def _never(_: Any) -> bool:
+    return False
+
+
+@cache
+def _compile(pattern: str) -> re.Pattern[str]:
+    """Compile a pattern with ECMA-262's meaning of a ``$`` at its end: Python's also matches before a line break."""
+    return re.compile(pattern[:-1] + r"\Z" if re.search(r"(?<!\\)\$$", pattern) else pattern)
+
+
+def _type(names: Any, _: Any) -> Predicate:
+    names = [names] if isinstance(names, str) else names
+    if not set(names) <= _CLASSES.keys():
+        return _never
+    classes = {_CLASSES[name] for name in names}
+    if len(classes) == 1:
+        (only,) = classes
+        return lambda value: value.__class__ is only
+    return lambda value: value.__class__ in classes
+
+
+def _enum(values: list[Any], _: Any) -> Predicate:
+    listed = {value for value in values if value is None or isinstance(value, str)}
+    return lambda value: (value is None or value.__class__ is str) and value in listed
+
+
+def _min_length(minimum: int, _: Any) -> Predicate:
+    return lambda value: not isinstance(value, str) or len(value) >= minimum
+
+
+def _max_length(maximum: int, _: Any) -> Predicate:
+    return lambda value: not isinstance(value, str) or len(value) <= maximum
+
+
+def _minimum(minimum: float, _: Any) -> Predicate:
+    return lambda value: value.__class__ not in (int, float) or value >= minimum
+
+
+def _maximum(maximum: float, _: Any) -> Predicate:
+    return lambda value: value.__class__ not in (int, float) or value <= maximum
+
+
+def _max_items(maximum: int, _: Any) -> Predicate:
+    return lambda value: not isinstance(value, list) or len(value) <= maximum
+
+
+def _pattern(pattern: str, _: Any) -> Predicate:
+    try:
+        search = _compile(pattern).search
+    except re.error:  # a pattern of ECMA-262 that Python does not have
+        return _never
+    return lambda value: not isinstance(value, str) or search(value) is not None
+
+
+def _items(subschema: Any, _: Any) -> Predicate:
+    is_valid = predicate(subschema)
+    return lambda value: not isinstance(value, list) or all(map(is_valid, value))
+
+
+def _required(names: list[str], _: Any) -> Predicate:
+    required = frozenset(names)
+    return lambda value: not isinstance(value, dict) or value.keys() >= required
+
+
+def _properties(subschemas: dict[str, Any], _: Any) -> Predicate:
+    predicates = [(name, predicate(subschema)) for name, subschema in subschemas.items()]
+
+    def is_valid(value: Any) -> bool:
+        if isinstance(value, dict):
+            for name, test in predicates:
+                if name in value and not test(value[name]):
+                    return False
+        return True
+
+    return is_valid
+
+
+def _additional_properties(allowed: Any, schema: Any) -> Predicate:
+    known = frozenset(schema.get("properties", {}))
+    return lambda value: not isinstance(value, dict) or (allowed is False and value.keys() <= known)
+
+
+_KEYWORDS: Final[dict[str, Callable[[Any, Any], Predicate]]] = {
+    "type": _type,
+    "enum": _enum,
+    "minLength": _min_length,
+    "maxLength": _max_length,
+    "minimum": _minimum,
+    "maximum": _maximum,
+    "maxItems": _max_items,
+    "pattern": _pattern,
+    "required": _required,
+    "additionalProperties": _additional_properties,
+    "properties": _properties,
+    "items": _items,
+}
 
 
 def _validate_pattern(validator: Any, pattern: str, instance: Any, _schema: object) -> Iterator[ValidationError]:
-    """Validate the keyword ``pattern`` as ECMA-262 defines it. jsonschema accepts a trailing line break."""
-    if validator.is_type(instance, "string") and not compile_pattern(pattern).search(instance):
+    if validator.is_type(instance, "string") and not _compile(pattern).search(instance):
         yield ValidationError(f"does not match {pattern!r}")
 
 
 _Validator: Final[Any] = extend(Draft202012Validator, {"pattern": _validate_pattern})
 
 
-def _to_violations(path: _Path, error: Any) -> Iterator[Violation]:
-    """Build violations from the broken rule. jsonschema's own message is not used, because it quotes the value."""
-    keyword, argument = str(error.validator), error.validator_value
+def _to_violations(error: Any) -> Iterator[Violation]:
+    """Build violations from the violated rule. jsonschema's own message is not used, because it quotes the value."""
+    keyword, argument, path = str(error.validator), error.validator_value, tuple(error.absolute_path)
     if keyword == "required":
         missing = (name for name in argument if name not in error.instance)
-        yield from (Violation(_pointer((*path, name)), "is required") for name in missing)
+        yield from (Violation(pointer((*path, name)), "is required") for name in missing)
     elif keyword == "additionalProperties":
         known = error.schema["properties"]
-        for name in (name for name in error.instance if name not in known):
-            fields = f"the known fields are {', '.join(known)}"
-            if _PRINTABLE_NAME.fullmatch(name):
-                yield Violation(_pointer((*path, name)), f"is not a known field; {fields}")
-            else:
-                yield Violation(_pointer(path), f"has an unknown field; {fields}")
+        unknown = (name for name in error.instance if name not in known)
+        yield from (_unknown_field(path, name, known) for name in unknown)
     else:
-        yield Violation(_pointer(path), _DETAILS.get(keyword, lambda _: f"breaks the rule {keyword}")(argument))
+        yield Violation(pointer(path), _detail(keyword, argument, error.instance))
 
 
-def _pointer(path: _Path) -> str:
-    """Return the RFC 6901 pointer. The names in the path contain no character that needs escaping."""
-    return "".join(f"/{name}" for name in path)
+def _unknown_field(path: tuple[str | int, ...], name: str, known: Iterable[str]) -> Violation:
+    if len(name) > _MAX_NAME_LENGTH:
+        return Violation(pointer(path), f"has an unknown field; the known fields are {', '.join(known)}")
+    similar = difflib.get_close_matches(name.lower(), known, n=1)
+    hint = f"did you mean {similar[0]}?" if similar else f"the known fields are {', '.join(known)}"
+    return Violation(pointer((*path, name)), f"is not a known field; {hint}")
 
 
-def _listed(values: list[Any]) -> str:
-    return ", ".join(value if isinstance(value, str) and value else json.dumps(value) for value in values)
+def _detail(keyword: str, argument: Any, value: Any) -> str:  # noqa: PLR0911 - one row for each keyword
+    match keyword:
+        case "type":
+            return _type_detail([argument] if isinstance(argument, str) else argument, value)
+        case "enum":
+            return f"must be one of {', '.join(item or json.dumps(item) for item in argument)}"
+        case "pattern" if argument == r"\S":
+            return "must not be blank"
+        case "pattern":
+            return describe_fault(value) or _CHARACTERS.get(argument, f"does not match {argument}")
+        case "minLength":
+            return f"must have at least {argument} characters" if value else "is empty"
+        case "maxLength":
+            return f"must have at most {argument} characters"
+        case "minimum":
+            return f"must be at least {argument}"
+        case "maximum":
+            return f"must be at most {argument}"
+        case "maxItems":
+            return f"must have at most {argument} items"
+    return f"violates the rule {keyword}"
+
+
+def _type_detail(names: list[str], value: Any) -> str:
+    if value is None and len(names) == 1:
+        return f"is null; it must be {_TYPES[names[0]]}"
+    if isinstance(value, str) and names[0] in _UNQUOTED:
+        return f"must be {_UNQUOTED[names[0]]}"
+    return f"must be {' or '.join(_TYPES[name] for name in names)}"

@@ -1,31 +1,30 @@
 """Parses and validates the function's environment variables, once at the start."""
 
+import ipaddress
 import math
-import os
 import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import SplitResult
-
-from ddm_precheck.urls import is_loopback, split_http_url
+from urllib.parse import SplitResult, urlsplit
 
 AGENCY: Final = "agency"
 """The value of DDM_TOKEN_SOURCE for the token of a FunctionGraph agency; any other value is the path of a file."""
 
 _DEFAULT_ENDPOINT: Final = "https://ddm.{region}.myhuaweicloud.com"
+# The regions whose endpoint is another one. Source: huaweicloudsdkddm 3.1.219, DdmRegion.
+_OTHER_ENDPOINTS: Final = {"eu-west-101": "https://ddm.eu-west-101.myhuaweicloud.eu"}
 _REGION_PLACEHOLDER: Final = "{region}"
-_REGION_PATTERN: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_INSTANCE_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}/([A-Za-z0-9_-]{1,64}|\*)")
+_REGION: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_AVAILABILITY_ZONE: Final = re.compile(r".*-[0-9]+[a-z]")
+_INSTANCE: Final = re.compile(r"[A-Za-z0-9_-]{1,64}/([A-Za-z0-9_-]{1,64}|\*)")
+# The characters of host names, IP addresses and {region}. urlsplit also accepts other characters, such as commas.
+_HOST: Final = re.compile(r"[a-z0-9._:{}-]+")
 _MAX_REGION_LENGTH: Final = 32
 _MAX_SECONDS: Final = 3600
 _MAX_CHECKS: Final = 1000
-_MAX_THREADS: Final = 9999
-_PROXY_VARIABLES: Final = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
-# requests parses proxy:3128 as a URL with the scheme "proxy", and then fails for each request.
-_SCHEME_ONLY: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?!//)")
 _CA_VARIABLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
@@ -57,7 +56,6 @@ class Settings:
     - ``platform_token``: None if the platform provides no token.
     - ``sink``: the URL that receives the summaries of event deliveries.
     - ``ca_bundle``: file or folder with the trusted CA certificates; None for the certificates of ``certifi``.
-    - ``threads``: how many requests the server handles at the same time.
     """
 
     endpoint: str
@@ -68,26 +66,34 @@ class Settings:
     platform_token: PlatformToken | None
     sink: str | None
     ca_bundle: str | None
-    threads: int
 
     @property
     def needs_region(self) -> bool:
         """Whether the endpoint is incomplete without a region."""
         return _REGION_PLACEHOLDER in self.endpoint
 
-    def endpoint_in(self, region: str | None) -> str:
+    def endpoint_for(self, region: str | None) -> str:
         """Return DDM's base URL in the region. The region may be None only if `needs_region` is false."""
-        return self.endpoint.replace(_REGION_PLACEHOLDER, region) if region else self.endpoint
+        if region is None:
+            return self.endpoint
+        if self.endpoint == _DEFAULT_ENDPOINT and region in _OTHER_ENDPOINTS:
+            return _OTHER_ENDPOINTS[region]
+        return self.endpoint.replace(_REGION_PLACEHOLDER, region)
+
+    def is_trusted(self, host: str) -> bool:
+        """Return whether a host belongs to Huawei Cloud or to the domain of the endpoint."""
+        endpoint = urlsplit(self.endpoint).hostname or ""
+        domains = ("myhuaweicloud.com", "myhuaweicloud.eu", "huaweicloud.com", endpoint.partition(".")[2])
+        return host == endpoint or (
+            not _is_address(host) and any(host.endswith(f".{domain}") for domain in domains if "." in domain)
+        )
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
-    """Read the settings from environment variables.
-
-    An empty variable counts as unset, except THREADS, because the server reads this variable as well.
+    """Read the settings from environment variables. An empty variable counts as unset.
 
     Raises SettingsError for the first invalid value.
     """
-    _check_proxies(environment)
     return Settings(
         endpoint=parse_endpoint("DDM_ENDPOINT", environment.get("DDM_ENDPOINT") or _DEFAULT_ENDPOINT),
         region=_region(environment.get("DDM_REGION")),
@@ -97,7 +103,6 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         platform_token=_platform_token(environment),
         sink=_sink(environment.get("K_SINK")),
         ca_bundle=_ca_bundle(environment),
-        threads=_threads(environment.get("THREADS")),
     )
 
 
@@ -115,7 +120,45 @@ def parse_endpoint(variable: str, value: str) -> str:
         raise SettingsError(
             f"{variable} may contain {_REGION_PLACEHOLDER}, but not in the last label of the host, and no other braces"
         )
-    return value.rstrip("/")
+    endpoint = value.rstrip("/")
+    if endpoint.endswith("/v3"):
+        raise SettingsError(f"{variable} must not end in /v3, which the function adds")
+    return endpoint
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether the host is a loopback address or ``localhost``."""
+    return ipaddress.ip_address(host).is_loopback if _is_address(host) else host == "localhost"
+
+
+def is_availability_zone(region: str) -> bool:
+    """Return whether a string looks like an availability zone such as ``cn-north-4a``."""
+    return _AVAILABILITY_ZONE.fullmatch(region) is not None
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _url(variable: str, value: str) -> SplitResult:
+    """Return the parts of a URL without user, query and fragment. Raises SettingsError for any other URL."""
+    try:
+        url = urlsplit(value)
+        is_http = url.scheme in {"http", "https"} and url.port != 0
+    except ValueError:  # an invalid port or IPv6 address
+        is_http = False
+    if (
+        not is_http
+        or not _HOST.fullmatch(url.hostname or "")
+        or not re.fullmatch(r"[!-~]+", value)
+        or set(value) & set("@?#\\")
+    ):
+        raise SettingsError(f"{variable} must be an http or https URL with a host, without user, query or fragment")
+    return url
 
 
 def _sink(value: str | None) -> str | None:
@@ -125,36 +168,15 @@ def _sink(value: str | None) -> str | None:
     return value
 
 
-def _url(variable: str, value: str) -> SplitResult:
-    """Return the parts of a URL without user, query and fragment. Raises SettingsError for any other URL."""
-    url = split_http_url(value)
-    if url is None or set(value) & set("@?#\\"):
-        raise SettingsError(f"{variable} must be an http or https URL with a host, without user, query or fragment")
-    return url
-
-
-def _check_proxies(environment: Mapping[str, str]) -> None:
-    """Validate the variables that requests reads, so that a typo makes the start fail and not each request."""
-    for variable in _PROXY_VARIABLES:
-        value = environment.get(variable)
-        if not value:
-            continue
-        url = value if "://" in value else f"http://{value}"
-        if _SCHEME_ONLY.match(value) or split_http_url(url) is None:
-            raise SettingsError(f"{variable} must be the http or https URL of a proxy, such as http://proxy:3128")
-
-
 def _ca_bundle(environment: Mapping[str, str]) -> str | None:
     """Return the CA bundle of the first set variable, in the order in which requests reads the variables."""
     for variable in _CA_VARIABLES:
         if value := environment.get(variable):
-            path = Path(value)
+            name = "capath" if Path(value).is_dir() else "cafile"
             try:
-                ssl.create_default_context(
-                    cafile=None if path.is_dir() else value, capath=value if path.is_dir() else None
-                )
-            except (OSError, ValueError):  # ssl.SSLError is an OSError
-                raise SettingsError(f"{variable} must be a file or folder with CA certificates in PEM format") from None
+                ssl.create_default_context().load_verify_locations(**{name: value})
+            except (OSError, ValueError):  # ssl.SSLError is an OSError; ValueError: a null byte
+                raise SettingsError(f"{variable} must be a folder or a file with PEM certificates") from None
             return value
     return None
 
@@ -162,8 +184,8 @@ def _ca_bundle(environment: Mapping[str, str]) -> str | None:
 def _region(value: str | None) -> str | None:
     if not value:
         return None
-    if len(value) > _MAX_REGION_LENGTH or not _REGION_PATTERN.fullmatch(value):
-        raise SettingsError("DDM_REGION must be a region such as cn-north-4")
+    if len(value) > _MAX_REGION_LENGTH or not _REGION.fullmatch(value) or is_availability_zone(value):
+        raise SettingsError("DDM_REGION must be a region such as cn-north-4, not an availability zone")
     return value
 
 
@@ -192,7 +214,9 @@ def _seconds(value: str) -> float:
 def _expected_checks(value: str | None) -> int | None:
     if not value:
         return None
-    return _whole_number("DDM_EXPECTED_CHECKS", value, _MAX_CHECKS)
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", value) or int(value) > _MAX_CHECKS:
+        raise SettingsError(f"DDM_EXPECTED_CHECKS must be a whole number from 1 to {_MAX_CHECKS}")
+    return int(value)
 
 
 def _platform_token(environment: Mapping[str, str]) -> PlatformToken | None:
@@ -206,22 +230,9 @@ def _platform_token(environment: Mapping[str, str]) -> PlatformToken | None:
     if source != AGENCY and (not source.startswith("/") or "\0" in source):
         raise SettingsError(f"DDM_TOKEN_SOURCE must be {AGENCY} or the absolute path of a file")
     instances = allowed.split(",")
-    if not all(_INSTANCE_PATTERN.fullmatch(instance) for instance in instances):
+    if not all(_INSTANCE.fullmatch(instance) for instance in instances):
         raise SettingsError(
             "DDM_ALLOWED_INSTANCES must be a list of project_id/instance_id or project_id/*,"
             " separated by commas without spaces"
         )
     return PlatformToken(source, frozenset(instances))
-
-
-def _threads(value: str | None) -> int:
-    """Return the server's number of threads. If THREADS is not set, return functions-framework's default."""
-    if value is None:
-        return (os.cpu_count() or 1) * 4
-    return _whole_number("THREADS", value, _MAX_THREADS)
-
-
-def _whole_number(variable: str, value: str, maximum: int) -> int:
-    if not re.fullmatch(r"[1-9][0-9]{0,3}", value) or int(value) > maximum:
-        raise SettingsError(f"{variable} must be a whole number from 1 to {maximum}")
-    return int(value)

@@ -1,4 +1,4 @@
-"""Parses bytes to a JSON value, and refuses invalid JSON that `json.loads` accepts."""
+"""Parses bytes to a JSON value, and rejects invalid JSON that `json.loads` accepts."""
 
 import json
 from typing import Any, Final, NoReturn
@@ -11,8 +11,8 @@ class InvalidJSONError(ValueError):
 def loads(data: bytes) -> Any:
     """Parse one JSON text in UTF-8. A leading byte order mark is ignored (RFC 8259, section 8.1).
 
-    Raises InvalidJSONError for any other bytes. In contrast to `json.loads`, this includes NaN and Infinity, an object
-    with a duplicate name, nesting beyond the recursion limit and a number beyond the digit limit.
+    Raises InvalidJSONError for any other bytes. Unlike `json.loads`, this includes NaN and Infinity, an object with a
+    duplicate key, nesting beyond the recursion limit and a number beyond the digit limit.
     """
     try:
         return _DECODER.decode(data.decode("utf-8-sig"))
@@ -33,12 +33,12 @@ def loads(data: bytes) -> Any:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        raise InvalidJSONError("an object has two fields of the same name")
+        raise InvalidJSONError("an object has a duplicate key")
     return fields
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     raise InvalidJSONError(f"{name} is not JSON")
 
 
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant)
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_reject_constant)

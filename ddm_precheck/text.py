@@ -1,4 +1,4 @@
-"""Converts external texts to one line that is safe to show to a person."""
+"""Strings from outside: converted to one line, truncated, and described without being quoted."""
 
 import re
 from typing import Final
@@ -11,11 +11,23 @@ _UNSAFE: Final = re.compile(
     "\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\U00013430-\U0001343f\U0001bca0-\U0001bca3"
     "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
+# The ways in which people send a string wrongly, each with what to do about it. The first match counts.
+_FAULTS: Final = (
+    (re.compile(r"\{\{|\}\}|\$\{|\$\(|<%|^\s*[<$%]"), "is a placeholder that was not filled in; send its value"),
+    (re.compile(r"^\s*[\"'`\u2018-\u201f]|[\"'`\u2018-\u201f]\s*$"), "has quotes around it; send it without quotes"),
+    (re.compile(r"^\s*(null|none|undefined|nil|nan)\s*$", re.IGNORECASE), "is a placeholder for a missing value"),
+    (re.compile(r"\s"), "has a space or a line break; remove it"),
+)
 
 
 def one_line(text: str) -> str:
-    """Return the text as one line: every run of white space and unsafe characters becomes one space."""
+    """Return the text as one line: every run of whitespace and unsafe characters becomes one space."""
     return " ".join(_UNSAFE.sub(" ", text).split())
+
+
+def encodable(text: str) -> str:
+    """Return the text with lone surrogates, which UTF-8 cannot encode, replaced by question marks."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def truncate(text: str, max_length: int) -> str:
@@ -32,3 +44,10 @@ def truncate_bytes(text: str, max_bytes: int) -> str:
     if len(data) <= max(max_bytes, 0):
         return text
     return data[: max(max_bytes - len("…".encode()), 0)].decode(errors="ignore").rstrip() + "…"
+
+
+def describe_fault(text: str) -> str | None:
+    """Return a common fault of a string that breaks its rule and what to do about it, or None. Nothing is quoted."""
+    if not text:
+        return "is empty"
+    return next((description for pattern, description in _FAULTS if pattern.search(text)), None)

@@ -1,38 +1,50 @@
 """One HTTP exchange: limited in time and bytes, without redirects, over pooled connections.
 
 requests' timeout applies to each read, so a slow server can block a request indefinitely. Here one deadline covers the
-whole exchange: connecting, TLS, a proxy's response, head and body. The deadline does not cover the lookup of the host
-name: the configuration of the system's resolver limits its time.
+whole exchange: connecting, TLS, a proxy's response, head and body. It does not cover the lookup of the host name: the
+configuration of the system's resolver limits its time.
 
 The exchange is sent through an HTTPAdapter without a Session: a Session would follow redirects to another host with the
-token, keep cookies and read ``.netrc``.
+token, keep cookies and read ``.netrc``. The hooks use public names of the libraries, except `_new_conn`, which urllib3
+has had since its first version.
 """
 
+import contextlib
 import http.client
+import io
 import logging
-import zlib
+import re
+import socket
+import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from time import monotonic
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
+from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_environ_proxies
+from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from ddm_precheck.connection import MAX_HEAD_BYTES, MAX_WIRE_BYTES, DeadlineAdapter, ResponseTooLargeError
-from ddm_precheck.urls import is_loopback
+from ddm_precheck.settings import is_loopback
 
 _MAX_POOLS: Final = 32
 """The maximum number of connection pools, one for each host. Huawei Cloud has about as many regions."""
 
+_MAX_CONNECTIONS: Final = 64
+"""The maximum number of kept connections to a host: that of the requests at the same time, as deployed."""
+
+_MAX_WIRE_BYTES: Final = 2 * 1024 * 1024
+"""Head and body together: twice the size of the largest accepted body, for the framing of small chunks."""
+
 _CHUNK_SIZE: Final = 64 * 1024
-_GZIP: Final = 31  # zlib's number for the gzip format and no other
-_WBITS: Final = {"": None, "identity": None, "gzip": _GZIP, "x-gzip": _GZIP}
-# urllib3's warnings quote headers that it cannot parse, and a header can contain the token. If LOG_EXECUTION_ID is set,
-# the root logger writes such warnings to the log.
+_MIN_TIMEOUT_SECONDS: Final = 0.001  # 0 would make a socket non-blocking
+_TUNNEL_STATUS: Final = re.compile(r"Tunnel connection failed: ([0-9]{3})\b")
+# urllib3's warnings quote headers that it cannot parse.
 logging.getLogger("urllib3").propagate = False
 
 
@@ -45,25 +57,24 @@ class DeadlineExceededError(TransportError):
 
 
 class OversizedResponseError(TransportError):
-    """The response is over the limits that apply to every response. Its status is not used."""
+    """The response is over the limit that applies to every response. Its status is not used."""
 
 
-_SIZE_LIMITS: Final = f"head: {MAX_HEAD_BYTES // 1024} KiB and 99 headers; in total: {MAX_WIRE_BYTES // 1024**2} MiB"
+class _BudgetExceededError(http.client.HTTPException):
+    pass
+
+
 # Columns: types of causes, the error, its message. The first row that has the type of a cause applies. If connecting
 # takes the whole timeout, the causes include ReadTimeoutError and no TimeoutError.
 _ERRORS: Final = (
     ((TimeoutError, urllib3.exceptions.ReadTimeoutError), DeadlineExceededError, "{host} did not respond in time"),
+    ((_BudgetExceededError,), OversizedResponseError, f"the response is over {_MAX_WIRE_BYTES // 1024**2} MiB"),
+    ((urllib3.exceptions.ProxyError,), TransportError, "the proxy did not connect to {host}{status}"),
     (
-        (ResponseTooLargeError,),
-        OversizedResponseError,
-        f"the response is over the size limits ({_SIZE_LIMITS})",
-    ),
-    (
-        (urllib3.exceptions.NameResolutionError, urllib3.exceptions.LocationParseError),
+        (socket.gaierror, UnicodeError),
         TransportError,
         "the host name {host} could not be resolved; check the region",
     ),
-    ((urllib3.exceptions.ProxyError,), TransportError, "the proxy did not connect to {host}"),
     ((urllib3.exceptions.SSLError,), TransportError, "no TLS connection to {host}, or its certificate is not trusted"),
     ((ConnectionRefusedError,), TransportError, "{host} refused the connection"),
 )
@@ -71,10 +82,7 @@ _ERRORS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class HTTPResponse:
-    """A complete response with its decoded body.
-
-    If the body is over the limit or cannot be decoded, ``body_error`` is the reason and ``body`` is empty.
-    """
+    """A complete response. If the body is too large or encoded, ``body_error`` is the reason and ``body`` is empty."""
 
     status: int
     headers: Mapping[str, str]
@@ -82,16 +90,12 @@ class HTTPResponse:
     body_error: str | None = None
 
 
-class _BodyError(Exception):
-    """The body is over the limit or cannot be decoded. The message gives the reason and quotes no part of the body."""
-
-
 class Transport:
     """Sends requests over pooled connections. Proxies come from the environment variables that requests reads."""
 
-    def __init__(self, connections: int, ca_bundle: str | None) -> None:
-        """Keep up to ``connections`` connections for each host. If ``ca_bundle`` is None, use certifi's CA bundle."""
-        self._adapter = DeadlineAdapter(pool_connections=_MAX_POOLS, pool_maxsize=connections)
+    def __init__(self, ca_bundle: str | None) -> None:
+        """Trust the certificates in ``ca_bundle``; if it is None, those of certifi."""
+        self._adapter = _Adapter(pool_connections=_MAX_POOLS, pool_maxsize=_MAX_CONNECTIONS)
         self._verify = ca_bundle or True
         self._proxies = lru_cache(maxsize=_MAX_POOLS)(_proxies)
 
@@ -105,9 +109,9 @@ class Transport:
         timeout: float,
         max_bytes: int,
     ) -> HTTPResponse:
-        """Send the request and return the response. The limit ``max_bytes`` applies to the decoded body.
+        """Send the request as it is and return the response.
 
-        ``timeout`` is in seconds and covers the whole exchange. The URL and the headers are sent as they are.
+        ``timeout`` is in seconds and covers the whole exchange. ``max_bytes`` is the limit for the body.
 
         Raises DeadlineExceededError, OversizedResponseError, or TransportError for any other reason why there is no
         complete response.
@@ -120,14 +124,11 @@ class Transport:
             with self._adapter.send(
                 request,
                 stream=True,
-                timeout=urllib3.Timeout(total=max(timeout, 0.001)),  # type: ignore[arg-type] # requests documents it
+                timeout=urllib3.Timeout(total=max(timeout, _MIN_TIMEOUT_SECONDS)),  # type: ignore[arg-type] # documented
                 verify=self._verify,
                 proxies=self._proxies(f"{origin.scheme}://{origin.netloc}"),
             ) as response:
-                try:
-                    return HTTPResponse(response.status_code, response.headers, _read_body(response.raw, max_bytes))
-                except _BodyError as error:
-                    return HTTPResponse(response.status_code, response.headers, body_error=str(error))
+                return _read(response, max_bytes)
         # http.client raises ValueError for a chunk size below -1.
         except (OSError, urllib3.exceptions.HTTPError, http.client.HTTPException, ValueError) as error:
             raise _to_transport_error(error, origin.hostname) from None
@@ -140,30 +141,17 @@ def _proxies(origin: str) -> dict[str, str]:
     return get_environ_proxies(origin, no_proxy=None)
 
 
-def _read_body(raw: urllib3.HTTPResponse, max_bytes: int) -> bytes:
-    """Read the body in chunks and decode gzip.
-
-    urllib3's decoder accepts a truncated stream, and it takes minutes for a stream of many empty members (RFC 1952).
-    """
-    coding = raw.headers.get("Content-Encoding", "").strip().lower()
-    if coding not in _WBITS:
-        raise _BodyError("the Content-Encoding is neither gzip nor identity")
-    wbits = _WBITS[coding]
-    decoder = zlib.decompressobj(wbits) if wbits else None
+def _read(response: requests.Response, max_bytes: int) -> HTTPResponse:
+    status, headers = response.status_code, response.headers
+    if headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
+        return HTTPResponse(status, headers, body_error="it has a Content-Encoding, although none was requested")
     # One growing buffer: a list of chunks, each below the threshold of `configure_malloc`, would fragment the heap.
     body = bytearray()
-    try:
-        while chunk := raw.read(_CHUNK_SIZE, decode_content=False):
-            body += decoder.decompress(chunk, max_bytes + 1 - len(body)) if decoder else chunk
-            if len(body) > max_bytes:
-                raise _BodyError(f"the body is over {max_bytes} bytes")
-            if decoder and decoder.unused_data:
-                raise _BodyError("more data follows the gzip data")
-    except zlib.error:
-        raise _BodyError("the gzip data is invalid") from None
-    if decoder and not decoder.eof:
-        raise _BodyError("the gzip data is incomplete")
-    return bytes(body)
+    while chunk := response.raw.read(_CHUNK_SIZE, decode_content=False):
+        body += chunk
+        if len(body) > max_bytes:
+            return HTTPResponse(status, headers, body_error=f"it is over {max_bytes} bytes")
+    return HTTPResponse(status, headers, bytes(body))
 
 
 def _to_transport_error(error: Exception, host: str | None) -> TransportError:
@@ -172,9 +160,11 @@ def _to_transport_error(error: Exception, host: str | None) -> TransportError:
     for cause in causes:
         # urllib3 stores an exception in a variable of its own frame: this cycle would keep the whole stack in memory.
         cause.__traceback__ = None
+    tunnel = next(filter(None, (_TUNNEL_STATUS.search(str(cause)) for cause in causes)), None)
+    status = f": it responded {tunnel[1]}" if tunnel else ""
     for types, error_class, message in _ERRORS:
         if any(isinstance(cause, types) for cause in causes):
-            return error_class(message.format(host=host))
+            return error_class(message.format(host=host, status=status))
     return TransportError(f"the connection to {host} was lost")
 
 
@@ -183,3 +173,117 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error:
         yield error
         error = error.__cause__ or error.__context__
+
+
+class _Adapter(HTTPAdapter):
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the connection pool of the host or its proxy, with the connection classes of this module."""
+        pool = super().get_connection_with_tls_context(*args, **kwargs)
+        pool.ConnectionCls = _SecureConnection if pool.scheme == "https" else _Connection
+        return pool
+
+
+class _SocketReader(io.RawIOBase):
+    """Reads one response from a socket. The socket's timeout applies to all reads together.
+
+    ``ended`` is true once no more bytes follow: the server has closed its side of the connection, or the response is
+    closed.
+    """
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
+        self.ended = False
+        self.sock = sock
+        self._raw = raw
+        self._deadline = monotonic() + (sock.gettimeout() or 0)
+        self._remaining_bytes = _MAX_WIRE_BYTES
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if self.ended:
+            return 0
+        remaining = self._deadline - monotonic()
+        if remaining <= 0:
+            raise TimeoutError
+        self.sock.settimeout(remaining)
+        count = self._raw.readinto(buffer) or 0
+        # After a proxy's response, the remaining time applies to the TLS handshake.
+        self.sock.settimeout(max(self._deadline - monotonic(), _MIN_TIMEOUT_SECONDS))
+        self.ended = count == 0
+        self._remaining_bytes -= count
+        if self._remaining_bytes < 0:
+            raise _BudgetExceededError
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _ResponseReader(io.BufferedReader):
+    raw: _SocketReader
+
+    def close(self) -> None:
+        """Close the reader. If more bytes than the response have arrived, shut the connection down as well.
+
+        The pool does not use a closed connection again. Otherwise the next request on the connection could receive a
+        response that belongs to another request.
+        """
+        if not self.closed:
+            sock = self.raw.sock
+            self.raw.ended = True  # peek() must not read the socket
+            if self.peek() or (isinstance(sock, ssl.SSLSocket) and sock.pending()):
+                with contextlib.suppress(OSError, AttributeError):  # TLS within a proxy's TLS has no shutdown
+                    sock.shutdown(socket.SHUT_RDWR)
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self._reader = _SocketReader(self.fp.detach(), sock)
+        self.fp = _ResponseReader(self._reader)
+
+    def begin(self) -> None:
+        """Read the head of the final response.
+
+        http.client skips only the interim response 100, and accepts a truncated head as complete. After 101, the
+        connection uses another protocol, and there is no final response.
+        """
+        super().begin()
+        while 101 < self.status < 200:
+            self.headers = None  # type: ignore[assignment] # http.client reads a head only if headers is None
+            super().begin()
+        if self._reader.ended:
+            raise http.client.IncompleteRead(b"")
+
+
+class _Connection(HTTPConnection):
+    response_class = _Response
+
+    def _new_conn(self) -> socket.socket:
+        """Connect within the timeout, and leave the remaining time for the TLS handshake.
+
+        urllib3 applies the whole timeout to each address of the host, and again to the TLS handshake.
+        """
+        deadline = monotonic() + (self.timeout or 0)
+        addresses = [info[4][:2] for info in socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)]
+        for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+            share = max((deadline - monotonic()) / left, _MIN_TIMEOUT_SECONDS)
+            try:
+                sock = socket.create_connection(address, share)  # type: ignore[arg-type] # host and port
+                break
+            except OSError:
+                if left == 1:
+                    raise
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.settimeout(max(deadline - monotonic(), _MIN_TIMEOUT_SECONDS))
+        return sock
+
+
+class _SecureConnection(_Connection, HTTPSConnection):
+    @property
+    def is_connected(self) -> bool:
+        """Whether the connection can be used again: not for TLS within TLS, whose unread bytes are unknown."""
+        return super().is_connected and isinstance(self.sock, ssl.SSLSocket)

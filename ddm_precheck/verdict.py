@@ -1,21 +1,19 @@
-"""Judges the list of checks: one verdict. Pure: no I/O, no clock, no HTTP."""
+"""Judges the checks of both phases: one verdict. Pure: no I/O, no clock, no HTTP."""
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from operator import itemgetter
 from typing import Final
 
-from ddm_precheck.checks import Check, PrecheckResult
-from ddm_precheck.event import Event
+from ddm_precheck.checks import Check, Phase
+from ddm_precheck.event import Precheck
 from ddm_precheck.problem import RETRY_SECONDS, ProblemCode, UpstreamInfo
 from ddm_precheck.text import one_line, truncate
 
-_INCOMPLETE_NOTE: Final = "; the list may be incomplete, because expected_checks is not set"
+_INCOMPLETE_NOTE: Final = " The list may be incomplete: expected_checks is not set."
+_NOT_COVERED_NOTE: Final = " The synchronous checks are not covered: pre_check_results is not given."
 _MAX_NAMES: Final = 5
 _MAX_NAME_LENGTH: Final = 100
-_COUNTED_AS: Final = {"SUCCESS": "success", "WARN": "warn", "FAILED": "failed"}
 
 
 class Verdict(StrEnum):
@@ -33,27 +31,29 @@ class Counts:
     """The numbers of checks: all, those of each status, and the accepted warnings."""
 
     total: int
-    success: int = 0
-    warn: int = 0
-    failed: int = 0
-    accepted: int = 0
+    success: int
+    warn: int
+    failed: int
+    accepted: int
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """The outcome of one precheck, without the checks, which can take much memory.
 
-    - ``headline``: the message without its note.
-    - ``note``: says that the list may be incomplete, or is empty.
+    - ``headline``: the message without its notes.
+    - ``notes``: say what a PASS or WARN does not cover, or are empty.
+    - ``covers``: the phases whose checks were judged.
     - ``accepted``: the different names of the accepted warnings.
     - ``checked_at``: the time in UTC (RFC 3339).
     """
 
-    event: Event
+    precheck: Precheck
     verdict: Verdict
     can_proceed: bool
     headline: str
-    note: str
+    notes: str
+    covers: tuple[Phase, ...]
     counts: Counts
     accepted: tuple[str, ...]
     checked_at: str
@@ -62,7 +62,7 @@ class Decision:
     @property
     def message(self) -> str:
         """The outcome as one line for a person."""
-        return self.headline + self.note
+        return self.headline + self.notes
 
     @property
     def retry_after(self) -> int | None:
@@ -72,42 +72,40 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The decision and the checks; ``issues`` are the failed checks, then the warnings, each in DDM's order."""
+    """The decision and the checks, the synchronous ones first; ``issues`` are the failed checks, then the warnings."""
 
     decision: Decision
-    issues: list[Check]
-    checks: list[Check]
+    issues: tuple[Check, ...]
+    checks: tuple[Check, ...]
 
 
-def judge(event: Event, result: PrecheckResult, checked_at: str) -> Summary:
-    """Return the summary of DDM's result.
+def judge(
+    precheck: Precheck, asynchronous_checks: tuple[Check, ...], upstream: UpstreamInfo, checked_at: str
+) -> Summary:
+    """Return the summary of the precheck's synchronous checks and DDM's asynchronous checks.
 
-    Raises KeyError for a status other than SUCCESS, WARN and FAILED.
+    Only the asynchronous checks decide whether the precheck has finished.
     """
-    checks = result.checks
-    failed = [check for check in checks if check["status"] == "FAILED"]
-    warned = [check for check in checks if check["status"] == "WARN"]
-    acceptable = event.accepted_warnings - result.redacted_names
-    accepted = [check["name"] for check in warned if check["name"] in acceptable]
-    statuses = Counter(map(itemgetter("status"), checks))
-    counts = Counts(
-        total=len(checks),
-        accepted=len(accepted),
-        **{_COUNTED_AS[status]: number for status, number in statuses.items()},
-    )
-    distinct = len(set(map(itemgetter("name"), checks)))
-    verdict = _verdict(counts, distinct, event.expected_checks or 1)
-    may_proceed_on_warn = event.proceed_on_warn or len(accepted) == len(warned)
+    checks = precheck.synchronous_checks + asynchronous_checks
+    failed = tuple(check for check in checks if check.status == "FAILED")
+    warned = tuple(check for check in checks if check.status not in {"SUCCESS", "FAILED"})
+    accepted = [check.name for check in warned if check.name in precheck.accepted_warnings]
+    success = len(checks) - len(failed) - len(warned)
+    counts = Counts(len(checks), success, len(warned), len(failed), len(accepted))
+    distinct = len({check.name for check in asynchronous_checks})
+    verdict = _verdict(counts, distinct, precheck.expected_checks or 1)
+    may_proceed_on_warn = precheck.proceed_on_warn or len(accepted) == len(warned)
     decision = Decision(
-        event=event,
+        precheck=precheck,
         verdict=verdict,
         can_proceed=verdict is Verdict.PASS or (verdict is Verdict.WARN and may_proceed_on_warn),
-        headline=_headline(verdict, counts, failed + warned, distinct, event.expected_checks),
-        note="" if event.expected_checks or verdict not in {Verdict.PASS, Verdict.WARN} else _INCOMPLETE_NOTE,
+        headline=_headline(verdict, counts, failed + warned, distinct, precheck.expected_checks),
+        notes=_notes(precheck) if verdict in {Verdict.PASS, Verdict.WARN} else "",
+        covers=("synchronous", "asynchronous") if precheck.synchronous_checks else ("asynchronous",),
         counts=counts,
         accepted=tuple(dict.fromkeys(accepted)),
         checked_at=checked_at,
-        upstream=result.upstream,
+        upstream=upstream,
     )
     return Summary(decision, failed + warned, checks)
 
@@ -126,7 +124,7 @@ def _verdict(counts: Counts, distinct: int, expected: int) -> Verdict:
     return Verdict.WARN if counts.warn else Verdict.PASS
 
 
-def _headline(verdict: Verdict, counts: Counts, issues: list[Check], distinct: int, expected: int | None) -> str:
+def _headline(verdict: Verdict, counts: Counts, issues: tuple[Check, ...], distinct: int, expected: int | None) -> str:
     if verdict is Verdict.PENDING:
         return f"{_progress(distinct, expected)}; try again later"
     if verdict is Verdict.FAIL:
@@ -139,12 +137,18 @@ def _headline(verdict: Verdict, counts: Counts, issues: list[Check], distinct: i
 
 def _progress(distinct: int, expected: int | None) -> str:
     if not distinct:
-        return "DDM lists no checks yet"
-    return f"DDM lists {distinct} of at least {expected} different checks"
+        return "DDM has not reported any checks yet"
+    return f"DDM has reported {distinct} of {expected} expected checks so far"
+
+
+def _notes(precheck: Precheck) -> str:
+    incomplete = "" if precheck.expected_checks else _INCOMPLETE_NOTE
+    not_covered = "" if precheck.synchronous_checks else _NOT_COVERED_NOTE
+    return f".{incomplete}{not_covered}" if incomplete or not_covered else ""
 
 
 def _names(issues: Iterable[Check]) -> str:
     """Return the first names on one line, each truncated."""
-    names = [truncate(one_line(issue["name"]), _MAX_NAME_LENGTH) for issue in issues]
+    names = [truncate(one_line(issue.name), _MAX_NAME_LENGTH) for issue in issues]
     more = [f"{len(names) - _MAX_NAMES} more"] if len(names) > _MAX_NAMES else []
     return "; ".join(names[:_MAX_NAMES] + more)

@@ -1,0 +1,199 @@
+"""The event function of Huawei Cloud's FunctionGraph: event -> Incoming for the core -> result or exception.
+
+There are three kinds of invocations, by who reads the result:
+
+- An *API Gateway* event is an HTTP request, and its result is an HTTP response.
+- A *direct* invocation (invocations API, flow, asynchronous call) returns the body of that response as an object.
+- A *delivery* (EventGrid, timer, SMN, Kafka, RocketMQ) has no reader. Whatever is not a verdict raises, so that the
+  platform retries and then uses its failure destination.
+
+Sources of the formats: FunctionGraph User Guide, "Supported Event Sources"; the samples of T Cloud Public's
+otc-functiongraph-python-runtime; for EventGrid the examples of the vendor's Terraform provider.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+from ddm_precheck import cloudevents
+from ddm_precheck.app import App
+from ddm_precheck.envelopes import message_id
+from ddm_precheck.messages import Incoming, Outgoing
+from ddm_precheck.problem import Problem, Violation, invalid_event
+
+_SLIM_FIELDS: Final = (
+    *("verdict", "can_proceed", "retryable", "retry_after_seconds", "message"),
+    *("project_id", "instance_id", "db_name", "job_id", "covers", "counts", "report", "checked_at"),
+)
+"""The fields of a delivery's result: FunctionGraph drops an asynchronous result of over 256 KB."""
+
+_FOREIGN_RECORDS: Final = {
+    "Records": "an OBS record",
+    "cts": "a CTS record",
+    "lts": "an LTS record",
+    "records": "a DDS record",
+    "trigger_type": "a record of another trigger",
+}
+"""The records of services that never hold a precheck event, by the field that identifies them."""
+
+
+class DeliveryFailed(Exception):  # noqa: N818 - FunctionGraph shows the name to people: it says what has happened
+    """There is no verdict on a delivery. The message is one line with the problem code, and quotes no event."""
+
+
+class _Message(NamedTuple):
+    """An event in a delivery: its JSON value or text, where it is, and the headers that make it a CloudEvent."""
+
+    value: Any
+    place: str
+    headers: dict[str, str]
+
+
+def handle(app: App, event: Any, context: Any) -> Any:
+    """Return the result of an invocation, which FunctionGraph serializes as JSON.
+
+    Raises DeliveryFailed for a delivery without a verdict, and nothing for the other kinds.
+    """
+
+    def agency_token() -> object:
+        get_token = getattr(context, "getToken", None)
+        return get_token() if get_token else None
+
+    if isinstance(event, dict):
+        if "httpMethod" in event and "headers" in event:
+            return _gateway_result(_handle(app, lambda: _gateway_request(event, agency_token)))
+        try:
+            messages = _messages(event)
+        except Problem as problem:
+            failure = _failure([app.reject(problem)], [""])
+        else:
+            failure = None
+        if failure:  # raised here, so that the problem is not its context
+            raise failure
+        if messages:
+            return _deliver(app, messages, agency_token)
+    outgoing = _handle(app, lambda: Incoming("POST", {}, _to_bytes(event), agency_token, "the event"))
+    return json.loads(outgoing.summary or outgoing.body)
+
+
+def _handle(app: App, request: Callable[[], Incoming]) -> Outgoing:
+    try:
+        incoming = request()
+    except Problem as problem:
+        return app.reject(problem)
+    return app.handle(incoming)
+
+
+def _gateway_request(event: dict[str, Any], agency_token: Callable[[], object]) -> Incoming:
+    body = event.get("body") or ""
+    if not isinstance(body, str):
+        raise invalid_event(Violation("/body", "must be a string"))
+    data = body.encode("utf-8", "surrogatepass")
+    if event.get("isBase64Encoded") is True:
+        try:
+            data = base64.b64decode(data, validate=True)
+        except binascii.Error:
+            raise invalid_event(Violation("/body", "must be base64, because isBase64Encoded is true")) from None
+    headers = event["headers"] if isinstance(event["headers"], dict) else {}
+    return Incoming(
+        str(event["httpMethod"]), {name.lower(): str(value) for name, value in headers.items()}, data, agency_token
+    )
+
+
+def _gateway_result(outgoing: Outgoing) -> dict[str, Any]:
+    return {
+        "statusCode": outgoing.status,
+        "headers": dict(outgoing.headers),
+        "body": outgoing.body.decode(),
+        "isBase64Encoded": False,
+    }
+
+
+def _messages(event: dict[str, Any]) -> list[_Message] | None:
+    """Return the messages of a delivery, or None for a direct invocation.
+
+    Raises Problem ``invalid-event`` for a delivery without messages, and for records of services that hold no event.
+    """
+    trigger, record = event.get("trigger_type"), event.get("record")
+    if "specversion" in event:
+        return [_Message(event, "", {"content-type": cloudevents.STRUCTURED_TYPE})]
+    if isinstance(event.get("events"), list):
+        if len(event["events"]) != 1:
+            raise invalid_event(Violation("/events", "must have exactly one CloudEvent"))
+        return [_Message(event["events"][0], "/events/0", {"content-type": cloudevents.STRUCTURED_TYPE})]
+    if trigger == "TIMER":
+        return [_Message(event.get("user_event"), "/user_event", _headers("timer", None))]
+    if isinstance(record, list) and all(isinstance(item, dict) and "smn" in item for item in record):
+        return _required(list(_smn_messages(record)), "/record")
+    if trigger in {"KAFKA", "ROCKETMQ"}:
+        return _required(list(_queue_messages(event.get("records"), trigger.lower())), "/records")
+    for field, record_name in _FOREIGN_RECORDS.items():
+        if field in event:
+            raise invalid_event(Violation(f"/{field}", f"belongs to {record_name}, which holds no precheck event"))
+    return None
+
+
+def _smn_messages(record: list[dict[str, Any]]) -> Iterator[_Message]:
+    for index, item in enumerate(record):
+        smn = item["smn"] if isinstance(item["smn"], dict) else {}
+        yield _Message(smn.get("message"), f"/record/{index}/smn/message", _headers("smn", smn.get("message_id")))
+
+
+def _queue_messages(records: Any, trigger: str) -> Iterator[_Message]:
+    for index, record in enumerate(records if isinstance(records, list) else []):
+        values = record.get("messages") if isinstance(record, dict) else None
+        for number, value in enumerate(values if isinstance(values, list) else []):
+            yield _Message(value, f"/records/{index}/messages/{number}", _headers(trigger, None))
+
+
+def _required(messages: list[_Message], pointer: str) -> list[_Message]:
+    if not messages:
+        raise invalid_event(Violation(pointer, "has no messages"))
+    return messages
+
+
+def _headers(trigger: str, value: object) -> dict[str, str]:
+    """Return the headers that make a message a CloudEvent in binary mode, so that the core treats it as a delivery."""
+    attributes = {
+        "specversion": "1.0",
+        "id": message_id(value),
+        "source": "functiongraph",
+        "type": f"functiongraph.{trigger}",
+    }
+    return cloudevents.encode_headers(attributes)
+
+
+def _deliver(app: App, messages: list[_Message], agency_token: Callable[[], object]) -> Any:
+    """Handle each message. Return the slim summary, or a list of them for several messages."""
+
+    def request(message: _Message) -> Incoming:
+        return Incoming("POST", message.headers, _to_bytes(message.value), agency_token, message.place)
+
+    outgoing = [_handle(app, partial(request, message)) for message in messages]
+    if any(response.summary is None for response in outgoing):
+        raise _failure(outgoing, [message.place for message in messages])
+    summaries = [json.loads(response.summary or b"") for response in outgoing]
+    slim = [{name: summary[name] for name in _SLIM_FIELDS} for summary in summaries]
+    return slim if len(slim) > 1 else slim[0]
+
+
+def _failure(outgoing: list[Outgoing], places: list[str]) -> DeliveryFailed:
+    failed = [(response, place) for response, place in zip(outgoing, places, strict=True) if response.summary is None]
+    response, place = failed[0]
+    problem = json.loads(response.body)
+    where = f" (in {place})" if place and place not in problem["message"] else ""
+    more = f" (and {len(failed) - 1} more of {len(outgoing)} messages)" if len(failed) > 1 else ""
+    return DeliveryFailed(f"{problem['code']}: {problem['message']}{where}{more}")
+
+
+def _to_bytes(value: Any) -> bytes:
+    """Return the JSON of a value. A string is JSON already."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogatepass")
+    try:
+        return json.dumps(value).encode()
+    except RecursionError:
+        raise invalid_event(Violation("", "is nested too deeply")) from None
