@@ -95,6 +95,7 @@ def ddm_precheck() -> None:
     def precheck(event: dict[str, Any]) -> PokeReturnValue:
         """Send the event until the response is not retryable. The response is the XCom."""
         response = request_verdict(event)
+        print(response.get("message"))
         is_done = response.get("retryable") is not True
         if not is_done:
             wait = min(response.get("retry_after_seconds") or 0, MAX_WAIT_SECONDS)
