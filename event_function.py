@@ -20,6 +20,9 @@ if _LIB.is_dir():
 class StartError(Exception):
     """The function cannot start. The message is one line that says why, and quotes no value."""
 
+    def __init__(self, reason: object) -> None:
+        super().__init__(f"ddm-precheck cannot start: {reason}")
+
 
 def handler(event: Any, context: Any) -> Any:
     """Return the verdict on the precheck in an event, as described in ``ddm_precheck.functiongraph``.
@@ -46,7 +49,7 @@ def _function() -> Callable[[Any, Any], Any]:
     try:
         app = App.from_environment(os.environ)
     except SettingsError as error:
-        raise StartError(f"ddm-precheck cannot start: {error}") from None
+        raise StartError(error) from None
     return lambda event, context: handle(app, event, context)
 
 
@@ -55,9 +58,8 @@ def _check_libraries() -> None:
         file = getattr(sys.modules.get(name), "__file__", None)
         if file and _LIB.is_dir() and not Path(file).resolve().is_relative_to(_LIB):
             raise StartError(
-                f"ddm-precheck cannot start: {name} of the runtime was imported before the function; remove the"
-                " dependencies and layers of the function"
-            ) from None
+                f"{name} of the runtime was imported before the function; remove its dependencies and layers"
+            )
 
 
 def _user_data() -> dict[str, str]:
@@ -67,5 +69,5 @@ def _user_data() -> dict[str, str]:
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        raise StartError("ddm-precheck cannot start: RUNTIME_USERDATA must be a JSON object") from None
+        raise StartError("RUNTIME_USERDATA must be a JSON object")
     return {name: value for name, value in value.items() if isinstance(value, str)}

@@ -9,8 +9,8 @@ import functions_framework
 from flask import Request, Response
 
 from ddm_precheck.app import App
-from ddm_precheck.messages import Incoming, read_body
-from ddm_precheck.server import limit_request_line
+from ddm_precheck.messages import Incoming
+from ddm_precheck.server import limit_request_line, read_body
 from ddm_precheck.settings import SettingsError
 
 try:
@@ -31,7 +31,7 @@ def precheck(request: Request) -> Response:
     incoming = Incoming(
         method=request.method,
         headers=headers,
-        body=read_body(stream, request.content_length or 0),
+        body=read_body(stream),
         agency_token=lambda: headers.get("x-cff-auth-token"),  # set by FunctionGraph if Include Keys is on
     )
     outgoing = _APP.handle(incoming)

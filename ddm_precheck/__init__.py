@@ -8,10 +8,10 @@ Data flows one way, and every step returns a frozen value. A module imports only
     text           strings from outside: on one line, truncated, described
     strict_json    bytes -> JSON value; rejects invalid JSON that `json.loads` accepts
     memory         one JSON text is parsed at a time; the heap returns freed memory
-    server         the hooks into functions-framework and gunicorn
     schema         the JSON Schemas in schemas/; violations as data
     transport      one HTTP exchange within a deadline
     messages       Incoming and Outgoing: a request and a response, whatever the platform
+    server         limits on a request, and the end of a worker, for functions-framework and gunicorn
 
     checks         DDM's checks as data
     event          the event's JSON value -> Precheck, which has no token

@@ -28,14 +28,7 @@ class _Request(NamedTuple):
     caller_token: credentials.Token | None
 
 
-class _Answer(NamedTuple):
-    outgoing: Outgoing
-    log_message: str
-
-
 class App:
-    """The function, independent of the platform that calls it."""
-
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._transport = Transport(settings.ca_bundle)
@@ -43,10 +36,7 @@ class App:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Return the function with the settings in environment variables. Call this method before threads start.
-
-        Raises SettingsError for an invalid value.
-        """
+        """Return the function with its settings, before threads start. Raises SettingsError for an invalid value."""
         app = cls(settings.from_environment(environment))
         configure_malloc()
         return app
@@ -57,27 +47,25 @@ class App:
         try:
             outgoing = self._respond(incoming, entry)
         except Problem as problem:
-            outgoing = _problem_response(problem, incoming, entry)
+            outgoing = _problem_response(problem, entry, incoming.header("accept"))
         except Exception as bug:  # noqa: BLE001 - the caller always gets a response, and never a stack trace
             entry.exception = log.describe_exception(bug)
             failure = Problem(ProblemCode.INTERNAL, "Internal error; see the function log")
-            outgoing = _problem_response(failure, incoming, entry)
+            outgoing = _problem_response(failure, entry, incoming.header("accept"))
         entry.write(outgoing.status)
         return outgoing
 
     def reject(self, problem: Problem) -> Outgoing:
-        """Respond with a problem to what is not a request, and write its log line."""
         entry = log.Entry()
-        outgoing = _problem_response(problem, Incoming("POST", {}, None), entry)
+        outgoing = _problem_response(problem, entry)
         entry.write(outgoing.status)
         return outgoing
 
     def _respond(self, incoming: Incoming, entry: log.Entry) -> Outgoing:
         with one_at_a_time:
-            request = self._parse(incoming)
-        if isinstance(request, _Answer):
-            entry.message = request.log_message
-            return request.outgoing
+            request = self._parse(incoming, entry)
+        if isinstance(request, Outgoing):
+            return request
         entry.precheck = request.precheck
         token = credentials.resolve_token(request.caller_token, request.precheck, incoming.agency_token, self._settings)
         entry.token_from = token.source
@@ -96,12 +84,11 @@ class App:
             return Outgoing(202, {}, summary=summary)
         return envelope.reply(decision, summary)
 
-    def _parse(self, incoming: Incoming) -> _Request | _Answer:
-        value = envelopes.read_value(incoming)
-        envelope_format = envelopes.find_format(incoming, value)
-        if issubclass(envelope_format, Handshake):
-            return _Answer(*envelope_format.answer(incoming, value, self._settings))
-        envelope, data = envelope_format.open(incoming, value)
+    def _parse(self, incoming: Incoming, entry: log.Entry) -> _Request | Outgoing:
+        envelope, data = envelopes.open_envelope(incoming)
+        if isinstance(envelope, Handshake):
+            outgoing, entry.message = envelope.answer(incoming, data, self._settings)
+            return outgoing
         token, token_faults = credentials.take_token(data, incoming.header("x-auth-token"), self._settings)
         return _Request(envelope, parse_event(data, self._settings, token_faults), token)
 
@@ -122,47 +109,32 @@ class App:
 
 
 def _judge(response: DDMResponse, precheck: Precheck, token: credentials.Token) -> tuple[Decision, bytes]:
-    result = parse_result(response, precheck, token)
-    summary = judge(precheck, result.checks, result.upstream, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    checks, upstream = parse_result(response, precheck, token)
+    summary = judge(precheck, checks, upstream, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
     # Return only JSON: the checks take many times its memory and must not be kept after the lock is released.
     return summary.decision, serialization.summary_json(summary)
 
 
 def _polls(max_seconds: float) -> Iterator[None]:
-    """Yield once for each request to DDM: immediately, 5 seconds after the end of each request, and after the wait.
-
-    The wait ends early if the server is stopping.
-    """
+    """Yield for each request to DDM: immediately, then every 5 seconds, and after the wait. SIGTERM ends the wait."""
     end = monotonic() + max_seconds
     yield
-    while (remaining := end - monotonic()) > 0 and _sleep(min(_POLL_SECONDS, remaining)):
+    while (now := monotonic()) < end:
+        next_poll = min(now + _POLL_SECONDS, end)
+        while (remaining := next_poll - monotonic()) > 0:
+            if server.is_stopping():
+                return
+            sleep(min(remaining, _STEP_SECONDS))
         yield
 
 
-def _sleep(seconds: float) -> bool:
-    """Sleep, or return False as soon as the server stops."""
-    end = monotonic() + seconds
-    while (remaining := end - monotonic()) > 0:
-        if server.is_stopping():
-            return False
-        sleep(min(remaining, _STEP_SECONDS))
-    return True
-
-
-def _problem_response(problem: Problem, incoming: Incoming, entry: log.Entry) -> Outgoing:
+def _problem_response(problem: Problem, entry: log.Entry, accept: str = "") -> Outgoing:
     """Return the problem, as ``application/problem+json`` only on request: low-code engines parse only JSON."""
     entry.record_problem(problem)
-    headers = {"Content-Type": _PROBLEM_JSON if _accepts_problem_json(incoming) else "application/json"}
+    content_type = _PROBLEM_JSON if _PROBLEM_JSON in accept.lower() else "application/json"
+    headers = {"Content-Type": content_type}
     if problem.retry_after is not None:
         headers["Retry-After"] = str(problem.retry_after)
     if problem.code is ProblemCode.METHOD_NOT_ALLOWED:
         headers["Allow"] = envelopes.ALLOWED_METHODS
     return Outgoing(problem.code.status, headers, serialization.problem_json(problem))
-
-
-def _accepts_problem_json(incoming: Incoming) -> bool:
-    parts = [part.lower().split(";") for part in incoming.header("accept").split(",")]
-    return any(
-        name.strip() == _PROBLEM_JSON and not any(p.strip() in {"q=0", "q=0.0"} for p in parameters)
-        for name, *parameters in parts
-    )

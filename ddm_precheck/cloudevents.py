@@ -19,6 +19,8 @@ BATCH_TYPE_PREFIX: Final = "application/cloudevents-batch"
 REQUIRED_ATTRIBUTES: Final = ("specversion", "id", "source", "type")
 
 _MAX_ID_BYTES: Final = 1024
+"""If the sink rejected a longer header, each retry would fail too."""
+
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 # Printable ASCII without space, quote and percent: the HTTP binding does not percent-encode it (section 3.1.3.2).
@@ -33,7 +35,7 @@ def validate_attributes(attributes: Mapping[str, Any]) -> str:
         value = attributes.get(name)
         if not isinstance(value, str) or not value:
             raise invalid_event(Violation(f"/{name}", "is required in a CloudEvent and must be a non-empty string"))
-    if not has_valid_length(attributes["id"]):
+    if len(attributes["id"].encode("utf-8", "replace")) > _MAX_ID_BYTES:
         raise invalid_event(Violation("/id", f"must have at most {_MAX_ID_BYTES} bytes"))
     return str(attributes["id"])
 
@@ -53,13 +55,7 @@ def decode_header(name: str, value: str) -> str:
 
 
 def parse_traceparent(value: object) -> str | None:
-    """Return the value if it is a well-formed ``traceparent`` (W3C Trace Context, any version), else None."""
     return value if isinstance(value, str) and _TRACEPARENT.fullmatch(value) else None
-
-
-def has_valid_length(event_id: str) -> bool:
-    """Return whether an ID is short enough for a header. If the sink rejected the header, each retry would fail too."""
-    return len(event_id.encode("utf-8", "replace")) <= _MAX_ID_BYTES
 
 
 def encode_attributes(event_id: str, traceparent: str | None, decision: Decision) -> dict[str, str]:
@@ -86,6 +82,5 @@ def encode_headers(attributes: Mapping[str, str]) -> dict[str, str]:
 
 
 def encode_structured(attributes: Mapping[str, str], data: bytes) -> bytes:
-    """Return the CloudEvent in structured mode; ``data`` is JSON."""
     head = json.dumps({**attributes, "datacontenttype": "application/json"}, ensure_ascii=False).encode()
     return b'%s, "data": %s}' % (head[:-1], data)

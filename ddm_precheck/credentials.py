@@ -1,9 +1,8 @@
 """The token for DDM: the caller's, or the platform token for the instances that the operator allows.
 
-Some triggers cannot set a header, and a token in the event would be stored in a queue. For such triggers, the platform
-can provide a token: that of a FunctionGraph agency, or one in a file that the platform mounts. Every caller of the
-function then has the rights of the platform token, so it is used only for the instances in DDM_ALLOWED_INSTANCES. The
-caller's own token is not restricted: DDM decides whether it is sufficient.
+Some triggers cannot set a header, and a token in the event would be stored in a queue. For them, the platform can
+provide a token: that of a FunctionGraph agency, or one in a mounted file. Every caller then has the rights of this
+token, so it is used only for the instances in DDM_ALLOWED_INSTANCES.
 """
 
 import re
@@ -19,9 +18,7 @@ from ddm_precheck.settings import AGENCY, Settings
 from ddm_precheck.text import describe_fault, encodable
 
 _REDACTED: Final = "***"
-_MIN_REDACTED_LENGTH: Final = 8
-"""IAM's tokens have more than 1,000 characters; redacting a token ``e`` would damage every text."""
-
+_MIN_REDACTED_LENGTH: Final = 8  # an IAM token has more than 1,000; a token ``e`` would damage every text
 _MAX_LENGTH: Final = 65_536
 _TOKEN: Final = re.compile(r"[A-Za-z0-9+/=_.~-]+")
 _PREFIX: Final = re.compile(r"(Bearer|Token|Basic|X-Auth-Token:?|Authorization:?)\s", re.IGNORECASE)
@@ -38,14 +35,12 @@ class Token:
     def redact(self, text: str) -> str:
         """Return the text with the token replaced by ``***``, and encodable as UTF-8.
 
-        Use this method for strings from outside that can hold a token. The function's own strings and strings of at
-        most 128 characters are not redacted.
+        Strings of at most 128 characters, such as IDs, cannot hold an IAM token and need no redaction.
         """
         text = encodable(text)
         return text.replace(self.value, _REDACTED) if len(self.value) >= _MIN_REDACTED_LENGTH else text
 
     def redact_checks(self, checks: tuple[Check, ...]) -> tuple[Check, ...]:
-        """Return the checks with all their texts redacted."""
         return tuple(
             check._replace(
                 name=self.redact(check.name),
@@ -133,11 +128,9 @@ def _agency_token(value: object) -> Token:
 def _file_token(path: str) -> Token:
     """Return the token in the file, read for each request, so that a renewed token is used without a restart."""
     try:
-        with Path(path).open("rb") as file:
-            data = file.read(_MAX_LENGTH + 1024)  # more than a token and the whitespace around it
+        value = Path(path).read_text("latin-1").strip()
     except OSError as error:
         raise _unusable_file(error.strerror or type(error).__name__) from None
-    value = data.decode("latin-1").strip()
     if fault := _fault(value):
         raise _unusable_file(f"it {fault}")
     return Token(value, "file")

@@ -4,10 +4,9 @@ The request is "Querying the Asynchronous Pre-check Result of Shard Configuratio
 """
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import monotonic, sleep
-from typing import Any, Final
+from typing import Final
 
 from ddm_precheck import ddm_errors, strict_json
 from ddm_precheck.checks import Check, parse_checks
@@ -33,32 +32,17 @@ _RETRIED_STATUSES: Final = frozenset({502, 503, 504})
 
 @dataclass(frozen=True, slots=True)
 class DDMResponse:
-    """DDM's response of any status, and information about the exchange."""
-
     http: HTTPResponse
     upstream: UpstreamInfo
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """DDM's asynchronous checks, redacted and in DDM's order, and information about the exchange."""
-
-    checks: tuple[Check, ...]
-    upstream: UpstreamInfo
-
-
 class Client:
-    """Sends requests to DDM."""
-
     def __init__(self, settings: Settings, transport: Transport) -> None:
-        """Use the endpoint and the timeout of the settings."""
         self._settings = settings
         self._transport = transport
 
     def fetch(self, precheck: Precheck, token: Token) -> DDMResponse:
-        """Request the precheck's result, in up to three attempts within one timeout.
-
-        Connection failures and the statuses 502, 503 and 504 are retried.
+        """Request the precheck's result. Connection failures and the statuses 502, 503 and 504 are retried.
 
         Raises Problem ``upstream-timeout``, ``upstream-unavailable`` or ``upstream-contract`` if there is no response
         within the limits.
@@ -74,14 +58,29 @@ class Client:
             "Accept-Encoding": "identity",
             "User-Agent": "ddm-precheck",
         }
-        return _with_retries(
-            lambda seconds: self._transport.send("GET", url, headers, timeout=seconds, max_bytes=_MAX_BYTES),
-            self._settings.timeout_seconds,
-        )
+        started = monotonic()
+        deadline = started + self._settings.timeout_seconds
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                http = self._transport.send("GET", url, headers, timeout=deadline - monotonic(), max_bytes=_MAX_BYTES)
+            except DeadlineExceededError as error:
+                upstream = _upstream_info(started, attempt)
+                raise Problem(ProblemCode.UPSTREAM_TIMEOUT, f"DDM timed out: {error}", upstream=upstream) from None
+            except OversizedResponseError as error:
+                raise _unexpected(str(error), _upstream_info(started, attempt)) from None
+            except TransportError as error:
+                if not _back_off(attempt, deadline):
+                    detail, upstream = f"DDM is not available: {error}", _upstream_info(started, attempt)
+                    raise Problem(ProblemCode.UPSTREAM_UNAVAILABLE, detail, upstream=upstream) from None
+            else:
+                if http.status not in _RETRIED_STATUSES or not _back_off(attempt, deadline):
+                    return DDMResponse(http, _upstream_info(started, attempt, http.status))
 
 
-def parse_result(response: DDMResponse, precheck: Precheck, token: Token) -> Result:
-    """Return the result in DDM's response.
+def parse_result(response: DDMResponse, precheck: Precheck, token: Token) -> tuple[tuple[Check, ...], UpstreamInfo]:
+    """Return DDM's asynchronous checks, redacted and in DDM's order, and information about the exchange.
 
     Raises Problem with the matching code for an error response, and ``upstream-contract`` for any other response that
     is not a valid result of this precheck.
@@ -98,35 +97,19 @@ def parse_result(response: DDMResponse, precheck: Precheck, token: Token) -> Res
         value = strict_json.loads(http.body)
     except strict_json.InvalidJSONError as error:
         raise _unexpected(str(error), upstream) from None
-    if violations := _violations(value, precheck):
+    violations = _SCHEMA.violations(value)
+    if not violations and value["job_id"] != precheck.job_id:
+        violations = (Violation("/job_id", "is not the job_id of the event"),)
+    if violations:
         first = violations[0]
         raise _unexpected(f"{first.pointer or 'the body'} {first.detail}", upstream, violations)
     checks = parse_checks(value["pre_check_results"] or (), "asynchronous")
     # An escape sequence can encode the token or a lone surrogate.
     needs_redaction = b"\\" in http.body or token.value.encode() in http.body
-    return Result(token.redact_checks(checks) if needs_redaction else checks, upstream)
-
-
-def _with_retries(send: Callable[[float], HTTPResponse], timeout_seconds: float) -> DDMResponse:
-    started = monotonic()
-    deadline = started + timeout_seconds
-    attempt = 0
-    while True:
-        attempt += 1
-        try:
-            response = send(deadline - monotonic())
-        except (DeadlineExceededError, OversizedResponseError) as error:
-            raise _no_response(error, _upstream_info(started, attempt)) from None
-        except TransportError as error:
-            if not _back_off(attempt, deadline):
-                raise _no_response(error, _upstream_info(started, attempt)) from None
-        else:
-            if response.status not in _RETRIED_STATUSES or not _back_off(attempt, deadline):
-                return DDMResponse(response, _upstream_info(started, attempt, response.status))
+    return token.redact_checks(checks) if needs_redaction else checks, upstream
 
 
 def _back_off(attempt: int, deadline: float) -> bool:
-    """Sleep before the next attempt, with jitter. Return False if no further attempt is allowed."""
     seconds = _MAX_FIRST_BACKOFF_SECONDS * 2 ** (attempt - 1) * random.uniform(0.5, 1)
     if attempt == _MAX_ATTEMPTS or monotonic() + seconds >= deadline:
         return False
@@ -138,23 +121,6 @@ def _upstream_info(started: float, attempts: int, status: int | None = None) -> 
     return UpstreamInfo(status, attempts, elapsed_ms=round((monotonic() - started) * 1000))
 
 
-def _no_response(error: TransportError, upstream: UpstreamInfo) -> Problem:
-    match error:
-        case DeadlineExceededError():
-            return Problem(ProblemCode.UPSTREAM_TIMEOUT, f"DDM timed out: {error}", upstream=upstream)
-        case OversizedResponseError():
-            return _unexpected(str(error), upstream)
-        case _:
-            return Problem(ProblemCode.UPSTREAM_UNAVAILABLE, f"DDM is not available: {error}", upstream=upstream)
-
-
 def _unexpected(reason: str, upstream: UpstreamInfo, errors: tuple[Violation, ...] = ()) -> Problem:
     detail = f"Unexpected response from DDM: {reason}"
     return Problem(ProblemCode.UPSTREAM_CONTRACT, detail, errors=errors, upstream=upstream)
-
-
-def _violations(value: Any, precheck: Precheck) -> tuple[Violation, ...]:
-    violations = _SCHEMA.violations(value)
-    if not violations and value["job_id"] != precheck.job_id:
-        return (Violation("/job_id", "is not the job_id of the event"),)
-    return violations

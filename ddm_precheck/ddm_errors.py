@@ -39,9 +39,6 @@ _ADVICE: Final = {
     ProblemCode.THROTTLED: "slow down",
     ProblemCode.UPSTREAM_UNAVAILABLE: "try again later",
 }
-_WRONG_ENDPOINT: Final = "this region or endpoint does not offer the API; check the region and DDM_ENDPOINT"
-_NOT_FROM_DDM: Final = "the response is a web page, so it is not from DDM: a firewall or proxy answered"
-_PROXY_REJECTED: Final = "a proxy requires authentication"
 _MAX_TEXT_LENGTH: Final = 1000
 _DEFAULT_RETRY_SECONDS: Final = 60
 _MAX_RETRY_SECONDS: Final = 24 * 3600
@@ -53,9 +50,8 @@ def error_to_problem(http: HTTPResponse, upstream: UpstreamInfo, token: Token) -
     error_code = _first_text(body, _CODE_NAMES)
     shown_code = _redact_and_truncate(error_code, token)
     shown_message = _redact_and_truncate(_first_text(body, _MESSAGE_NAMES), token)
-    upstream = replace(
-        upstream, request_id=find_request_id(http.headers, body), error_code=shown_code, error_msg=shown_message
-    )
+    request_id = find_request_id(http.headers, body)
+    upstream = replace(upstream, request_id=request_id, error_code=shown_code, error_msg=shown_message)
     code = _problem_code(http.status, error_code)
     reason = " ".join(filter(None, [f"DDM responded {http.status}", shown_code, shown_message]))
     detail = f"{reason.rstrip('.')}; {_advice(code, http, error_code)}"
@@ -85,11 +81,11 @@ def _problem_code(status: int, error_code: str | None) -> ProblemCode:
 
 def _advice(code: ProblemCode, http: HTTPResponse, error_code: str | None) -> str:
     if http.status == 404 and error_code == _NO_SUCH_API:
-        return _WRONG_ENDPOINT
+        return "this region or endpoint does not offer the API; check the region and DDM_ENDPOINT"
     if http.status == 407:
-        return _PROXY_REJECTED
+        return "a proxy requires authentication"
     if http.headers.get("Content-Type", "").lower().startswith("text/html") or http.body.lstrip().startswith(b"<"):
-        return _NOT_FROM_DDM
+        return "the response is a web page, so it is not from DDM: a firewall or proxy answered"
     return _ADVICE[code]
 
 
@@ -109,7 +105,6 @@ def _error_body(body: bytes) -> dict[str, Any]:
 
 
 def _first_text(body: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
-    """Return the value of the first field that contains a string or an integer, as one line."""
     for name in names:
         value = body.get(name)
         if isinstance(value, str | int) and not isinstance(value, bool) and (line := one_line(str(value))):
@@ -122,12 +117,12 @@ def _redact_and_truncate(line: str | None, token: Token) -> str | None:
 
 
 def _retry_after(headers: Mapping[str, str]) -> int:
-    """Parse ``Retry-After`` (RFC 9110, section 10.2.3) to seconds. If the value cannot be parsed, return 60."""
+    """Return the seconds in ``Retry-After``, which can be a date (RFC 9110, section 10.2.3)."""
     value = headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"[0-9]+", value):
-        return min(int(value.lstrip("0")[:9] or "0"), _MAX_RETRY_SECONDS)  # nine digits exceed the maximum
     try:
+        if value.isdecimal():
+            return min(int(value), _MAX_RETRY_SECONDS)
         seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
-    except (TypeError, ValueError, OverflowError):  # not a date, or a date without a time zone
+    except (TypeError, ValueError, OverflowError):  # too many digits, not a date, or a date without a time zone
         return _DEFAULT_RETRY_SECONDS
     return min(max(round(seconds), 1), _MAX_RETRY_SECONDS)

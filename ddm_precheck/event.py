@@ -11,7 +11,7 @@ from ddm_precheck.schema import MAX_VIOLATIONS, Schema, pointer
 from ddm_precheck.settings import Settings, is_availability_zone
 
 _SCHEMA: Final = Schema("event")
-_IDS: Final = frozenset({"project_id", "instance_id", "db_name", "job_id"})
+IDS: Final = ("project_id", "instance_id", "db_name", "job_id")
 _TYPE_NAMES: Final = {
     list: "a list; send one event in each request",
     str: "a string; send the object itself, not its text",
@@ -26,10 +26,8 @@ _TYPE_NAMES: Final = {
 class Precheck:
     """The precheck whose result is requested, and the caller's options. The token is not part of it.
 
-    - ``region``: None only if DDM's endpoint does not depend on a region.
-    - ``expected_checks``: the number of different asynchronous checks in a complete list; None if it is unknown.
-    - ``wait_seconds``: the maximum number of seconds to wait for a verdict other than PENDING.
-    - ``synchronous_checks``: the checks in the response that started the precheck; empty if the caller sent none.
+    ``region`` is None only if DDM's endpoint does not depend on a region. ``synchronous_checks`` are the checks in the
+    response that started the precheck; they are empty if the caller sent none.
     """
 
     project_id: str
@@ -45,13 +43,7 @@ class Precheck:
 
     @property
     def ids(self) -> dict[str, str]:
-        """The four IDs in the path of DDM's URL, by field name."""
-        return {
-            "project_id": self.project_id,
-            "instance_id": self.instance_id,
-            "db_name": self.db_name,
-            "job_id": self.job_id,
-        }
+        return {name: getattr(self, name) for name in IDS}
 
 
 def parse_event(data: object, settings: Settings, token_faults: tuple[Violation, ...] = ()) -> Precheck:
@@ -74,7 +66,7 @@ def parse_event(data: object, settings: Settings, token_faults: tuple[Violation,
         raise invalid_event(*violations[:MAX_VIOLATIONS])
     expected_checks = fields.get("expected_checks")
     return Precheck(
-        **{name: fields[name] for name in _IDS},
+        **{name: fields[name] for name in IDS},
         region=fields.get("region"),
         proceed_on_warn=fields.get("proceed_on_warn", False),
         accepted_warnings=frozenset(fields.get("accepted_warnings", ())),
@@ -107,9 +99,7 @@ def _region_faults(fields: Mapping[str, Any], settings: Settings) -> list[Violat
 
 def _field_with_event(data: Mapping[str, Any]) -> str | None:
     """Return the name of the field with an object, or its JSON text, that has more of the event's IDs than `data`."""
-    own = len(_IDS & data.keys())
-    if own == len(_IDS):
-        return None
+    own = len(data.keys() & IDS)
     for name, value in data.items():
         inner = value
         if isinstance(value, str) and value.lstrip().startswith("{"):
@@ -117,6 +107,6 @@ def _field_with_event(data: Mapping[str, Any]) -> str | None:
                 inner = strict_json.loads(value.encode("utf-8", "replace"))
             except strict_json.InvalidJSONError:
                 continue
-        if isinstance(inner, dict) and len(_IDS & inner.keys()) > max(own, 1):
+        if isinstance(inner, dict) and len(inner.keys() & IDS) > max(own, 1):
             return name
     return None

@@ -12,7 +12,6 @@ otc-functiongraph-python-runtime; for EventGrid the examples of the vendor's Ter
 """
 
 import base64
-import binascii
 import json
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -53,26 +52,15 @@ class _Message(NamedTuple):
 
 
 def handle(app: App, event: Any, context: Any) -> Any:
-    """Return the result of an invocation, which FunctionGraph serializes as JSON.
-
-    Raises DeliveryFailed for a delivery without a verdict, and nothing for the other kinds.
-    """
-
-    def agency_token() -> object:
-        get_token = getattr(context, "getToken", None)
-        return get_token() if get_token else None
-
+    """Return the result of an invocation. Raises DeliveryFailed for a delivery without a verdict, and nothing else."""
+    agency_token = getattr(context, "getToken", lambda: None)
     if isinstance(event, dict):
         if "httpMethod" in event and "headers" in event:
             return _gateway_result(_handle(app, lambda: _gateway_request(event, agency_token)))
         try:
             messages = _messages(event)
         except Problem as problem:
-            failure = _failure([app.reject(problem)], [""])
-        else:
-            failure = None
-        if failure:  # raised here, so that the problem is not its context
-            raise failure
+            raise _failure([app.reject(problem)], [""]) from None
         if messages:
             return _deliver(app, messages, agency_token)
     outgoing = _handle(app, lambda: Incoming("POST", {}, _to_bytes(event), agency_token, "the event"))
@@ -95,7 +83,7 @@ def _gateway_request(event: dict[str, Any], agency_token: Callable[[], object]) 
     if event.get("isBase64Encoded") is True:
         try:
             data = base64.b64decode(data, validate=True)
-        except binascii.Error:
+        except ValueError:
             raise invalid_event(Violation("/body", "must be base64, because isBase64Encoded is true")) from None
     headers = event["headers"] if isinstance(event["headers"], dict) else {}
     return Incoming(
@@ -113,10 +101,7 @@ def _gateway_result(outgoing: Outgoing) -> dict[str, Any]:
 
 
 def _messages(event: dict[str, Any]) -> list[_Message] | None:
-    """Return the messages of a delivery, or None for a direct invocation.
-
-    Raises Problem ``invalid-event`` for a delivery without messages, and for records of services that hold no event.
-    """
+    """Return the messages of a delivery, or None for a direct invocation."""
     trigger, record = event.get("trigger_type"), event.get("record")
     if "specversion" in event:
         return [_Message(event, "", {"content-type": cloudevents.STRUCTURED_TYPE})]
@@ -157,27 +142,22 @@ def _required(messages: list[_Message], pointer: str) -> list[_Message]:
 
 def _headers(trigger: str, value: object) -> dict[str, str]:
     """Return the headers that make a message a CloudEvent in binary mode, so that the core treats it as a delivery."""
-    attributes = {
-        "specversion": "1.0",
-        "id": message_id(value),
-        "source": "functiongraph",
-        "type": f"functiongraph.{trigger}",
-    }
-    return cloudevents.encode_headers(attributes)
+    attributes = {"specversion": "1.0", "id": message_id(value), "source": "functiongraph"}
+    return cloudevents.encode_headers(attributes | {"type": f"functiongraph.{trigger}"})
 
 
 def _deliver(app: App, messages: list[_Message], agency_token: Callable[[], object]) -> Any:
     """Handle each message. Return the slim summary, or a list of them for several messages."""
-
-    def request(message: _Message) -> Incoming:
-        return Incoming("POST", message.headers, _to_bytes(message.value), agency_token, message.place)
-
-    outgoing = [_handle(app, partial(request, message)) for message in messages]
+    outgoing = [_handle(app, partial(_message_request, message, agency_token)) for message in messages]
     if any(response.summary is None for response in outgoing):
         raise _failure(outgoing, [message.place for message in messages])
     summaries = [json.loads(response.summary or b"") for response in outgoing]
     slim = [{name: summary[name] for name in _SLIM_FIELDS} for summary in summaries]
     return slim if len(slim) > 1 else slim[0]
+
+
+def _message_request(message: _Message, agency_token: Callable[[], object]) -> Incoming:
+    return Incoming("POST", message.headers, _to_bytes(message.value), agency_token, message.place)
 
 
 def _failure(outgoing: list[Outgoing], places: list[str]) -> DeliveryFailed:
@@ -190,10 +170,10 @@ def _failure(outgoing: list[Outgoing], places: list[str]) -> DeliveryFailed:
 
 
 def _to_bytes(value: Any) -> bytes:
-    """Return the JSON of a value. A string is JSON already."""
     if isinstance(value, str):
         return value.encode("utf-8", "surrogatepass")
     try:
-        return json.dumps(value).encode()
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))  # no longer than the caller's own JSON
     except RecursionError:
         raise invalid_event(Violation("", "is nested too deeply")) from None
+    return text.encode("utf-8", "backslashreplace")  # the JSON escape sequence of a lone surrogate

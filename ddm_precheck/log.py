@@ -3,19 +3,21 @@
 import contextlib
 import json
 import re
+import sys
+import threading
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
-from ddm_precheck.event import Precheck
+from ddm_precheck.event import IDS, Precheck
 from ddm_precheck.messages import Incoming
 from ddm_precheck.problem import Problem, ProblemCode, UpstreamInfo
 from ddm_precheck.verdict import Decision, problem_verdict
 
+_LOCK: Final = threading.Lock()
 _TRACE: Final = re.compile(r"(?:[0-9a-f]{2}-)?([0-9a-fA-F]{32})(?:[-/].*)?")
-_NO_IDS: Final = dict.fromkeys(("project_id", "instance_id", "db_name", "job_id"))
 
 
 @dataclass(slots=True)
@@ -37,22 +39,22 @@ class Entry:
     started: float = field(default_factory=monotonic)
 
     def record_decision(self, decision: Decision) -> None:
-        """Record the outcome of a request that has a verdict."""
         self.verdict, self.message = decision.verdict.value, decision.message
         self.upstream, self.accepted = decision.upstream, decision.accepted
 
     def record_problem(self, problem: Problem) -> None:
-        """Record the outcome of a request that has no verdict."""
         self.code, self.verdict = problem.code, problem_verdict(problem.code).value
         self.message = problem.log_detail
         self.upstream = problem.upstream or self.upstream
 
     def write(self, http_status: int) -> None:
         """Write the line. If stdout is closed, only the line is lost."""
-        with contextlib.suppress(OSError, ValueError):  # ValueError: stdout was closed after the start
-            # json escapes line breaks and all characters that are not ASCII, so that no value can end the line.
-            # One string, so that the lines of two threads do not mix.
-            print(json.dumps(self._fields(http_status)) + "\n", end="", flush=True)  # noqa: T201
+        # json escapes line breaks and all characters that are not ASCII, so that no value can end the line. The wrapper
+        # of LOG_EXECUTION_ID turns one write into two, hence the lock, and has errors of its own if stdout is closed.
+        line = json.dumps(self._fields(http_status)) + "\n"
+        with _LOCK, contextlib.suppress(OSError, ValueError, AttributeError):
+            sys.stdout.write(line)
+            sys.stdout.flush()
 
     def _fields(self, http_status: int) -> dict[str, Any]:
         upstream = self.upstream
@@ -62,7 +64,7 @@ class Entry:
             "verdict": self.verdict,
             "code": self.code.value if self.code else None,
             "http_status": http_status,
-            **(self.precheck.ids if self.precheck else _NO_IDS),
+            **(self.precheck.ids if self.precheck else dict.fromkeys(IDS)),
             "duration_ms": round((monotonic() - self.started) * 1000),
             "upstream": upstream
             and {
@@ -80,7 +82,6 @@ class Entry:
 
 
 def find_trace(incoming: Incoming) -> str | None:
-    """Return the trace ID in the headers of the W3C and of Google Cloud, or None."""
     for name in ("traceparent", "x-cloud-trace-context"):
         if match := _TRACE.fullmatch(incoming.header(name)):
             return match[1]

@@ -5,6 +5,7 @@ Parsing one body at a time takes no longer, because parsing holds Python's globa
 """
 
 import contextlib
+import ctypes
 import threading
 from types import TracebackType
 from typing import Final
@@ -19,16 +20,11 @@ _MMAP_THRESHOLD_BYTES: Final = 128 * 1024
 def configure_malloc() -> None:
     """Make the C library return freed memory to the operating system. Call this function before threads start.
 
-    By default, glibc has several heaps, for different threads. After the first large body is freed, glibc allocates the
-    next bodies in these heaps, which fragments them: the process grows to three times the size of the bodies and never
-    shrinks. One heap is sufficient, because Python's global interpreter lock lets one thread allocate at a time. With a
-    fixed mmap threshold, each large body has its own memory mapping, which is removed when the body is freed.
-
-    Other C libraries have no such settings. For them, this function does nothing.
+    By default, glibc allocates bodies in several heaps and fragments them: the process grows to three times the size of
+    the bodies and never shrinks. With one heap and a fixed mmap threshold, each large body has its own memory mapping,
+    which is removed when the body is freed. Other C libraries have no such settings.
     """
-    with contextlib.suppress(ImportError, OSError, AttributeError):
-        import ctypes  # noqa: PLC0415 - Python can be built without ctypes
-
+    with contextlib.suppress(AttributeError):
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_ARENA_MAX, 1)
         libc.mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
@@ -37,8 +33,8 @@ def configure_malloc() -> None:
 class _OneAtATime:
     """A lock for parsing, validating and serializing a body.
 
-    A Problem that leaves the lock loses its traceback and context: their frames would keep the parsed body in memory.
-    So call one function inside the lock: its frame, with the parsed body, ends there.
+    Call one function inside the lock: its frame, with the parsed body, ends there. A Problem that leaves the lock loses
+    its traceback and context, which would keep the frame.
     """
 
     def __init__(self) -> None:
@@ -50,7 +46,7 @@ class _OneAtATime:
     def __exit__(self, _: object, error: BaseException | None, traceback: TracebackType | None) -> None:
         if isinstance(error, Problem):
             error.__context__ = error.__traceback__ = None
-            del traceback
+            del traceback  # frees the frames before the next body is parsed
         self._lock.release()
 
 

@@ -15,7 +15,6 @@ class ProblemCode(Enum):
     title: str
 
     def __new__(cls, code: str, status: int, title: str) -> Self:
-        """Create a member from a row of the table."""
         member = object.__new__(cls)
         member._value_ = code
         member.status, member.title = status, title
@@ -44,10 +43,7 @@ class ProblemCode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One violation of a rule: the RFC 6901 pointer of the value, and the rule as ``detail``.
-
-    No value is quoted, because any value may be the token.
-    """
+    """A violated rule. ``pointer`` is that of RFC 6901. ``detail`` quotes no value: any value may be the token."""
 
     pointer: str
     detail: str
@@ -55,17 +51,14 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamInfo:
-    """Information about one request to DDM and its retries, with or without a response.
-
-    ``status`` is None if DDM sent no response. ``elapsed_ms`` is the time of all attempts.
-    """
+    """A request to DDM and its retries. ``status`` is None without a response; the time is that of all attempts."""
 
     status: int | None
     attempts: int
-    elapsed_ms: int
     request_id: str | None = None
     error_code: str | None = None
     error_msg: str | None = None
+    elapsed_ms: int = 0
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457's term; `pending` is a problem but not an error

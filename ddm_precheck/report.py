@@ -65,10 +65,8 @@ def _fit(first: str, second: str, max_bytes: int) -> str:
 
 
 def _safe(text: str | None) -> str:
-    """Return the text as part of one line, without a mention."""
     return one_line(text or "").translate(_LOOKALIKES)
 
 
 def _size(line: str) -> int:
-    """Return the number of bytes of a line and its line break."""
     return len(line.encode()) + 1

@@ -12,7 +12,6 @@ _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), ch
 
 
 def summary_json(summary: Summary) -> bytes:
-    """Return the summary as JSON in UTF-8."""
     decision = summary.decision
     return _encode(
         {
@@ -36,7 +35,6 @@ def summary_json(summary: Summary) -> bytes:
 
 
 def problem_json(problem: Problem) -> bytes:
-    """Return the problem as JSON in UTF-8, with the fields of RFC 9457."""
     code = problem.code
     return _encode(
         {
@@ -57,13 +55,9 @@ def problem_json(problem: Problem) -> bytes:
 
 
 def _upstream(upstream: UpstreamInfo) -> dict[str, Any]:
-    return {
-        "status": upstream.status,
-        "attempts": upstream.attempts,
-        "request_id": upstream.request_id,
-        "error_code": upstream.error_code,
-        "error_msg": upstream.error_msg,
-    }
+    fields = asdict(upstream)
+    del fields["elapsed_ms"]
+    return fields
 
 
 def _encode(fields: dict[str, Any]) -> bytes:

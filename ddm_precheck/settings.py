@@ -8,11 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 AGENCY: Final = "agency"
-"""The value of DDM_TOKEN_SOURCE for the token of a FunctionGraph agency; any other value is the path of a file."""
-
 _DEFAULT_ENDPOINT: Final = "https://ddm.{region}.myhuaweicloud.com"
 # The regions whose endpoint is another one. Source: huaweicloudsdkddm 3.1.219, DdmRegion.
 _OTHER_ENDPOINTS: Final = {"eu-west-101": "https://ddm.eu-west-101.myhuaweicloud.eu"}
@@ -20,12 +18,9 @@ _REGION_PLACEHOLDER: Final = "{region}"
 _REGION: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _AVAILABILITY_ZONE: Final = re.compile(r".*-[0-9]+[a-z]")
 _INSTANCE: Final = re.compile(r"[A-Za-z0-9_-]{1,64}/([A-Za-z0-9_-]{1,64}|\*)")
-# The characters of host names, IP addresses and {region}. urlsplit also accepts other characters, such as commas.
-_HOST: Final = re.compile(r"[a-z0-9._:{}-]+")
-_MAX_REGION_LENGTH: Final = 32
+# Host, port and path; urlsplit accepts much more.
+_URL: Final = re.compile(r"(?ai)https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]+)?(/[^\s?#{}\\]*)?")
 _MAX_SECONDS: Final = 3600
-_MAX_CHECKS: Final = 1000
-_CA_VARIABLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 class SettingsError(ValueError):
@@ -34,10 +29,9 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PlatformToken:
-    """Where the platform provides a token for DDM, and for which instances the function may use the token.
+    """Where the platform provides a token for DDM, and the instances for which the function may use it.
 
-    - ``source``: `AGENCY`, or the absolute path of a file.
-    - ``allowed_instances``: instances as ``project_id/instance_id`` or ``project_id/*``.
+    ``source`` is `AGENCY` or the path of a file; an instance is ``project_id/instance_id`` or ``project_id/*``.
     """
 
     source: str
@@ -69,7 +63,6 @@ class Settings:
 
     @property
     def needs_region(self) -> bool:
-        """Whether the endpoint is incomplete without a region."""
         return _REGION_PLACEHOLDER in self.endpoint
 
     def endpoint_for(self, region: str | None) -> str:
@@ -81,12 +74,9 @@ class Settings:
         return self.endpoint.replace(_REGION_PLACEHOLDER, region)
 
     def is_trusted(self, host: str) -> bool:
-        """Return whether a host belongs to Huawei Cloud or to the domain of the endpoint."""
         endpoint = urlsplit(self.endpoint).hostname or ""
         domains = ("myhuaweicloud.com", "myhuaweicloud.eu", "huaweicloud.com", endpoint.partition(".")[2])
-        return host == endpoint or (
-            not _is_address(host) and any(host.endswith(f".{domain}") for domain in domains if "." in domain)
-        )
+        return host == endpoint or any(host.endswith(f".{domain}") for domain in domains if "." in domain)
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
@@ -95,11 +85,11 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     Raises SettingsError for the first invalid value.
     """
     return Settings(
-        endpoint=parse_endpoint("DDM_ENDPOINT", environment.get("DDM_ENDPOINT") or _DEFAULT_ENDPOINT),
+        endpoint=_endpoint(environment.get("DDM_ENDPOINT") or _DEFAULT_ENDPOINT),
         region=_region(environment.get("DDM_REGION")),
         timeout_seconds=_timeout_seconds(environment.get("DDM_TIMEOUT_SECONDS") or "10"),
         expected_checks=_expected_checks(environment.get("DDM_EXPECTED_CHECKS")),
-        max_wait_seconds=_max_wait_seconds(environment.get("DDM_MAX_WAIT_SECONDS") or "40"),
+        max_wait_seconds=_seconds("DDM_MAX_WAIT_SECONDS", environment.get("DDM_MAX_WAIT_SECONDS") or "40"),
         platform_token=_platform_token(environment),
         sink=_sink(environment.get("K_SINK")),
         ca_bundle=_ca_bundle(environment),
@@ -111,71 +101,54 @@ def parse_endpoint(variable: str, value: str) -> str:
 
     The URL may contain ``{region}``.
     """
-    url = _url(variable, value)
+    _check_url(variable, value.replace(_REGION_PLACEHOLDER, "region"))
+    url = urlsplit(value)
     if url.scheme != "https" and not is_loopback(url.hostname or ""):
         raise SettingsError(f"{variable} must start with https:// (http:// is for loopback addresses only)")
     # The last label of the host must not depend on an event's region: otherwise a caller could choose any host.
-    last_label = (url.hostname or "").rstrip(".").rpartition(".")[2]
-    if _REGION_PLACEHOLDER in last_label or set("{}") & set(value.replace(_REGION_PLACEHOLDER, "")):
-        raise SettingsError(
-            f"{variable} may contain {_REGION_PLACEHOLDER}, but not in the last label of the host, and no other braces"
-        )
-    endpoint = value.rstrip("/")
-    if endpoint.endswith("/v3"):
-        raise SettingsError(f"{variable} must not end in /v3, which the function adds")
-    return endpoint
+    if _REGION_PLACEHOLDER in (url.hostname or "").rstrip(".").rpartition(".")[2]:
+        raise SettingsError(f"{variable} may contain {_REGION_PLACEHOLDER}, but not in the last label of the host")
+    return value.rstrip("/")
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether the host is a loopback address or ``localhost``."""
-    return ipaddress.ip_address(host).is_loopback if _is_address(host) else host == "localhost"
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def is_availability_zone(region: str) -> bool:
-    """Return whether a string looks like an availability zone such as ``cn-north-4a``."""
     return _AVAILABILITY_ZONE.fullmatch(region) is not None
 
 
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _url(variable: str, value: str) -> SplitResult:
-    """Return the parts of a URL without user, query and fragment. Raises SettingsError for any other URL."""
-    try:
-        url = urlsplit(value)
-        is_http = url.scheme in {"http", "https"} and url.port != 0
-    except ValueError:  # an invalid port or IPv6 address
-        is_http = False
-    if (
-        not is_http
-        or not _HOST.fullmatch(url.hostname or "")
-        or not re.fullmatch(r"[!-~]+", value)
-        or set(value) & set("@?#\\")
-    ):
+def _check_url(variable: str, value: str) -> None:
+    if not _URL.fullmatch(value):
         raise SettingsError(f"{variable} must be an http or https URL with a host, without user, query or fragment")
-    return url
+
+
+def _endpoint(value: str) -> str:
+    endpoint = parse_endpoint("DDM_ENDPOINT", value)
+    if endpoint.endswith("/v3"):
+        raise SettingsError("DDM_ENDPOINT must not end in /v3, which the function adds")
+    return endpoint
 
 
 def _sink(value: str | None) -> str | None:
     if not value:
         return None
-    _url("K_SINK", value)
+    _check_url("K_SINK", value)
     return value
 
 
 def _ca_bundle(environment: Mapping[str, str]) -> str | None:
     """Return the CA bundle of the first set variable, in the order in which requests reads the variables."""
-    for variable in _CA_VARIABLES:
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         if value := environment.get(variable):
             name = "capath" if Path(value).is_dir() else "cafile"
             try:
                 ssl.create_default_context().load_verify_locations(**{name: value})
-            except (OSError, ValueError):  # ssl.SSLError is an OSError; ValueError: a null byte
+            except OSError:  # including ssl.SSLError
                 raise SettingsError(f"{variable} must be a folder or a file with PEM certificates") from None
             return value
     return None
@@ -184,38 +157,33 @@ def _ca_bundle(environment: Mapping[str, str]) -> str | None:
 def _region(value: str | None) -> str | None:
     if not value:
         return None
-    if len(value) > _MAX_REGION_LENGTH or not _REGION.fullmatch(value) or is_availability_zone(value):
+    if not _REGION.fullmatch(value) or is_availability_zone(value):
         raise SettingsError("DDM_REGION must be a region such as cn-north-4, not an availability zone")
     return value
 
 
 def _timeout_seconds(value: str) -> float:
-    seconds = _seconds(value)
-    if not 0 < seconds <= _MAX_SECONDS:
-        raise SettingsError(f"DDM_TIMEOUT_SECONDS must be a number of seconds above 0 and at most {_MAX_SECONDS}")
+    seconds = _seconds("DDM_TIMEOUT_SECONDS", value)
+    if not seconds:
+        raise SettingsError("DDM_TIMEOUT_SECONDS must be above 0")
     return seconds
 
 
-def _max_wait_seconds(value: str) -> float:
-    seconds = _seconds(value)
-    if not 0 <= seconds <= _MAX_SECONDS:
-        raise SettingsError(f"DDM_MAX_WAIT_SECONDS must be a number of seconds from 0 to {_MAX_SECONDS}")
-    return seconds
-
-
-def _seconds(value: str) -> float:
-    """Parse a decimal number. For any other text, return NaN, which is outside every range."""
+def _seconds(variable: str, value: str) -> float:
     try:
-        return float(value) if re.fullmatch(r"[0-9.eE+-]+", value) else math.nan
+        seconds = float(value) if re.fullmatch(r"[0-9.eE+-]+", value) else math.nan  # not 1_0
     except ValueError:
-        return math.nan
+        seconds = math.nan
+    if not 0 <= seconds <= _MAX_SECONDS:
+        raise SettingsError(f"{variable} must be a number of seconds from 0 to {_MAX_SECONDS}")
+    return seconds
 
 
 def _expected_checks(value: str | None) -> int | None:
     if not value:
         return None
-    if not re.fullmatch(r"[1-9][0-9]{0,3}", value) or int(value) > _MAX_CHECKS:
-        raise SettingsError(f"DDM_EXPECTED_CHECKS must be a whole number from 1 to {_MAX_CHECKS}")
+    if not re.fullmatch(r"[1-9][0-9]{0,2}|1000", value):
+        raise SettingsError("DDM_EXPECTED_CHECKS must be a whole number from 1 to 1000")
     return int(value)
 
 
@@ -227,7 +195,7 @@ def _platform_token(environment: Mapping[str, str]) -> PlatformToken | None:
         raise SettingsError("DDM_TOKEN_SOURCE requires DDM_ALLOWED_INSTANCES, the instances for the token")
     if not source:
         raise SettingsError("DDM_ALLOWED_INSTANCES requires DDM_TOKEN_SOURCE, the source of the token")
-    if source != AGENCY and (not source.startswith("/") or "\0" in source):
+    if source != AGENCY and not source.startswith("/"):
         raise SettingsError(f"DDM_TOKEN_SOURCE must be {AGENCY} or the absolute path of a file")
     instances = allowed.split(",")
     if not all(_INSTANCE.fullmatch(instance) for instance in instances):

@@ -15,7 +15,10 @@ _UNSAFE: Final = re.compile(
 _FAULTS: Final = (
     (re.compile(r"\{\{|\}\}|\$\{|\$\(|<%|^\s*[<$%]"), "is a placeholder that was not filled in; send its value"),
     (re.compile(r"^\s*[\"'`\u2018-\u201f]|[\"'`\u2018-\u201f]\s*$"), "has quotes around it; send it without quotes"),
-    (re.compile(r"^\s*(null|none|undefined|nil|nan)\s*$", re.IGNORECASE), "is a placeholder for a missing value"),
+    (
+        re.compile(r"^\s*(null|none|undefined|nil|nan)\s*$", re.IGNORECASE),
+        "stands for a missing value; send the value itself",
+    ),
     (re.compile(r"\s"), "has a space or a line break; remove it"),
 )
 
@@ -31,15 +34,11 @@ def encodable(text: str) -> str:
 
 
 def truncate(text: str, max_length: int) -> str:
-    """Return the first `max_length` characters of the text, followed by an ellipsis if the text is longer."""
     return text if len(text) <= max_length else f"{text[:max_length]}…"
 
 
 def truncate_bytes(text: str, max_bytes: int) -> str:
-    """Return the text in at most `max_bytes` bytes of UTF-8, including the ellipsis after a truncated text.
-
-    If `max_bytes` is smaller than the ellipsis, return only the ellipsis.
-    """
+    """Return the text in at most `max_bytes` bytes of UTF-8, including the ellipsis, which is never omitted."""
     data = text.encode()
     if len(data) <= max(max_bytes, 0):
         return text

@@ -1,12 +1,10 @@
 """One HTTP exchange: limited in time and bytes, without redirects, over pooled connections.
 
 requests' timeout applies to each read, so a slow server can block a request indefinitely. Here one deadline covers the
-whole exchange: connecting, TLS, a proxy's response, head and body. It does not cover the lookup of the host name: the
-configuration of the system's resolver limits its time.
+whole exchange, except the lookup of the host name: connecting, TLS, a proxy's response, head and body.
 
 The exchange is sent through an HTTPAdapter without a Session: a Session would follow redirects to another host with the
-token, keep cookies and read ``.netrc``. The hooks use public names of the libraries, except `_new_conn`, which urllib3
-has had since its first version.
+token, keep cookies and read ``.netrc``. The hooks use public names of the libraries, except `_new_conn`.
 """
 
 import contextlib
@@ -32,15 +30,9 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from ddm_precheck.settings import is_loopback
 
-_MAX_POOLS: Final = 32
-"""The maximum number of connection pools, one for each host. Huawei Cloud has about as many regions."""
-
-_MAX_CONNECTIONS: Final = 64
-"""The maximum number of kept connections to a host: that of the requests at the same time, as deployed."""
-
-_MAX_WIRE_BYTES: Final = 2 * 1024 * 1024
-"""Head and body together: twice the size of the largest accepted body, for the framing of small chunks."""
-
+_MAX_POOLS: Final = 32  # one for each host; Huawei Cloud has about as many regions
+_MAX_CONNECTIONS: Final = 64  # kept connections to a host: as many as requests at the same time, as deployed
+_MAX_WIRE_BYTES: Final = 2 * 1024 * 1024  # head and body: twice the largest body, for the framing of small chunks
 _CHUNK_SIZE: Final = 64 * 1024
 _MIN_TIMEOUT_SECONDS: Final = 0.001  # 0 would make a socket non-blocking
 _TUNNEL_STATUS: Final = re.compile(r"Tunnel connection failed: ([0-9]{3})\b")
@@ -57,26 +49,19 @@ class DeadlineExceededError(TransportError):
 
 
 class OversizedResponseError(TransportError):
-    """The response is over the limit that applies to every response. Its status is not used."""
+    """The response is over the limit for head and body together. Its status is not used."""
 
 
 class _BudgetExceededError(http.client.HTTPException):
     pass
 
 
-# Columns: types of causes, the error, its message. The first row that has the type of a cause applies. If connecting
-# takes the whole timeout, the causes include ReadTimeoutError and no TimeoutError.
-_ERRORS: Final = (
-    ((TimeoutError, urllib3.exceptions.ReadTimeoutError), DeadlineExceededError, "{host} did not respond in time"),
-    ((_BudgetExceededError,), OversizedResponseError, f"the response is over {_MAX_WIRE_BYTES // 1024**2} MiB"),
-    ((urllib3.exceptions.ProxyError,), TransportError, "the proxy did not connect to {host}{status}"),
-    (
-        (socket.gaierror, UnicodeError),
-        TransportError,
-        "the host name {host} could not be resolved; check the region",
-    ),
-    ((urllib3.exceptions.SSLError,), TransportError, "no TLS connection to {host}, or its certificate is not trusted"),
-    ((ConnectionRefusedError,), TransportError, "{host} refused the connection"),
+# The type of a cause, and the message. The first row that has the type of a cause applies.
+_MESSAGES: Final = (
+    (urllib3.exceptions.ProxyError, "the proxy did not connect to {host}{status}"),
+    (socket.gaierror, "the host name {host} could not be resolved; check the region"),
+    (urllib3.exceptions.SSLError, "no TLS connection to {host}, or its certificate is not trusted"),
+    (ConnectionRefusedError, "{host} refused the connection"),
 )
 
 
@@ -91,10 +76,12 @@ class HTTPResponse:
 
 
 class Transport:
-    """Sends requests over pooled connections. Proxies come from the environment variables that requests reads."""
+    """Sends requests over pooled connections. Proxies come from the environment variables that requests reads.
+
+    ``ca_bundle`` has the trusted certificates; if it is None, those of certifi are trusted.
+    """
 
     def __init__(self, ca_bundle: str | None) -> None:
-        """Trust the certificates in ``ca_bundle``; if it is None, those of certifi."""
         self._adapter = _Adapter(pool_connections=_MAX_POOLS, pool_maxsize=_MAX_CONNECTIONS)
         self._verify = ca_bundle or True
         self._proxies = lru_cache(maxsize=_MAX_POOLS)(_proxies)
@@ -129,7 +116,7 @@ class Transport:
                 proxies=self._proxies(f"{origin.scheme}://{origin.netloc}"),
             ) as response:
                 return _read(response, max_bytes)
-        # http.client raises ValueError for a chunk size below -1.
+        # ValueError: a host name that IDNA cannot encode, or a negative chunk size.
         except (OSError, urllib3.exceptions.HTTPError, http.client.HTTPException, ValueError) as error:
             raise _to_transport_error(error, origin.hostname) from None
 
@@ -155,21 +142,25 @@ def _read(response: requests.Response, max_bytes: int) -> HTTPResponse:
 
 
 def _to_transport_error(error: Exception, host: str | None) -> TransportError:
-    """Return the error for the types of the causes. Their messages are not used: they may quote the exchange."""
+    """Return the error for the types of the causes, whose messages may quote the exchange."""
     causes = list(_causes(error))
     for cause in causes:
         # urllib3 stores an exception in a variable of its own frame: this cycle would keep the whole stack in memory.
         cause.__traceback__ = None
+    # If connecting takes the whole timeout, the causes include ReadTimeoutError and no TimeoutError.
+    if any(isinstance(cause, TimeoutError | urllib3.exceptions.ReadTimeoutError) for cause in causes):
+        return DeadlineExceededError(f"{host} did not respond in time")
+    if any(isinstance(cause, _BudgetExceededError) for cause in causes):
+        return OversizedResponseError(f"it is over {_MAX_WIRE_BYTES // 1024**2} MiB")
     tunnel = next(filter(None, (_TUNNEL_STATUS.search(str(cause)) for cause in causes)), None)
     status = f": it responded {tunnel[1]}" if tunnel else ""
-    for types, error_class, message in _ERRORS:
-        if any(isinstance(cause, types) for cause in causes):
-            return error_class(message.format(host=host, status=status))
+    for cause_type, message in _MESSAGES:
+        if any(isinstance(cause, cause_type) for cause in causes):
+            return TransportError(message.format(host=host, status=status))
     return TransportError(f"the connection to {host} was lost")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield the error, its cause, the cause of that cause, and so on."""
     while error:
         yield error
         error = error.__cause__ or error.__context__
@@ -184,14 +175,10 @@ class _Adapter(HTTPAdapter):
 
 
 class _SocketReader(io.RawIOBase):
-    """Reads one response from a socket. The socket's timeout applies to all reads together.
-
-    ``ended`` is true once no more bytes follow: the server has closed its side of the connection, or the response is
-    closed.
-    """
+    """Reads one response from a socket. The socket's timeout applies to all reads together."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
-        self.ended = False
+        self.has_ended = False  # no more bytes follow, or the response is closed
         self.sock = sock
         self._raw = raw
         self._deadline = monotonic() + (sock.gettimeout() or 0)
@@ -201,7 +188,7 @@ class _SocketReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        if self.ended:
+        if self.has_ended:
             return 0
         remaining = self._deadline - monotonic()
         if remaining <= 0:
@@ -210,7 +197,7 @@ class _SocketReader(io.RawIOBase):
         count = self._raw.readinto(buffer) or 0
         # After a proxy's response, the remaining time applies to the TLS handshake.
         self.sock.settimeout(max(self._deadline - monotonic(), _MIN_TIMEOUT_SECONDS))
-        self.ended = count == 0
+        self.has_ended = count == 0
         self._remaining_bytes -= count
         if self._remaining_bytes < 0:
             raise _BudgetExceededError
@@ -232,7 +219,7 @@ class _ResponseReader(io.BufferedReader):
         """
         if not self.closed:
             sock = self.raw.sock
-            self.raw.ended = True  # peek() must not read the socket
+            self.raw.has_ended = True  # peek() must not read the socket
             if self.peek() or (isinstance(sock, ssl.SSLSocket) and sock.pending()):
                 with contextlib.suppress(OSError, AttributeError):  # TLS within a proxy's TLS has no shutdown
                     sock.shutdown(socket.SHUT_RDWR)
@@ -255,7 +242,7 @@ class _Response(http.client.HTTPResponse):
         while 101 < self.status < 200:
             self.headers = None  # type: ignore[assignment] # http.client reads a head only if headers is None
             super().begin()
-        if self._reader.ended:
+        if self._reader.has_ended:
             raise http.client.IncompleteRead(b"")
 
 

@@ -10,8 +10,6 @@ from ddm_precheck.event import Precheck
 from ddm_precheck.problem import RETRY_SECONDS, ProblemCode, UpstreamInfo
 from ddm_precheck.text import one_line, truncate
 
-_INCOMPLETE_NOTE: Final = " The list may be incomplete: expected_checks is not set."
-_NOT_COVERED_NOTE: Final = " The synchronous checks are not covered: pre_check_results is not given."
 _MAX_NAMES: Final = 5
 _MAX_NAME_LENGTH: Final = 100
 
@@ -28,8 +26,6 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The numbers of checks: all, those of each status, and the accepted warnings."""
-
     total: int
     success: int
     warn: int
@@ -41,8 +37,7 @@ class Counts:
 class Decision:
     """The outcome of one precheck, without the checks, which can take much memory.
 
-    - ``headline``: the message without its notes.
-    - ``notes``: say what a PASS or WARN does not cover, or are empty.
+    - ``headline``, ``notes``: the two parts of the message. The notes say what a PASS or WARN does not cover.
     - ``covers``: the phases whose checks were judged.
     - ``accepted``: the different names of the accepted warnings.
     - ``checked_at``: the time in UTC (RFC 3339).
@@ -61,12 +56,10 @@ class Decision:
 
     @property
     def message(self) -> str:
-        """The outcome as one line for a person."""
         return self.headline + self.notes
 
     @property
     def retry_after(self) -> int | None:
-        """Seconds after which a retry can change the verdict, or None if a retry cannot change it."""
         return RETRY_SECONDS if self.verdict is Verdict.PENDING else None
 
 
@@ -111,7 +104,6 @@ def judge(
 
 
 def problem_verdict(code: ProblemCode) -> Verdict:
-    """Return the verdict of a problem: PENDING if the precheck has not finished, else ERROR."""
     return Verdict.PENDING if code is ProblemCode.PENDING else Verdict.ERROR
 
 
@@ -125,8 +117,10 @@ def _verdict(counts: Counts, distinct: int, expected: int) -> Verdict:
 
 
 def _headline(verdict: Verdict, counts: Counts, issues: tuple[Check, ...], distinct: int, expected: int | None) -> str:
+    if verdict is Verdict.PENDING and not distinct:
+        return "DDM has not reported any checks yet; try again later"
     if verdict is Verdict.PENDING:
-        return f"{_progress(distinct, expected)}; try again later"
+        return f"DDM has reported {distinct} of {expected} expected checks so far; try again later"
     if verdict is Verdict.FAIL:
         return f"{counts.failed} of {counts.total} checks failed, {counts.warn} warned: {_names(issues)}"
     if verdict is Verdict.PASS:
@@ -135,20 +129,16 @@ def _headline(verdict: Verdict, counts: Counts, issues: tuple[Check, ...], disti
     return f"{counts.warn} of {counts.total} checks warned{accepted}: {_names(issues)}"
 
 
-def _progress(distinct: int, expected: int | None) -> str:
-    if not distinct:
-        return "DDM has not reported any checks yet"
-    return f"DDM has reported {distinct} of {expected} expected checks so far"
-
-
 def _notes(precheck: Precheck) -> str:
-    incomplete = "" if precheck.expected_checks else _INCOMPLETE_NOTE
-    not_covered = "" if precheck.synchronous_checks else _NOT_COVERED_NOTE
-    return f".{incomplete}{not_covered}" if incomplete or not_covered else ""
+    notes = []
+    if not precheck.expected_checks:
+        notes.append(". The list may be incomplete: expected_checks is not set")
+    if not precheck.synchronous_checks:
+        notes.append(". The synchronous checks are not covered: pre_check_results is not given")
+    return "".join([*notes, "."]) if notes else ""
 
 
 def _names(issues: Iterable[Check]) -> str:
-    """Return the first names on one line, each truncated."""
     names = [truncate(one_line(issue.name), _MAX_NAME_LENGTH) for issue in issues]
     more = [f"{len(names) - _MAX_NAMES} more"] if len(names) > _MAX_NAMES else []
     return "; ".join(names[:_MAX_NAMES] + more)

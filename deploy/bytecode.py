@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from deploy.errors import DeployError
+from deploy.output import DeployError
 
 _VERSION: Final = "3.12"
 # Prints an empty line for another implementation, and for a prerelease, whose bytecode CPython 3.12 does not read.
@@ -57,9 +57,7 @@ def compile_modules(python: str, modules: Mapping[str, bytes]) -> dict[str, byte
 
 def _candidates() -> Iterator[str]:
     name = f"python{_VERSION}"
-    for program in (name, "python3"):
-        if path := shutil.which(program):
-            yield path
+    yield from filter(None, map(shutil.which, (name, "python3")))
     home = os.environ.get("HOME") or "/"
     pyenv = os.environ.get("PYENV_ROOT") or f"{home}/.pyenv"
     data = os.environ.get("XDG_DATA_HOME") or f"{home}/.local/share"
@@ -69,10 +67,7 @@ def _candidates() -> Iterator[str]:
 
 
 def _executable(candidate: str) -> str:
-    """Return the path of the interpreter that the candidate starts, or ``""`` if the interpreter is not usable.
-
-    The candidate may be a program that only selects an interpreter, such as a shim of pyenv.
-    """
+    """Return the interpreter that the candidate starts, which may be a shim, or ``""`` if it is not usable."""
     command = [candidate, "-I", "-c", _PROGRAM]
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=True)  # noqa: S603 - fixed arguments

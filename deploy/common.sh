@@ -10,21 +10,20 @@ fail() {
 # find_python: sets python to the path of a Python that runs and is new enough. A candidate may exist but not run, such
 # as a shim of pyenv. The Python of an active virtual environment is accepted.
 find_python() {
-    local candidate
+    local candidate check='import sys; print(sys.executable if sys.version_info >= (3, 11) else "")'
     for candidate in python3 python3.14 python3.13 python3.12 python3.11; do
-        python=$("$candidate" -c 'import sys; print(sys.executable if sys.version_info >= (3, 11) else "")' \
-            2>/dev/null) || continue
+        python=$(env -u HUAWEICLOUD_TOKEN "$candidate" -c "$check" 2>/dev/null) || continue
         [[ -z $python ]] || return 0
     done
     fail "Python 3.11 or newer is missing (tried python3 and python3.14 to python3.11)"
 }
 
 # is_installed VENV FILE...: succeeds if the requirements in the FILEs are installed in VENV. VENV has a copy of each
-# FILE, made after the installation. deploy.sh creates the file .installing, and removes it after the installation.
+# FILE, made after the installation.
 is_installed() {
     local venv=$1 file
     shift
-    [[ ! -e $venv/.installing ]] && "$venv/bin/python" -c '' 2>/dev/null || return 1
+    "$venv/bin/python" -c '' 2>/dev/null || return 1
     for file in "$@"; do
         cmp -s "$file" "$venv/${file//\//.}" || return 1
     done

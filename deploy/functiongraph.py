@@ -1,50 +1,58 @@
-"""Creates or updates the function through version 2 of FunctionGraph's API.
-
-The IAM token comes from the variable HUAWEICLOUD_TOKEN. The token is redacted in all output.
-"""
+"""Creates or updates the HTTP function or the event function on FunctionGraph, and keeps what an operator has set."""
 
 import argparse
 import base64
 import json
 import os
-import sys
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import Any, Final
 
 from ddm_precheck import settings
-from deploy import errors, package, variables
-from deploy.errors import DeployError
-from deploy.functiongraph_api import Api, ApiResponse, DryRunApi, FunctionGraphApi
+from deploy import output, package, variables
+from deploy.functiongraph_api import ApiError, Body, Client, DryRun
+from deploy.output import DeployError, UsageError
 
-_REQUIRED_OPTIONS: Final = {
-    "--endpoint": "the base URL of FunctionGraph's API, may contain {region}",
-    "--project-id": "the Huawei Cloud project",
-    "--region": "the region of Huawei Cloud",
-    "--name": "the name of the function",
-}
-_NOT_FOUND: Final = "FSS.1051"
-_RUNTIME: Final = "http"
+_DEFAULT_ENDPOINT: Final = "https://functiongraph.{region}.myhuaweicloud.com"
 # With 512 MB, FunctionGraph provides 0.4 CPU cores. With less memory, a cold start takes too long.
-_MIN_MEMORY_MEGABYTES: Final = 512
-# The number of threads in deploy/bootstrap: each request needs a thread.
-_MIN_CONCURRENT_REQUESTS: Final = 64
-_UNLIMITED: Final = -1
-# Fields of the config that the request to create a function does not accept.
-_UPDATE_ONLY: Final = ("strategy_config", "enable_auth_in_header")
-_MAX_LINE_LENGTH: Final = 500
+_FIRST_MEMORY_MEGABYTES: Final = 512
+# The number of threads in deploy/bootstrap: each request of the HTTP function needs a thread.
+_CONCURRENT_REQUESTS: Final = 64
+_FIRST_ASYNC_CONFIG: Final = {"max_async_retry_attempts": 3, "max_async_event_age_in_seconds": 3600}
+# What an operator can set and an update accepts: FunctionGraph does not document whether an update keeps what it does
+# not contain, so the values are sent back.
+_KEPT: Final = (
+    *("description", "xrole", "app_xrole", "func_vpc", "mount_config", "network_controller", "strategy_config"),
+    *("initializer_handler", "initializer_timeout", "enable_dynamic_memory", "enable_lts_log", "lts_custom_tag"),
+)
+_RUNTIME_NOT_OFFERED: Final = "FSS.1005"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
+class Kind:
+    """A kind of function: what it is called, and its runtime, which cannot be changed."""
+
+    title: str
+    runtime: str
+    handler: str
+
+
+HTTP: Final = Kind("HTTP function", "http", "bootstrap")
+EVENT: Final = Kind("event function", "Python3.12", "event_function.handler")
+
+
+@dataclass(frozen=True)
 class Function:
-    """The function to deploy. If ``agency`` is None, an existing function keeps its agency."""
+    """The function to deploy. ``asynchronous`` has what the options set of the asynchronous configuration."""
 
+    kind: Kind
     project_id: str
     region: str
     name: str
     agency: str | None
     variables: Mapping[str, str]
+    asynchronous: Body
     code: bytes = field(repr=False)
 
     @property
@@ -52,85 +60,146 @@ class Function:
         """The function's name in the API."""
         return f"urn:fss:{self.region}:{self.project_id}:function:default:{self.name}"
 
+    @property
+    def path(self) -> str:
+        """The path of the function in the API."""
+        return f"/v2/{self.project_id}/fgs/functions/{self.urn}"
 
-def main(arguments: Sequence[str]) -> int:
-    """Deploy the package, or with ``--dry-run`` print the requests. ``deploy.sh`` has checked the options."""
-    options = _parse_options(arguments)
+
+def run(options: argparse.Namespace) -> int:
+    """Build the package and deploy it, or with ``--dry-run`` print the requests, or with ``--package-only`` stop."""
+    kind, own, endpoint = EVENT if options.event else HTTP, _variables(options), _endpoint(options)
+    _check(options)
+    package.run()
+    if options.package_only:
+        return 0
     function = Function(
-        project_id=options.project_id,
-        region=options.region,
-        name=options.name,
-        agency=options.agency,
-        variables=variables.from_options(options),
-        code=package.TARGET.read_bytes(),
+        kind,
+        options.project_id,
+        options.region,
+        options.name or ("ddm-precheck-event" if options.event else "ddm-precheck"),
+        options.agency,
+        own,
+        _asynchronous(options),
+        package.TARGET.read_bytes(),
     )
-    endpoint = options.endpoint.replace("{region}", options.region).rstrip("/")
-    token = os.environ.get("HUAWEICLOUD_TOKEN", "")
-    try:
-        if options.dry_run:
-            _print_requests(endpoint, function)
-        else:
-            _warn_without_agency(deploy(FunctionGraphApi(endpoint, token), function))
-            sys.stdout.write(f"deployed: {function.urn}\n")
-    except DeployError as error:  # the message may contain texts of the API
-        raise DeployError(_redact(str(error), token)) from None
+    if options.dry_run:
+        output.line("If the function does not exist:")
+        config = deploy(DryRun(endpoint, None), function)
+        output.line("If the function exists (its limits, other variables and settings are kept):")
+        deploy(DryRun(endpoint, {"runtime": kind.runtime}), function)
+    else:
+        config = deploy(Client(endpoint, options.huaweicloud_token), function)
+        _warn_without_agency(config)
+        output.line(f"deployed: {function.urn}")
+    _print_call(endpoint, function, json.loads(config["user_data"]))
     return 0
 
 
-def _parse_options(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="deploy.functiongraph", description="Create or update the function.", allow_abbrev=False
-    )
-    for name, text in _REQUIRED_OPTIONS.items():
-        parser.add_argument(name, required=True, help=text)
-    parser.add_argument("--dry-run", action="store_true", help="print the requests and send none")
-    variables.add_arguments(parser)
-    return parser.parse_args(arguments)
+def _check(options: argparse.Namespace) -> None:
+    """Raise UsageError unless the options fit together and the token can be sent in a header."""
+    for name in ("retries", "on_success", "on_failure"):
+        if getattr(options, name) and not options.event:
+            raise UsageError(f"missing option: --event (--{name.replace('_', '-')} requires it)")
+    if not options.package_only:
+        output.require(options, "project-id", "region")
+    if not options.package_only and not options.dry_run:
+        if not options.huaweicloud_token:
+            raise UsageError("missing value: HUAWEICLOUD_TOKEN, the IAM token, is not set")
+        if not re.fullmatch(r"[!-~]+", options.huaweicloud_token):
+            raise UsageError("invalid value: HUAWEICLOUD_TOKEN (printable ASCII without spaces)")
 
 
-def _print_requests(endpoint: str, function: Function) -> None:
-    """Print the requests for both cases, because a dry run does not send a request to find out which case applies."""
-    cases = {
-        "If the function does not exist:": ApiResponse(HTTPStatus.NOT_FOUND, {"error_code": _NOT_FOUND}),
-        "If the function exists (its other variables and larger limits are kept):": ApiResponse(
-            HTTPStatus.OK, {"runtime": _RUNTIME}
-        ),
+def _variables(options: argparse.Namespace) -> variables.Variables:
+    own = variables.from_options(options)
+    try:
+        variables.to_user_data(own)
+    except DeployError as error:
+        raise UsageError(f"invalid value: {', '.join(own.labels.values())} ({error})") from None
+    return own
+
+
+def _endpoint(options: argparse.Namespace) -> str:
+    value = os.environ.get("FUNCTIONGRAPH_ENDPOINT") or _DEFAULT_ENDPOINT
+    try:
+        endpoint = settings.parse_endpoint("FUNCTIONGRAPH_ENDPOINT", value)
+    except settings.SettingsError as error:
+        raise UsageError(f"invalid value: {error}") from None
+    return endpoint.replace("{region}", options.region or "")
+
+
+def _asynchronous(options: argparse.Namespace) -> Body:
+    destinations = {
+        outcome: {"destination": "SMN", "param": json.dumps({"topic_urn": urn})}
+        if urn.startswith("urn:smn:")
+        else {"destination": "FunctionGraph", "param": json.dumps({"func_urn": urn})}
+        for outcome in ("on_success", "on_failure")
+        if (urn := getattr(options, outcome))
     }
-    for title, config in cases.items():
-        sys.stdout.write(f"{title}\n")
-        deploy(DryRunApi(endpoint, config, f"<base64 of {package.TARGET.name}>"), function)
+    retries = {"max_async_retry_attempts": int(options.retries)} if options.retries else {}
+    return retries | ({"destination_config": destinations} if destinations else {})
 
 
-def deploy(api: Api, function: Function) -> dict[str, Any]:
+def deploy(api: Client, function: Function) -> Body:
     """Create the function, or update it if it exists. Return its config.
 
-    Raises DeployError if the API refuses a request or does not respond, or if the existing function is not an HTTP
-    function or its config cannot be kept.
+    Raises DeployError if the API rejects a request or does not respond, or if the existing function has another runtime
+    or a config that cannot be kept.
     """
-    functions = f"/v2/{function.project_id}/fgs/functions"
-    config = api.send("GET", f"{functions}/{function.urn}/config")
-    if config.status == HTTPStatus.NOT_FOUND and config.error_code in {None, _NOT_FOUND}:
-        created = _call_or_raise(api, "POST", functions, _create_body(function))
-        # The POST accepts no strategy_config. The response has the default, which the update must keep.
-        update = _config_body(function, {"strategy_config": created.body.get("strategy_config")})
-    else:
-        config.raise_for_status("GET the function's config")
-        if not config.body:
-            raise DeployError("the function's config cannot be read, so its current values cannot be kept")
-        # Built before the first PUT: if the config cannot be kept, the update fails before it changes anything.
-        update = _config_body(function, config.body)
-        _call_or_raise(api, "PUT", f"{functions}/{function.urn}/code", _code_body(function))
-    _call_or_raise(api, "PUT", f"{functions}/{function.urn}/config", update)
-    return update
+    current = api.find(f"{function.path}/config")
+    if current is None:
+        return _create(api, function)
+    if current.get("runtime") != function.kind.runtime:
+        raise DeployError(
+            f"{function.urn} is not an {function.kind.title} with the runtime {function.kind.runtime}, and a runtime"
+            " cannot be changed: choose another --name"
+        )
+    # Built before the first PUT: if the config cannot be kept, the update fails before it changes anything.
+    config = _config(function, current)
+    api.send("PUT", f"{function.path}/code", _code(function))
+    api.send("PUT", f"{function.path}/config", config)
+    if function.asynchronous:
+        _update_asynchronous(api, function)
+    return config
 
 
-def _create_body(function: Function) -> dict[str, Any]:
-    config = {name: value for name, value in _config_body(function, {}).items() if name not in _UPDATE_ONLY}
-    # HTTP functions exist in FunctionGraph v2 only, and v1 is the default in some regions.
-    return {**config, **_code_body(function), "package": "default", "type": "v2"}
+def _create(api: Client, function: Function) -> Body:
+    config = _config(function, {})
+    # The request to create a function accepts no such flag and no concurrency, and v1 is the default in some regions.
+    accepted = {name: value for name, value in config.items() if name != "enable_auth_in_header"}
+    body = {**accepted, **_code(function), "package": "default", "type": "v2"}
+    try:
+        created = api.send("POST", function.path.rpartition("/")[0], body)
+    except ApiError as error:
+        if error.code != _RUNTIME_NOT_OFFERED:
+            raise
+        raise DeployError(
+            f"FunctionGraph does not offer the runtime {function.kind.runtime} in {function.region}"
+            f" ({_RUNTIME_NOT_OFFERED}): choose another --region, and set --ddm-region to the region of DDM"
+        ) from None
+    try:
+        if function.kind is EVENT:
+            api.send("PUT", f"{function.path}/async-invoke-config", {**_FIRST_ASYNC_CONFIG, **function.asynchronous})
+        else:
+            strategy = {**_mapping(created, "strategy_config"), "concurrent_num": _CONCURRENT_REQUESTS}
+            api.send("PUT", f"{function.path}/config", {**config, "strategy_config": strategy})
+    except DeployError as error:
+        raise DeployError(f"{error}; the function is incomplete: delete it, and deploy again") from None
+    return config
 
 
-def _code_body(function: Function) -> dict[str, Any]:
+def _update_asynchronous(api: Client, function: Function) -> None:
+    path = f"{function.path}/async-invoke-config"
+    found = api.find(path)
+    current = _FIRST_ASYNC_CONFIG if found is None else found
+    known = (*_FIRST_ASYNC_CONFIG, "enable_async_status_log")
+    kept = {name: current[name] for name in known if current.get(name) is not None}
+    destinations = {name: value for name, value in _mapping(current, "destination_config").items() if value}
+    destinations |= function.asynchronous.get("destination_config", {})
+    api.send("PUT", path, {**kept, **function.asynchronous, "destination_config": destinations})
+
+
+def _code(function: Function) -> dict[str, Any]:
     return {
         "code_type": "zip",
         "code_filename": package.TARGET.name,
@@ -138,75 +207,54 @@ def _code_body(function: Function) -> dict[str, Any]:
     }
 
 
-def _config_body(function: Function, current: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the config to send: the options, and the known fields of `current` that no option sets.
-
-    For fields that the request does not contain, such as ``mount_config``, the API's documentation does not say whether
-    an update keeps them. The program assumes that it does.
-    """
-    if current.get("runtime", _RUNTIME) != _RUNTIME:
-        raise DeployError(f"{function.urn} is not an HTTP function: choose another --name")
+def _config(function: Function, current: Body) -> dict[str, Any]:
+    """Return the config to send: what the options set, and what the function has otherwise."""
     function_variables = {**_current_variables(current), **function.variables}
-    return {
+    config: dict[str, Any] = {
         "func_name": function.name,
-        "runtime": _RUNTIME,
-        "handler": "bootstrap",
-        "memory_size": max(_MIN_MEMORY_MEGABYTES, _limit(current, "memory_size")),
-        "timeout": max(_timeout_seconds(function_variables), _limit(current, "timeout")),
+        "runtime": function.kind.runtime,
+        "handler": function.kind.handler,
+        "memory_size": _number(current, "memory_size") or _FIRST_MEMORY_MEGABYTES,
+        "timeout": max(variables.timeout_seconds(function_variables), _number(current, "timeout")),
         "user_data": variables.to_user_data(function_variables),
-        "strategy_config": _strategy_config(current),
-        **_agency(function, current),
+        **_kept(current),
     }
-
-
-def _timeout_seconds(function_variables: Mapping[str, Any]) -> int:
-    known = {name: str(value) for name, value in function_variables.items() if name in variables.NAMES}
-    try:
-        return variables.timeout_seconds(known)
-    except settings.SettingsError as error:
-        raise DeployError(f"the function would not start with its variables ({error}): set them with --env") from None
-
-
-def _strategy_config(current: Mapping[str, Any]) -> dict[str, Any]:
-    strategy = current.get("strategy_config")
-    if strategy is None:
-        strategy = {}
-    if not isinstance(strategy, dict):
-        raise DeployError("the function's strategy_config cannot be read, so it cannot be kept")
-    concurrent = _limit(strategy, "concurrent_num")
-    if concurrent != _UNLIMITED:
-        concurrent = max(_MIN_CONCURRENT_REQUESTS, concurrent)
-    return {**strategy, "concurrent_num": concurrent}
-
-
-def _agency(function: Function, current: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the agency, and the flag that makes FunctionGraph add the agency's token to each request."""
+    if function.kind is EVENT and "strategy_config" in config:  # one request at a time: concurrent_num is not accepted
+        strategy = _mapping(current, "strategy_config")
+        config["strategy_config"] = {name: value for name, value in strategy.items() if name != "concurrent_num"}
     if function.agency:
-        return {"xrole": function.agency, "enable_auth_in_header": True}
-    return {name: current[name] for name in ("xrole", "enable_auth_in_header") if current.get(name)}
+        # app_xrole is the agency whose token the function gets. xrole is for FunctionGraph itself: VPC, destinations.
+        config |= {"xrole": config.get("xrole", function.agency), "app_xrole": function.agency}
+    if function.kind is HTTP and (function.agency or current.get("enable_auth_in_header")):
+        config["enable_auth_in_header"] = True
+    return config
 
 
-def _warn_without_agency(config: Mapping[str, Any]) -> None:
-    if json.loads(config["user_data"]).get("DDM_TOKEN_SOURCE") == settings.AGENCY and "xrole" not in config:
-        errors.print_message(
-            "warning: DDM_TOKEN_SOURCE is agency, but the function has no agency, so it gets no token:"
-            " deploy with --agency and --allow instead of --env"
-        )
+def _kept(current: Body) -> dict[str, Any]:
+    kept = {name: current[name] for name in _KEPT if current.get(name) not in (None, "", {})}
+    for name, part in (("func_vpc", "vpc_id"), ("mount_config", "func_mounts")):
+        if name in kept and not _mapping(kept, name).get(part):  # nothing is set, and the API would reject it
+            del kept[name]
+    return kept
 
 
-def _limit(values: Mapping[str, Any], name: str) -> int:
-    limit = 0 if values.get(name) is None else values[name]
-    if not isinstance(limit, int) or isinstance(limit, bool):
+def _number(values: Body, name: str) -> int:
+    number = 0 if values.get(name) is None else values[name]
+    if not isinstance(number, int) or isinstance(number, bool):
         raise DeployError(f"the function's {name} cannot be read, so it cannot be kept")
-    return limit
+    return number
 
 
-def _current_variables(current: Mapping[str, Any]) -> dict[str, Any]:
-    user_data = current.get("user_data")
-    if user_data is None or user_data == "":
-        return {}
+def _mapping(values: Body, name: str) -> Body:
+    value = {} if values.get(name) is None else values[name]
+    if not isinstance(value, dict):
+        raise DeployError(f"the {name} cannot be read, so it cannot be kept")
+    return value
+
+
+def _current_variables(current: Body) -> dict[str, Any]:
     try:
-        values = json.loads(user_data)
+        values = json.loads(current.get("user_data") or "{}")
     except (TypeError, ValueError, RecursionError):
         values = None
     if not isinstance(values, dict):
@@ -214,17 +262,31 @@ def _current_variables(current: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _call_or_raise(api: Api, method: str, path: str, body: Mapping[str, Any]) -> ApiResponse:
-    response = api.send(method, path, body)
-    response.raise_for_status(f"{method} {path}")
-    return response
+def _warn_without_agency(config: Body) -> None:
+    uses_agency = json.loads(config["user_data"]).get("DDM_TOKEN_SOURCE") == settings.AGENCY
+    if uses_agency and not {"xrole", "app_xrole"} & config.keys():
+        output.message(
+            "warning: DDM_TOKEN_SOURCE is agency, but the function has no agency, so it gets no token:"
+            " deploy with --agency and --allow instead of --env"
+        )
 
 
-def _redact(text: str, token: str) -> str:
-    """Return the text on one line of limited length, with the token redacted."""
-    line = "".join(char for char in " ".join(text.split()) if char.isprintable())
-    return (line.replace(token, "***") if token else line)[:_MAX_LINE_LENGTH]
-
-
-if __name__ == "__main__":
-    errors.run(main)
+def _print_call(endpoint: str, function: Function, function_variables: Mapping[str, Any]) -> None:
+    """Print a command that calls the function through the invocations API."""
+    event = variables.sample_event(function_variables)
+    # printf is part of the shell: no argument of a process has the token.
+    if "DDM_TOKEN_SOURCE" in function_variables:
+        text, token = json.dumps(event), ""
+    else:
+        text, token = json.dumps({**event, "token": "%s"}), ' "$HUAWEICLOUD_TOKEN"'
+    answer = ""
+    if function.kind is HTTP:  # called as API Gateway does
+        request = {"httpMethod": "POST", "path": "/", "headers": {}, "isBase64Encoded": False, "body": text}
+        text, answer = json.dumps(request).replace("\\", "\\\\"), " | jq -r '.body | @base64d'"
+    output.line(
+        "\nCall the function with an IAM token in HUAWEICLOUD_TOKEN (bash); no trigger is needed:\n"
+        f"  printf '{text}'{token} |\n"
+        f"    curl -sS '{endpoint}{function.path}/invocations' \\\n"
+        "      -H @<(printf 'X-Auth-Token: %s' \"$HUAWEICLOUD_TOKEN\") \\\n"
+        f"      -H 'Content-Type: application/json' -H 'X-CFF-Request-Version: v0' -d @-{answer}"
+    )

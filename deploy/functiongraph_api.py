@@ -1,82 +1,55 @@
-"""A client of FunctionGraph's API, and a client for dry runs, which prints the requests instead of sending them.
+"""A client of FunctionGraph's API, and one that prints the requests for a dry run.
 
-The IAM token is sent only in the header X-Auth-Token. Redirects are not followed: another host would receive the token.
+The IAM token is sent only in the header X-Auth-Token, and redacted in all messages. Redirects are not followed: another
+host would receive the token. Huawei's SDK is not used: it signs requests with access keys, and takes no IAM token.
 """
 
 import http.client
 import json
-import re
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass
-from http import HTTPStatus
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import urlsplit
 
-from deploy.errors import DeployError, UsageError
+from deploy import output
+from deploy.output import DeployError
+
+Body = Mapping[str, Any]
 
 _TIMEOUT_SECONDS: Final = 120
+_MAX_LINE_LENGTH: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
-class ApiResponse:
-    """A response of any status.
+class ApiError(DeployError):
+    """FunctionGraph rejected a request. ``code`` is the API's error code, if there is one."""
 
-    If the content is neither empty nor a JSON object, ``is_readable`` is false and ``body`` is empty.
-    """
-
-    status: int
-    body: Mapping[str, Any]
-    is_readable: bool = True
-
-    @property
-    def error_code(self) -> str | None:
-        """The API's error code, or None if there is none. A value that is not a text is not part of any message."""
-        code = self.body.get("error_code")
-        return code if code is None or isinstance(code, str) else "an error_code that is not a text"
-
-    def raise_for_status(self, request: str) -> None:
-        """Raise DeployError with the request and the API's error code and message unless the status is 2xx.
-
-        A 2xx that is not readable is an error as well: it comes from a proxy or from another server.
-        """
-        if not HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES:
-            code = self.error_code or "no error_code"
-            message = self.body.get("error_msg")
-            if not isinstance(message, str) or not message:
-                message = "no error_msg"
-            raise DeployError(f"FunctionGraph refused {request}: {self.status} {code}: {message}")
-        if not self.is_readable:
-            advice = "check FUNCTIONGRAPH_ENDPOINT and the proxy"
-            raise DeployError(f"the response to {request} is not a JSON object: {advice}")
+    def __init__(self, message: str, status: int, code: str | None) -> None:
+        super().__init__(message)
+        self.status, self.code = status, code
 
 
-class Api(Protocol):
-    """The interface of both clients."""
-
-    def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> ApiResponse:
-        """Send a request and return the response. Raise DeployError if there is no response."""
-
-
-class FunctionGraphApi:
-    """The API at an endpoint, used with an IAM token."""
+class Client:
+    """The API at an endpoint, used with an IAM token of printable ASCII characters."""
 
     def __init__(self, endpoint: str, token: str) -> None:
-        """Raise UsageError if the token cannot be sent in a header: http.client's own error would quote the token."""
-        if not re.fullmatch(r"[!-~]+", token):
-            raise UsageError("HUAWEICLOUD_TOKEN must be printable ASCII without spaces")
-        self._endpoint = endpoint
-        self._token = token
-        handlers: list[urllib.request.BaseHandler] = [_NoRedirects()]
-        if urlsplit(endpoint).scheme == "http":
-            # Loopback addresses only (http://), without a proxy: a proxy would receive the token.
-            handlers.append(urllib.request.ProxyHandler({}))
-        self._opener = urllib.request.build_opener(*handlers)
+        self._endpoint, self._token = endpoint, token
+        # http:// is for loopback addresses only. There, a proxy would be able to read the token.
+        without_proxy = [urllib.request.ProxyHandler({})] if urlsplit(endpoint).scheme == "http" else []
+        self._opener = urllib.request.build_opener(_NoRedirects(), *without_proxy)
 
-    def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> ApiResponse:
-        """Print the request's method and URL, send the request and return the response. See `Api.send`."""
+    def find(self, path: str) -> Body | None:
+        """GET an object, or return None if it does not exist. A 404 of a gateway is an error."""
+        try:
+            return self.send("GET", path)
+        except ApiError as error:
+            if error.status == http.HTTPStatus.NOT_FOUND and (error.code or "FSS.").startswith("FSS."):
+                return None
+            raise
+
+    def send(self, method: str, path: str, body: Body | None = None) -> Body:
+        """Send a request and return the JSON object of the response. Raise DeployError unless the status is 2xx."""
         sys.stderr.write(f"+ {method} {self._endpoint}{path}\n")
         data = None if body is None else json.dumps(body).encode()
         headers = {"X-Auth-Token": self._token, "Content-Type": "application/json"}
@@ -84,12 +57,22 @@ class FunctionGraphApi:
         try:
             with self._open(request) as response:
                 # If the body is truncated, read() without a size raises IncompleteRead; read() with a size does not.
-                return _parse_response(response.status, response.read())
-        # ValueError: a negative chunk size. OverflowError, MemoryError: an absurd Content-Length.
-        except (OSError, http.client.HTTPException, ValueError, OverflowError, MemoryError) as error:
+                status, content = response.status, response.read()
+        except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a wrong chunk size
             reason = getattr(error, "reason", error)
             # Not repr(): it would escape characters of the token, which could not be redacted then.
-            raise DeployError(f"{method} {path}: no response ({type(reason).__name__}: {reason})") from None
+            raise self._error(f"{method} {path}: no response ({type(reason).__name__}: {reason})") from None
+        try:
+            value = json.loads(content or b"{}")
+        except (ValueError, RecursionError):
+            value = None
+        if not http.HTTPStatus.OK <= status < http.HTTPStatus.MULTIPLE_CHOICES:
+            raise self._rejection(f"{method} {path}", status, value if isinstance(value, dict) else {})
+        if not isinstance(value, dict):
+            raise self._error(
+                f"the response to {method} {path} is not a JSON object: check FUNCTIONGRAPH_ENDPOINT and the proxy"
+            )
+        return value
 
     def _open(self, request: urllib.request.Request) -> Any:
         try:
@@ -97,35 +80,39 @@ class FunctionGraphApi:
         except urllib.error.HTTPError as error:
             return error
 
+    def _rejection(self, request: str, status: int, body: Body) -> ApiError:
+        code, message = (
+            body.get(name) if isinstance(body.get(name), str) else None for name in ("error_code", "error_msg")
+        )
+        text = f"FunctionGraph rejected {request}: {status} {code or 'no error_code'}: {message or 'no error_msg'}"
+        return ApiError(str(self._error(text)), status, code)
+
+    def _error(self, text: str) -> DeployError:
+        line = "".join(char for char in " ".join(text.split()) if char.isprintable())
+        return DeployError(line.replace(self._token, "***")[:_MAX_LINE_LENGTH])
+
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Return a redirect as the response: following it would send the token to another host."""
-
     def redirect_request(self, *_: object) -> None:
         """Return None: urllib then returns the redirect as the response."""
 
 
-class DryRunApi:
-    """Prints each request instead of sending it. GET has a fixed response. Any other response has the status 200."""
+class DryRun(Client):
+    """Prints each request instead of sending it. ``found`` is the response to every GET."""
 
-    def __init__(self, endpoint: str, config: ApiResponse, code_label: str) -> None:
-        """Set the endpoint, the response to GET, and the text that is printed instead of the code."""
-        self._endpoint = endpoint
-        self._config = config
-        self._code_label = code_label
+    def __init__(self, endpoint: str, found: Body | None) -> None:
+        super().__init__(endpoint, "")
+        self._found = found
 
-    def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> ApiResponse:
-        """Print the request and return the fixed response."""
-        sys.stdout.write(f"+ {method} {self._endpoint}{path}\n")
+    def find(self, path: str) -> Body | None:
+        """Print the request and return ``found``."""
+        self.send("GET", path)
+        return self._found
+
+    def send(self, method: str, path: str, body: Body | None = None) -> Body:
+        """Print the request, without the content of a file."""
+        output.line(f"+ {method} {self._endpoint}{path}")
         if body is not None:
-            printed = {**body, "func_code": {"file": self._code_label}} if "func_code" in body else body
-            sys.stdout.write(f"  {json.dumps(printed)}\n")
-        return self._config if method == "GET" else ApiResponse(HTTPStatus.OK, {})
-
-
-def _parse_response(status: int, content: bytes) -> ApiResponse:
-    try:
-        body = json.loads(content or b"{}")
-    except (ValueError, RecursionError):
-        body = None
-    return ApiResponse(status, body) if isinstance(body, dict) else ApiResponse(status, {}, is_readable=False)
+            code = {"func_code": {"file": f"<base64 of {body['code_filename']}>"}} if "func_code" in body else {}
+            output.line(f"  {json.dumps({**body, **code})}")
+        return {}

@@ -10,12 +10,12 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from deploy import bytecode, errors, source
-from deploy.errors import DeployError
+from deploy import bytecode, output, source
+from deploy.output import DeployError
 
 TARGET: Final = source.ROOT / "dist" / "ddm-precheck.zip"
 
@@ -28,22 +28,19 @@ _FILE_MODE: Final = 0o100644
 _PROGRAM_MODE: Final = 0o100755
 # FunctionGraph's limit for code in a request to its API.
 _MAX_BYTES: Final = 50_000_000
-# pip prints this line before a traceback, whose last line has the reason.
-_PIP_CRASH: Final = "ERROR: Exception:"
 _NO_BYTECODE: Final = (
     "no CPython 3.12 found (PATH, pyenv, uv), so the package has no bytecode:"
     " each cold start compiles all modules, which takes about three times the CPU time"
 )
 
 
-def main(_: Sequence[str]) -> int:
-    """Build the package, as ``python -m deploy.package``."""
+def run() -> None:
+    """Build the package, and print its size and hash. Raises DeployError."""
     if not build(source.ROOT, TARGET):
-        errors.print_message(_NO_BYTECODE)
+        output.message(_NO_BYTECODE)
     content = TARGET.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
-    sys.stdout.write(f"{TARGET.relative_to(source.ROOT)}: {len(content):,} bytes, sha256 {digest}\n")
-    return 0
+    output.line(f"{TARGET.relative_to(source.ROOT)}: {len(content):,} bytes, sha256 {digest}")
 
 
 def build(root: Path, target: Path) -> bool:
@@ -97,7 +94,7 @@ def download(root: Path, folder: Path) -> list[Path]:
     result = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - fixed arguments
     if result.returncode:
         lines = [line.strip() for line in result.stderr.splitlines() if line.strip()]
-        errors_of_pip = [line for line in lines if line.startswith("ERROR:") and line != _PIP_CRASH]
+        errors_of_pip = [line for line in lines if line.startswith("ERROR:")]
         reason = (errors_of_pip or lines or ["pip gave no reason"])[-1]
         raise DeployError(f"pip could not download the requirements: {reason}")
     return sorted(folder.iterdir())
@@ -121,7 +118,3 @@ def _write_zip(target: Path, contents: dict[str, bytes]) -> None:
             entry.create_system = _UNIX
             entry.external_attr = (_PROGRAM_MODE if name == "bootstrap" else _FILE_MODE) << 16
             archive.writestr(entry, content, zipfile.ZIP_DEFLATED, 9)
-
-
-if __name__ == "__main__":
-    errors.run(main)

@@ -1,9 +1,11 @@
 """The behaviours of the fake DDM: its responses, by the name of the database schema."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
+
+from testing.fault_server import Action
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,12 @@ class FakeResponse:
     delay: float = 0
 
 
-Behaviour: TypeAlias = Callable[[ReceivedRequest], FakeResponse]
+Behaviour: TypeAlias = Callable[[ReceivedRequest], FakeResponse | Sequence[Action]]
+"""Returns the response, or what happens on the socket instead, after which the connection is closed."""
 
 
 def check(name: str, status: str = "SUCCESS", **texts: str) -> dict[str, str]:
-    """Return a check with all documented fields. Texts that are not passed are empty."""
+    """Return a check with all documented fields. Fields that are not passed are empty strings."""
     empty = dict.fromkeys(("note", "handling_suggestion", "error_message", "error_detail_message"), "")
     return {"name": name, "status": status} | empty | texts
 
@@ -55,6 +58,9 @@ PRIMARY_KEYS_FAIL: Final = PRIMARY_KEYS | {
     "error_message": "2 tables have no primary key.",
     "error_detail_message": "orders.audit, orders.import_log",
 }
+SYNCHRONOUS_CHECKS: Final = (check("Instance status"), check("Table name length"))
+"""The results in DDM's response to the request that starts a precheck."""
+
 EIGHT_CHECKS: Final = (
     PRIMARY_KEYS,
     TIME_ZONE,
@@ -63,15 +69,20 @@ EIGHT_CHECKS: Final = (
 )
 
 
-def results(*checks: dict[str, str]) -> Behaviour:
+def results(*checks: dict[str, str], delay: float = 0) -> Callable[[ReceivedRequest], FakeResponse]:
     """Return the behaviour that responds with these checks."""
-    return lambda request: FakeResponse(200, {"job_id": request.job_id, "pre_check_results": list(checks)})
+    return lambda request: FakeResponse(200, {"job_id": request.job_id, "pre_check_results": list(checks)}, delay=delay)
 
 
-def error(status: int, code: str, message: str, **headers: str) -> Behaviour:
+def error(status: int, code: str, message: str, **headers: str) -> Callable[[ReceivedRequest], FakeResponse]:
     """Return the behaviour that responds with an error of DDM. An underscore in a header's name becomes a hyphen."""
     body = {"error_code": code, "error_msg": message}
     return lambda _: FakeResponse(status, body, {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+def fault(*actions: Action) -> Behaviour:
+    """Return the behaviour that runs these actions on the socket."""
+    return lambda _: actions
 
 
 def after(count: int, early: Behaviour, late: Behaviour) -> Behaviour:
@@ -82,11 +93,6 @@ def after(count: int, early: Behaviour, late: Behaviour) -> Behaviour:
 def _growing(request: ReceivedRequest) -> FakeResponse:
     """Respond with 2 checks, and with 2 more for each further request, up to 8."""
     return results(*EIGHT_CHECKS[: 2 * request.number])(request)
-
-
-def _slow(request: ReceivedRequest) -> FakeResponse:
-    response = _pass(request)
-    return FakeResponse(response.status, response.body, delay=0.3)
 
 
 def _another_job(_: ReceivedRequest) -> FakeResponse:
@@ -112,7 +118,7 @@ BEHAVIOURS: Final[dict[str, Behaviour]] = {
     "pending_twice": after(2, _pending, _pass),
     "growing": _growing,
     "partial": results(PRIMARY_KEYS),
-    "slow": _slow,
+    "slow": results(PRIMARY_KEYS, TIME_ZONE, delay=0.3),
     "many": results(*(check(f"Check {number}") for number in range(1, 1001))),
     "rejected": error(400, "DBS.280001", "Parameter error."),
     "unauthorized": error(401, "APIGW.0307", "Incorrect IAM authentication information: token expired."),

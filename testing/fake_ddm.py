@@ -1,7 +1,8 @@
-"""A fake DDM: an HTTP server that implements the documented API of DDM's precheck result.
+"""A fake DDM: an HTTP server with the two documented requests of DDM's precheck.
 
-The name of the database schema (``db_name``) selects the behaviour, see `testing.fake_behaviours`. The fake DDM needs
-only Python::
+``POST …/precheck`` starts a precheck and returns its ID and the synchronous results. ``GET …/precheck/{job_id}``
+returns the asynchronous results; the name of the database schema (``db_name``) selects them, see
+`testing.fake_behaviours`. The fake DDM needs only Python::
 
     python -m testing.fake_ddm --port 9999
 """
@@ -9,21 +10,32 @@ only Python::
 import argparse
 import contextlib
 import json
+import multiprocessing
 import re
 import sys
 import threading
 import time
 import uuid
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
-from testing.fake_behaviours import BEHAVIOURS, UNKNOWN_DB_NAME, FakeResponse, ReceivedRequest
-
-_PATH: Final = re.compile(
-    r"/v3/(?P<project_id>[^/]+)/instances/(?P<instance_id>[^/]+)"
-    r"/databases/(?P<db_name>[^/]+)/migration/precheck/(?P<job_id>[^/?]+)"
+from testing.fake_behaviours import (
+    BEHAVIOURS,
+    SYNCHRONOUS_CHECKS,
+    UNKNOWN_DB_NAME,
+    Behaviour,
+    FakeResponse,
+    ReceivedRequest,
 )
+from testing.fault_server import Action, Connection
+
+_START_PATH: Final = re.compile(
+    r"/v3/(?P<project_id>[^/]+)/instances/(?P<instance_id>[^/]+)/databases/(?P<db_name>[^/]+)/migration/precheck"
+)
+_RESULT_PATH: Final = re.compile(_START_PATH.pattern + r"/(?P<job_id>[^/?]+)")
 _UNKNOWN_PATH: Final = FakeResponse(404, {"error_code": "APIGW.0101", "error_msg": "The API does not exist."})
 _NO_TOKEN: Final = FakeResponse(
     401, {"error_code": "APIGW.0301", "error_msg": "Incorrect IAM authentication information."}
@@ -36,6 +48,7 @@ class FakeDDM(ThreadingHTTPServer):
     - ``requests``: the requests with a known path and a token, in the order of their arrival.
     - ``connections``: the number of accepted connections.
     - ``behaviours``: a copy of `BEHAVIOURS` that a test may change.
+    - ``closing``: what `Connection` needs of its server.
     """
 
     daemon_threads = True
@@ -43,9 +56,10 @@ class FakeDDM(ThreadingHTTPServer):
 
     def __init__(self, port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
-        self.behaviours = dict(BEHAVIOURS)
+        self.behaviours: dict[str, Behaviour] = dict(BEHAVIOURS)
         self.requests: list[ReceivedRequest] = []
         self.connections = 0
+        self.closing = threading.Event()
         self._numbers: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
 
@@ -85,20 +99,40 @@ class _Handler(BaseHTTPRequestHandler):
     server: FakeDDM
 
     def do_GET(self) -> None:
-        response = self._response()
-        time.sleep(response.delay)
-        self._send(response)
+        response = self._result()
+        if isinstance(response, FakeResponse):
+            time.sleep(response.delay)
+            self._send(response)
+        else:
+            self._run(response)
 
-    def _response(self) -> FakeResponse:
-        match = _PATH.fullmatch(self.path)
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if not _START_PATH.fullmatch(self.path):
+            self._send(_UNKNOWN_PATH)
+        elif not self._token():
+            self._send(_NO_TOKEN)
+        else:
+            self._send(FakeResponse(202, {"job_id": str(uuid.uuid4()), "pre_check_results": SYNCHRONOUS_CHECKS}))
+
+    def _token(self) -> str:
         # DDM accepts a token or, from the vendor's SDK, a signature.
-        token = self.headers.get("X-Auth-Token") or self.headers.get("Authorization", "")
+        return self.headers.get("X-Auth-Token") or self.headers.get("Authorization") or ""
+
+    def _result(self) -> FakeResponse | Sequence[Action]:
+        match, token = _RESULT_PATH.fullmatch(self.path), self._token()
         if not match:
             return _UNKNOWN_PATH
         if not token:
             return _NO_TOKEN
         request = self.server.record(match.groupdict(), token)
         return self.server.behaviours.get(request.db_name, UNKNOWN_DB_NAME)(request)
+
+    def _run(self, actions: Sequence[Action]) -> None:
+        self.close_connection = True
+        connection = Connection(self.connection, self.server)  # type: ignore[arg-type] # only `closing` is used
+        for action in actions:
+            action(connection)
 
     def _send(self, response: FakeResponse) -> None:
         body = response.body if isinstance(response.body, bytes) else json.dumps(response.body).encode()
@@ -115,6 +149,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Print nothing for a request: the function logs it."""
+
+
+@contextmanager
+def own_process(server: FakeDDM) -> Iterator[int]:
+    """Serve in a separate process, whose CPU time nobody measures, while the context lasts. Yield the process ID."""
+    process = multiprocessing.get_context("fork").Process(target=server.serve_forever, daemon=True)
+    process.start()
+    try:
+        yield process.pid or 0
+    finally:
+        process.terminate()
+        process.join()
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from helpers.certificates import Authority
-from helpers.function import TOKEN, Function, InProcessFunction, ServedFunction, serve_function
+from helpers.function import Function, InProcessFunction, ServedFunction, serve_function
 from helpers.platform_token import AGENCY_VARIABLES, TokenFile
 
 from testing.fake_ddm import FakeDDM
@@ -17,16 +17,26 @@ from testing.function_server import clean_environment
 pytest_plugins = ["helpers.deployment"]
 
 SLOW_MODULES = (
-    *("test_arbitrary_input", "test_cpu", "test_deploy", "test_docs_samples", "test_example_approvals"),
-    *("test_example_flows", "test_memory", "test_pubsub_emulator", "test_secrets", "test_serving", "test_soak"),
-    *("test_stdout", "test_waiting"),
+    *("test_arbitrary_input", "test_deploy", "test_docs_samples", "test_example", "test_memory", "test_pubsub"),
+    *("test_serving", "test_soak"),
 )
 """Prefixes of the modules that take ten seconds or more."""
+
+OTHER_SUBJECTS = ("test_benchmark", "test_contributing", "test_dependencies", "test_deploy", "test_docs")
+OTHER_SUBJECTS += ("test_example", "test_fake_ddm", "test_generated_files", "test_layout", "test_pubsub", "test_soak")
+"""Prefixes of the modules whose subject is not the function."""
 
 
 def pytest_configure() -> None:
     """Handle SIGINT. A shell ignores SIGINT for a run in the background, and child processes would inherit this."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test with the fixture `function` in this process, and over sockets as well if it has the marker."""
+    if "function" in metafunc.fixturenames and metafunc.definition.get_closest_marker("sockets"):
+        served = pytest.param("served", marks=pytest.mark.no_mutation)
+        metafunc.parametrize("function", ["in-process", served], indirect=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -35,6 +45,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     In a parallel run, start the slow modules first: otherwise one process runs the last module while the others are
     idle.
     """
+    for item in items:
+        if item.path.stem.startswith(OTHER_SUBJECTS):
+            item.add_marker("no_mutation")
     is_parallel = hasattr(config, "workerinput")
     items.sort(key=lambda item: (item.path.stem.startswith(SLOW_MODULES) != is_parallel, item.path.name))
 
@@ -86,12 +99,12 @@ def served_function(fake_ddm_server: FakeDDM, tmp_path_factory: pytest.TempPathF
         yield function
 
 
-@pytest.fixture(params=["in-process", "served"])
-def function(request: pytest.FixtureRequest, fake_ddm: FakeDDM) -> Function:
-    """The function with the default settings: in this process, and served."""
-    if request.param == "served":
+@pytest.fixture
+def function(request: pytest.FixtureRequest, environment: dict[str, str]) -> Function:
+    """The function with the default settings: in this process, or served if the parameter says so."""
+    if getattr(request, "param", "") == "served":
         return request.getfixturevalue("served_function")
-    return request.getfixturevalue("start")()
+    return InProcessFunction(request.getfixturevalue("capsys"), shared=True)
 
 
 @pytest.fixture
@@ -100,49 +113,19 @@ def authority(tmp_path: Path) -> Authority:
     return Authority(tmp_path)
 
 
-@pytest.fixture(scope="session")
-def token_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The path of the token's file, the same for the whole run, because a served function reads its settings once."""
-    return tmp_path_factory.mktemp("secret-volume") / "ddm-token"
+@pytest.fixture
+def token_file(tmp_path: Path) -> TokenFile:
+    """A file with the platform token and a newline."""
+    return TokenFile(tmp_path / "ddm-token")
 
 
 @pytest.fixture
-def token_file(token_path: Path) -> TokenFile:
-    """A file with the platform's token and a newline."""
-    file = TokenFile(token_path)
-    file.write(f"{TOKEN}\n".encode())
-    return file
+def function_with_file(start: Callable[..., InProcessFunction], token_file: TokenFile) -> Function:
+    """The function that reads the platform token from a file."""
+    return start(**token_file.variables)
 
 
-@pytest.fixture(scope="session")
-def served_with_file(
-    fake_ddm_server: FakeDDM, token_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ServedFunction]:
-    """One served function for the whole run that reads the platform's token from a file."""
-    variables = {"DDM_ENDPOINT": fake_ddm_server.url} | TokenFile(token_path).variables
-    with serve_function(variables, tmp_path_factory.mktemp("served-file")) as function:
-        yield function
-
-
-@pytest.fixture(scope="session")
-def served_with_agency(fake_ddm_server: FakeDDM, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedFunction]:
-    """One served function for the whole run that uses the token of an agency."""
-    variables = {"DDM_ENDPOINT": fake_ddm_server.url} | AGENCY_VARIABLES
-    with serve_function(variables, tmp_path_factory.mktemp("served-agency")) as function:
-        yield function
-
-
-@pytest.fixture(params=["in-process", "served"])
-def function_with_file(request: pytest.FixtureRequest, fake_ddm: FakeDDM, token_file: TokenFile) -> Function:
-    """The function that reads the platform's token from a file: in this process, and served."""
-    if request.param == "served":
-        return request.getfixturevalue("served_with_file")
-    return request.getfixturevalue("start")(**token_file.variables)
-
-
-@pytest.fixture(params=["in-process", "served"])
-def function_with_agency(request: pytest.FixtureRequest, fake_ddm: FakeDDM) -> Function:
-    """The function that uses the token of an agency: in this process, and served."""
-    if request.param == "served":
-        return request.getfixturevalue("served_with_agency")
-    return request.getfixturevalue("start")(**AGENCY_VARIABLES)
+@pytest.fixture
+def function_with_agency(start: Callable[..., InProcessFunction]) -> Function:
+    """The function that uses the token of an agency."""
+    return start(**AGENCY_VARIABLES)

@@ -1,67 +1,79 @@
-"""Error responses of DDM, its gateway and IAM: each one becomes a problem."""
+"""Error responses of DDM, its gateway, IAM and proxies: each becomes a problem that says what to do."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, formatdate
 
 import pytest
-from helpers.function import TOKEN, Function
+from helpers.function import PROBLEM_VALIDATOR, TOKEN, Function
 
+from ddm_precheck.problem import ProblemCode
 from testing.fake_behaviours import FakeResponse, error
 from testing.fake_ddm import FakeDDM
 
 NOT_FOUND_CODES = ["DBS.300400", "DBS.300129", "DBS.300379"]
 UNAVAILABLE_CODES = ["DBS.300002", "DBS.300005", "DBS.200412", "DBS.300120", "DBS.300345", "DBS.300346"]
+HTML = b"<!DOCTYPE html><html><body>Blocked by policy</body></html>"
+
+# Status and error code of DDM; code, status and seconds of the problem; what its message says.
 ERRORS = [
-    (401, "APIGW.0307", {}, ("unauthorized", 401, None)),
-    (403, "DBS.200011", {}, ("forbidden", 403, None)),
-    (404, "APIGW.0101", {}, ("not-found", 404, None)),
-    *((400, each, {}, ("not-found", 404, None)) for each in NOT_FOUND_CODES),
-    (400, "DBS.280001", {}, ("rejected", 422, None)),
-    (409, "DBS.300400", {}, ("rejected", 422, None)),
-    (418, "x", {}, ("rejected", 422, None)),
-    (429, "APIGW.0308", {}, ("throttled", 429, 60)),
-    (429, "APIGW.0308", {"Retry_After": "7"}, ("throttled", 429, 7)),
-    (500, "DBS.200001", {}, ("upstream-unavailable", 502, 10)),
-    (501, "DBS.300400", {}, ("upstream-unavailable", 502, 10)),
-    (599, "x", {}, ("upstream-unavailable", 502, 10)),
-    *((400, each, {}, ("upstream-unavailable", 502, 10)) for each in UNAVAILABLE_CODES),
+    (401, "APIGW.0307", "unauthorized", 401, None, "new token"),
+    (403, "DBS.200011", "forbidden", 403, None, "read the DDM instance"),
+    (404, "DBS.1", "not-found", 404, None, "check the four IDs and the region"),
+    (404, "APIGW.0101", "not-found", 404, None, "does not offer the API"),
+    *((400, each, "not-found", 404, None, "check the four IDs and the region") for each in NOT_FOUND_CODES),
+    (400, "DBS.280001", "rejected", 422, None, "check the event"),
+    (400, "APIGW.0101", "rejected", 422, None, "check the event"),
+    (409, "DBS.300400", "rejected", 422, None, "check the event"),
+    (418, "x", "rejected", 422, None, "check the event"),
+    (407, "x", "upstream-unavailable", 502, 10, "proxy"),
+    (429, "APIGW.0308", "throttled", 429, 60, "slow down"),
+    (500, "DBS.200001", "upstream-unavailable", 502, 10, "try again later"),
+    (501, "DBS.300400", "upstream-unavailable", 502, 10, "try again later"),
+    (599, "x", "upstream-unavailable", 502, 10, "try again later"),
+    *((400, each, "upstream-unavailable", 502, 10, "try again later") for each in UNAVAILABLE_CODES),
 ]
-MESSAGES = {
-    "rejected": "Check the event: DDM responded 400 DBS.280001 Parameter error.",
-    "not_found": "Check the four IDs and the region: DDM responded 400 DBS.300400 The job does not exist.",
-    "forbidden": (
-        "Allow the token's user to read the DDM instance: DDM responded 403 DBS.200011 You do not have the permission."
-    ),
-    "throttled": "Send fewer requests: DDM responded 429 APIGW.0308 The throttling threshold has been reached.",
-    "busy": "DDM is not available: DDM responded 400 DBS.300002 The instance is busy.",
-    "broken": "DDM is not available: DDM responded 500 DBS.200001 Internal server error.",
-    "another_job": "DDM's response is not as documented: /job_id is not the job_id of the event",
-}
 
 
-@pytest.mark.parametrize(
-    ("status", "error_code", "headers", "problem"),
-    ERRORS,
-    ids=[" ".join([str(row[0]), row[1], *row[2]]) for row in ERRORS],
-)
-def test_error_becomes_a_problem(function: Function, fake_ddm: FakeDDM, status, error_code, headers, problem):
-    """The status and `error_code` of DDM's response decide the problem. These errors are not retried."""
-    fake_ddm.behaviours["error"] = error(status, error_code, "Parameter error.", **headers)
+@pytest.mark.parametrize(("ddm_status", "error_code", "code", "status", "seconds", "advice"), ERRORS)
+def test_error_becomes_a_problem(
+    function: Function, fake_ddm: FakeDDM, ddm_status, error_code, code, status, seconds, advice
+):
+    fake_ddm.behaviours["error"] = error(ddm_status, error_code, "Parameter error.")
     response = function.send_event("error")
-    assert (response.problem_code, response.status, response.body["retry_after_seconds"]) == problem
-    assert response.body["upstream"] == {
-        "status": status,
-        "error_code": error_code,
-        "error_msg": "Parameter error.",
-        "request_id": response.log_entry["upstream"]["request_id"],
-    }
+    assert response.problem_code == code
+    assert response.status == status
+    assert response.body["retry_after_seconds"] == seconds
+    assert response.message.startswith(f"DDM responded {ddm_status} {error_code} Parameter error; ")
+    assert advice in response.message
+    upstream = response.body["upstream"]
+    assert upstream.pop("request_id") == response.log_entry["upstream"]["request_id"]
+    assert upstream == {"status": ddm_status, "attempts": 1, "error_code": error_code, "error_msg": "Parameter error."}
     assert len(fake_ddm.requests) == 1
 
 
-@pytest.mark.parametrize(("db_name", "message"), MESSAGES.items(), ids=MESSAGES)
-def test_message(function: Function, db_name, message):
-    """The message has DDM's error and advice for the caller."""
-    assert function.send_event(db_name).body["message"] == message
+@pytest.mark.parametrize("code", ProblemCode, ids=lambda code: code.value)
+def test_retryable_is_derived_from_the_status(code):
+    """Brokers see only the status, and retry 429 and 5xx."""
+    assert code.retryable == (code.status == 429 or code.status >= 500)
+
+
+def test_each_code_is_in_the_json_schema():
+    assert {code.value for code in ProblemCode} == set(PROBLEM_VALIDATOR.schema["properties"]["code"]["enum"])
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 418, 429, 502])
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [(HTML, {}), (b"\n <html>", {}), (b"<?xml version='1.0'?>", {}), (b"Blocked", {"Content-Type": "Text/HTML"})],
+    ids=["HTML", "line break before HTML", "XML", "Content-Type"],
+)
+def test_page_of_a_firewall_or_proxy(function: Function, fake_ddm: FakeDDM, status, body, headers):
+    fake_ddm.behaviours["page"] = lambda _: FakeResponse(status, body, headers)
+    message = function.send_event("page").message
+    assert str(status) in message
+    assert "not from DDM" in message
+    assert "Blocked" not in message
 
 
 @pytest.mark.parametrize(
@@ -70,7 +82,7 @@ def test_message(function: Function, db_name, message):
         pytest.param(lambda: "0", {0}, id="zero"),
         pytest.param(lambda: "120", {120}, id="seconds"),
         pytest.param(lambda: "000000000120", {120}, id="leading zeros"),
-        pytest.param(lambda: "999999", {86400}, id="above the max"),
+        pytest.param(lambda: "999999", {86400}, id="above the maximum"),
         pytest.param(lambda: "9" * 5000, {86400}, id="5000 digits"),
         pytest.param(lambda: "-5", {60}, id="negative"),
         pytest.param(lambda: "1.5", {60}, id="fraction"),
@@ -84,8 +96,7 @@ def test_message(function: Function, db_name, message):
         pytest.param(lambda: "Fri, 31 Dec 2099 23:59:59 -0000", {60}, id="date without a time zone"),
     ],
 )
-def test_retry_after(function: Function, fake_ddm: FakeDDM, value, seconds):
-    """The value of a valid `Retry-After` is used, at most one day. Without a valid one, the value is 60 seconds."""
+def test_retry_after_of_ddm(function: Function, fake_ddm: FakeDDM, value, seconds):
     fake_ddm.behaviours["wait"] = error(429, "APIGW.0308", "x", Retry_After=value())
     assert function.send_event("wait").body["retry_after_seconds"] in seconds
 
@@ -93,56 +104,78 @@ def test_retry_after(function: Function, fake_ddm: FakeDDM, value, seconds):
 @pytest.mark.parametrize(
     ("body", "code", "message"),
     [
-        pytest.param({"error_code": "DBS.1", "error_msg": "a"}, "DBS.1", "a", id="error_msg"),
-        pytest.param({"errCode": "DBS.1", "externalMessage": "a"}, "DBS.1", "a", id="externalMessage"),
-        pytest.param({"errorCode": "DBS.1", "errorMsg": "a"}, "DBS.1", "a", id="errorMsg"),
-        pytest.param({"errorCode": "DBS.1", "errorMessage": "a"}, "DBS.1", "a", id="errorMessage"),
-        pytest.param({"code": "DBS.1", "message": "a"}, "DBS.1", "a", id="message"),
-        pytest.param(
-            {"error": {"code": 401, "message": "a", "title": "Unauthorized"}}, "401", "a", id="nested, integer code"
-        ),
-        pytest.param({"error": {"error_code": "DBS.1", "error_msg": "a"}}, "DBS.1", "a", id="nested error_msg"),
-        pytest.param(
-            {"error": {"errCode": "DBS.1", "externalMessage": "a"}}, "DBS.1", "a", id="nested externalMessage"
-        ),
-        pytest.param({"error": "text"}, None, None, id="error is a string"),
-        pytest.param({"error_code": True, "error_msg": ["a"]}, None, None, id="wrong types"),
-        pytest.param({"error_code": "", "error_msg": " \n"}, None, None, id="white space"),
-        pytest.param({"error_code": "DBS.1", "error_msg": "two\r\nlines"}, "DBS.1", "two lines", id="two lines"),
-        pytest.param({"error_code": "DBS.1", "error_msg": "a" * 5000}, "DBS.1", "a" * 1000, id="too long"),
-        pytest.param([{"error_code": "DBS.1"}], None, None, id="list"),
-        pytest.param(b"<html><body>401</body></html>", None, None, id="HTML"),
-        pytest.param(b"", None, None, id="empty"),
-        pytest.param(b"\xff", None, None, id="invalid UTF-8"),
-        pytest.param(b"[" * 100_000, None, None, id="nested too deeply"),
+        ({"error_code": "DBS.1", "error_msg": "a"}, "DBS.1", "a"),
+        ({"errCode": "DBS.1", "externalMessage": "a"}, "DBS.1", "a"),
+        ({"errorCode": "DBS.1", "errorMsg": "a"}, "DBS.1", "a"),
+        ({"errorCode": "DBS.1", "errorMessage": "a"}, "DBS.1", "a"),
+        ({"code": "DBS.1", "message": "a"}, "DBS.1", "a"),
+        ({"error": {"code": 401, "message": "a", "title": "Unauthorized"}}, "401", "a"),
+        ({"error": {"error_code": "DBS.1", "error_msg": "a"}, "request_id": "r"}, "DBS.1", "a"),
+        ({"forbidden": {"code": 403, "message": "a"}}, "403", "a"),
+        ({"itemNotFound": {"code": 404, "message": "a"}}, "404", "a"),
+        ({"badRequest": {"message": "a"}}, None, "a"),
+        ({"fault": {"faultstring": "a"}}, None, None),
+        ({"error": "text"}, None, None),
+        ({"error_code": True, "error_msg": ["a"]}, None, None),
+        ({"error_code": "", "error_msg": " \n"}, None, None),
+        ({"error_code": "DBS.1", "error_msg": "two\r\nlines"}, "DBS.1", "two lines"),
+        ({"error_code": "DBS.1", "error_msg": "a" * 5000}, "DBS.1", "a" * 1000),
+        ([{"error_code": "DBS.1"}], None, None),
+        ({}, None, None),
+        (b"", None, None),
+        (b"\xff", None, None),
+        (b"[" * 100_000, None, None),
     ],
+    ids=lambda value: None if value is None else repr(value)[:40].replace("\\", ""),
 )
-def test_error_body(function: Function, fake_ddm: FakeDDM, body, code, message):
-    """The error code and message are read from each known format. For any other body, they are null."""
+def test_format_of_an_error(function: Function, fake_ddm: FakeDDM, body, code, message):
     fake_ddm.behaviours["error_body"] = lambda _: FakeResponse(401, body)
     response = function.send_event("error_body")
-    upstream = response.body["upstream"]
-    assert (response.problem_code, upstream["error_code"], upstream["error_msg"]) == ("unauthorized", code, message)
+    assert response.problem_code == "unauthorized"
+    assert response.body["upstream"]["error_code"] == code
+    assert response.body["upstream"]["error_msg"] == message
+    assert (message or "DDM responded 401")[:80] in response.message
 
 
 @pytest.mark.parametrize(
     ("header", "field", "request_id"),
     [
-        pytest.param("r-1", None, "r-1", id="header"),
-        pytest.param(None, "r-2", "r-2", id="field"),
-        pytest.param("r-1", "r-2", "r-1", id="both"),
-        pytest.param(None, 7, None, id="field is a number"),
-        pytest.param("two words", None, None, id="header with a space"),
-        pytest.param("r" * 129, None, None, id="header too long"),
-        pytest.param(f"r-{TOKEN}", None, None, id="header contains the token"),
-        pytest.param("two words", "r-2", "r-2", id="invalid header, valid field"),
-        pytest.param(f"r-{TOKEN}", "r-2", "r-2", id="header contains the token, valid field"),
-        pytest.param(None, f"r-{TOKEN}", None, id="field contains the token"),
-        pytest.param(None, None, None, id="neither"),
+        ("r-1", None, "r-1"),
+        (None, "r-2", "r-2"),
+        ("r-1", "r-2", "r-1"),
+        (None, 7, None),
+        ("two words", None, None),
+        ("two words", "r-2", "r-2"),
+        ("r" * 128, None, "r" * 128),
+        ("r" * 129, "r-2", "r-2"),
+        (TOKEN, "r-2", "r-2"),
+        (None, TOKEN, None),
+        (None, None, None),
     ],
+    ids=range(11),
 )
-def test_request_id(function: Function, fake_ddm: FakeDDM, header, field, request_id):
-    """The request ID is the first valid value of the header and the body's field. Without one, it is null."""
+def test_request_id_of_an_error(function: Function, fake_ddm: FakeDDM, header, field, request_id):
     body = {"error_code": "x"} | ({"request_id": field} if field else {})
-    fake_ddm.behaviours["request_id"] = lambda _: FakeResponse(403, body, {"X-Request-Id": header or ""})
+    fake_ddm.behaviours["request_id"] = lambda _: FakeResponse(
+        403, json.dumps(body).encode(), {"X-Request-Id": header or ""}
+    )
     assert function.send_event("request_id").body["upstream"]["request_id"] == request_id
+
+
+def test_bug_is_the_problem_internal(function: Function, monkeypatch):
+    def fail(*_: object) -> None:
+        raise RuntimeError(TOKEN)
+
+    monkeypatch.setattr("ddm_precheck.ddm.Client.fetch", fail)
+    response = function.send_event()
+    assert response.problem_code == "internal"
+    assert response.message == "Internal error; see the function log"
+    assert response.body["retry_after_seconds"] == 10
+    assert response.log_entry["severity"] == "ERROR"
+    assert response.log_entry["job_id"]
+    kind, innermost, *_, outermost = response.log_entry["exception"].split(" < ")
+    line = fail.__code__.co_firstlineno + 1
+    assert kind == "RuntimeError"
+    assert innermost == f"tests/test_ddm_errors.py:{line} in fail"
+    assert outermost.startswith("ddm_precheck/app.py:")
+    assert outermost.endswith(" in handle")

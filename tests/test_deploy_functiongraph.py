@@ -1,374 +1,422 @@
-"""`deploy.sh functiongraph`: the requests to FunctionGraph's API, the values that they keep, and refused requests."""
+"""`deploy.sh functiongraph`: the requests to FunctionGraph's API, what a deployment keeps, and rejected requests."""
 
 import json
+import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 
 import pytest
-from helpers.deployment import DRY_RUN_ENDS, FUNCTIONGRAPH, PROJECT_ID, TOKEN, Checkout, Result
-from helpers.fake_functiongraph_api import ApiResponse, FakeFunctionGraph, code_in
+from helpers.deployment import DRY_RUN_ENDS, FUNCTIONGRAPH, PROJECT_ID, TOKEN, run_in_bash
 
-from testing.function_server import free_port
+from testing.fake_functiongraph import ApiResponse, FakeFunctionGraph, code_in
+from testing.function_server import ROOT, free_port
 
-URN = f"urn:fss:cn-north-4:{PROJECT_ID}:function:default:ddm-precheck"
+EVENT = (*FUNCTIONGRAPH, "--event")
+PREFIX = f"urn:fss:cn-north-4:{PROJECT_ID}:function:default:"
 FUNCTIONS = f"/v2/{PROJECT_ID}/fgs/functions"
-BASE = {"func_name": "ddm-precheck", "runtime": "http", "handler": "bootstrap", "memory_size": 512, "timeout": 60}
-CONFIG = {**BASE, "strategy_config": {"concurrent_num": 64}}
+LIMITS = {"memory_size": 512, "timeout": 60}
 CODE = {"code_type": "zip", "code_filename": "ddm-precheck.zip"}
 CREATE_ONLY = {"package": "default", "type": "v2"}
 AGENCY = ("--agency", "ddm-reader", "--allow", f"{PROJECT_ID}/*")
 AGENCY_VARIABLES = {"DDM_TOKEN_SOURCE": "agency", "DDM_ALLOWED_INSTANCES": f"{PROJECT_ID}/*"}
-HTTP_FUNCTION = {"runtime": "http", "memory_size": 512, "timeout": 30, "user_data": ""}
-ELSEWHERE = {"Location": "http://127.0.0.1:9/elsewhere"}
-CREATE_NAMES = ["GET config", "POST functions", "PUT config"]
+TOPIC = f"urn:smn:cn-north-4:{PROJECT_ID}:ddm"
+TO_TOPIC = {"destination": "SMN", "param": json.dumps({"topic_urn": TOPIC})}
+TO_FUNCTION = {"destination": "FunctionGraph", "param": json.dumps({"func_urn": f"{PREFIX}alert:latest"})}
+# For each kind of function: the options, the name, what is always in its config, and the requests to create it.
+KINDS = {
+    "HTTP": (
+        FUNCTIONGRAPH,
+        "ddm-precheck",
+        {"func_name": "ddm-precheck", "runtime": "http", "handler": "bootstrap"},
+        ["GET config", "POST functions", "PUT config"],
+    ),
+    "event": (
+        EVENT,
+        "ddm-precheck-event",
+        {"func_name": "ddm-precheck-event", "runtime": "Python3.12", "handler": "event_function.handler"},
+        ["GET config", "POST functions", "PUT async-invoke-config"],
+    ),
+}
 UPDATE_NAMES = ["GET config", "PUT code", "PUT config"]
+# What an operator has set in the console or through the API.
+OPERATORS_SETTINGS = {
+    "memory_size": 256,
+    "timeout": 900,
+    "description": "ours",
+    "func_vpc": {"vpc_id": "v", "subnet_id": "s"},
+    "mount_config": {"mount_user": {"user_id": -1, "user_group_id": -1}, "func_mounts": [{"mount_type": "sfs"}]},
+    "network_controller": {"disable_public_network": True},
+    "xrole": "operators-agency",
+    "app_xrole": "another-agency",
+    "initializer_handler": "event_function.initializer",
+    "initializer_timeout": 30,
+    "enable_dynamic_memory": True,
+    "enable_lts_log": False,
+    "lts_custom_tag": {"team": "db"},
+}
+both_kinds = pytest.mark.parametrize("kind", KINDS)
 
 
-def send_requests(checkout: Checkout, endpoint: str, *options: str) -> Result:
-    """Run only the last step of deploy.sh: the package is built already."""
-    environment = {"HUAWEICLOUD_TOKEN": TOKEN, "HTTP_PROXY": "http://127.0.0.1:9"}
-    return checkout.execute([*deploy_command(endpoint), *options], checkout.root, **environment)
+@pytest.fixture
+def deploy(deploy_sh):
+    """A function that runs deploy.sh with the API and a token."""
+
+    def run(api, *arguments):
+        return deploy_sh(*arguments, FUNCTIONGRAPH_ENDPOINT=f"{api.url}/", HUAWEICLOUD_TOKEN=TOKEN)
+
+    return run
 
 
-def deploy_command(endpoint: str) -> list[str]:
-    """Return the command of the last step of deploy.sh."""
-    command = [sys.executable, "-B", "-m", "deploy.functiongraph", "--endpoint", endpoint, *FUNCTIONGRAPH[1:]]
-    return [*command, "--name", "ddm-precheck"]
+def existing(kind, **fields):
+    """Return the config of a function of a kind, as the API returns it."""
+    return {**KINDS[kind][2], **LIMITS, "user_data": "", "strategy_config": {"concurrency": -1}, **fields}
 
 
-def test_the_first_run_creates_and_the_second_updates(checkout, built_checkout, local_wheels):
-    """Both runs set 64 requests per instance and keep the limit of instances. Only one header contains the token.
-
-    The first run also builds the package.
-    """
-    options = (*FUNCTIONGRAPH, "--ddm-region", "cn-north-4", "--ddm-endpoint=https://ddm.{region}.example")
+@both_kinds
+def test_the_first_run_creates_and_the_second_updates(deploy, kind):
+    """Only one header contains the token, and no argument of a process."""
+    options, name, config, created_names = KINDS[kind]
+    options = (*options, "--ddm-region", "cn-north-4", "--env", "DDM_EXPECTED_CHECKS=8")
     with FakeFunctionGraph() as api:
-        secrets = {"HUAWEICLOUD_TOKEN": TOKEN, "FUNCTIONGRAPH_ENDPOINT": f"{api.url}/"}
-        results = [each.run(*options, **secrets, **local_wheels) for each in (checkout, built_checkout)]
-    assert [result.status for result in results] == [0, 0]
-    assert {result.last_line for result in results} == {f"deployed: {URN}"}
-    assert [(request.name, request.path) for request in api.requests] == [
-        ("GET config", f"{FUNCTIONS}/{URN}/config"),
-        ("POST functions", FUNCTIONS),
-        ("PUT config", f"{FUNCTIONS}/{URN}/config"),
-        ("GET config", f"{FUNCTIONS}/{URN}/config"),
-        ("PUT code", f"{FUNCTIONS}/{URN}/code"),
-        ("PUT config", f"{FUNCTIONS}/{URN}/config"),
-    ]
-    _, created, first, _, code, second = (request.body for request in api.requests)
-    user_data = json.dumps({"DDM_REGION": "cn-north-4", "DDM_ENDPOINT": "https://ddm.{region}.example"})
-    assert {code_in(created), code_in(code)} == {checkout.package.read_bytes()}
+        for names in (created_names, created_names + UPDATE_NAMES):
+            result = deploy(api, *options)
+            assert (result.status, api.names) == (0, names)
+            assert f"deployed: {PREFIX}{name}\n" in result.stdout
+    user_data = json.dumps({"DDM_REGION": "cn-north-4", "DDM_EXPECTED_CHECKS": "8"})
+    created, code = api.body("POST functions"), api.body("PUT code")
+    assert {code_in(created), code_in(code)} == {b"the package"}
     for body in (created, code):
         del body["func_code"]
-    assert created == {**BASE, **CODE, **CREATE_ONLY, "user_data": user_data}
+    assert created == {**config, **LIMITS, **CODE, **CREATE_ONLY, "user_data": user_data}
     assert code == CODE
-    strategy = {"concurrency": -1, "concurrent_num": 64}
-    assert first == second == {**BASE, "user_data": user_data, "strategy_config": strategy}
-    assert {request.token for request in api.requests} == {TOKEN}
-
-
-def test_the_token_is_printed_and_stored_nowhere(checkout, local_wheels):
-    """The token is in no argument of a process, no output and no file of the repository."""
-    with FakeFunctionGraph() as api:
-        secrets = {"HUAWEICLOUD_TOKEN": TOKEN, "FUNCTIONGRAPH_ENDPOINT": api.url}
-        result = checkout.run(*FUNCTIONGRAPH, **secrets, **local_wheels)
-    assert (result.status, api.names) == (0, CREATE_NAMES)
-    assert api.tokens_in_arguments == []
+    strategy = {"concurrency": -1, "concurrent_num": 64} if kind == "HTTP" else {"concurrency": -1}
+    assert api.body("PUT config") == {**config, **LIMITS, "user_data": user_data, "strategy_config": strategy}
+    paths = {f"{FUNCTIONS}/{PREFIX}{name}{end}" for end in ("/config", "/code", "/async-invoke-config")} | {FUNCTIONS}
+    assert {request.path for request in api.requests} <= paths
+    assert {request.headers["X-Auth-Token"] for request in api.requests} == {TOKEN}
     assert TOKEN not in result.stdout + result.stderr
-    files = [path for path in checkout.root.rglob("*") if path.is_file()]
-    assert [path.name for path in files if TOKEN.encode() in path.read_bytes()] == ["deployment.py"]
+    assert api.tokens_in_arguments == []
 
 
-@pytest.mark.parametrize("function", [None, dict(HTTP_FUNCTION)], ids=["create", "update"])
-def test_an_agency_and_all_variables(built_checkout, function):
-    """The config has the agency, the flag for the agency's token, and the variables of --agency, --allow and --env."""
-    assignments = ("--env", "K_SINK=https://sink.example/a,b", "--env=DDM_EXPECTED_CHECKS=8")
+@both_kinds
+@pytest.mark.parametrize("setting", OPERATORS_SETTINGS)
+def test_a_deployment_never_takes_back_a_setting(deploy, kind, setting):
+    function = existing(kind, **{setting: OPERATORS_SETTINGS[setting]})
     with FakeFunctionGraph(function=function) as api:
-        secrets = {"HUAWEICLOUD_TOKEN": TOKEN, "FUNCTIONGRAPH_ENDPOINT": api.url}
-        result = built_checkout.run(*FUNCTIONGRAPH, *AGENCY, *assignments, **secrets)
-    assert (result.status, api.names) == (0, UPDATE_NAMES if function else CREATE_NAMES)
-    config = api.requests[-1].body
-    assert (config["xrole"], config["enable_auth_in_header"]) == ("ddm-reader", True)
-    expected = {**AGENCY_VARIABLES, "K_SINK": "https://sink.example/a,b", "DDM_EXPECTED_CHECKS": "8"}
-    assert json.loads(config["user_data"]) == expected
-    if not function:
-        assert api.requests[1].body["xrole"] == "ddm-reader"
+        assert deploy(api, *KINDS[kind][0], "--env", "DDM_EXPECTED_CHECKS=8").status == 0
+    assert api.function == {**api.function, **function, "user_data": '{"DDM_EXPECTED_CHECKS": "8"}'}
 
 
+@both_kinds
+def test_a_deployment_never_takes_back_a_variable(deploy, kind):
+    variables = {"DDM_TIMEOUT_SECONDS": "20", "DDM_REGION": "cn-north-1", "HTTPS_PROXY": "http://proxy:3128"}
+    with FakeFunctionGraph(function=existing(kind, timeout=70, user_data=json.dumps(variables))) as api:
+        assert deploy(api, *KINDS[kind][0], "--env", "DDM_REGION=cn-north-4").status == 0
+    assert json.loads(api.function["user_data"]) == {**variables, "DDM_REGION": "cn-north-4"}
+
+
+def test_settings_without_content_are_not_sent(deploy):
+    empty = {"func_vpc": {"vpc_id": ""}, "mount_config": {"func_mounts": None}, "xrole": "", "description": None}
+    with FakeFunctionGraph(function=existing("HTTP", **empty)) as api:
+        assert deploy(api, *FUNCTIONGRAPH).status == 0
+    assert not empty.keys() & api.body("PUT config").keys()
+
+
+@pytest.mark.parametrize("requests", [1, 32, 100, -1])
+def test_a_deployment_never_takes_back_the_concurrency(deploy, requests):
+    strategy = {"concurrency": 3, "concurrent_num": requests}
+    with FakeFunctionGraph(function=existing("HTTP", strategy_config=strategy)) as api:
+        assert deploy(api, *FUNCTIONGRAPH).status == 0
+    assert api.function["strategy_config"] == strategy
+
+
+def test_the_event_function_keeps_its_limit_of_instances(deploy):
+    """An event function handles one request at a time, so concurrent_num is not sent."""
+    with FakeFunctionGraph(function=existing("event", strategy_config={"concurrency": 3, "concurrent_num": 1})) as api:
+        assert deploy(api, *EVENT).status == 0
+    assert api.body("PUT config")["strategy_config"] == {"concurrency": 3}
+
+
+@both_kinds
 @pytest.mark.parametrize(
     ("options", "current", "timeout"),
     [
         ((), {}, 60),
-        ((), {"timeout": 900}, 900),
-        (("--env", "DDM_MAX_WAIT_SECONDS=40"), {}, 60),
+        ((), {"timeout": 30}, 60),
         (("--env", "DDM_MAX_WAIT_SECONDS=41"), {}, 61),
         (("--env", "DDM_MAX_WAIT_SECONDS=3600", "--env", "DDM_TIMEOUT_SECONDS=59.5"), {}, 3670),
         (("--env", "DDM_TIMEOUT_SECONDS=30"), {"user_data": '{"DDM_MAX_WAIT_SECONDS": "100"}'}, 140),
-        ((), {"user_data": '{"DDM_MAX_WAIT_SECONDS": 100}'}, 120),
         (("--env", "DDM_MAX_WAIT_SECONDS=100"), {"timeout": 90}, 120),
     ],
     ids=str,
 )
-def test_a_request_fits_into_the_timeout(built_checkout, options, current, timeout):
+def test_a_timeout_that_is_too_short_is_raised(deploy, kind, options, current, timeout):
     """The timeout covers the wait, a request to DDM, the sink and 5 seconds more. It is at least 60 seconds."""
-    with FakeFunctionGraph(function=HTTP_FUNCTION | current) as api:
-        result = send_requests(built_checkout, api.url, *options)
-    assert (result.status, api.requests[-1].body["timeout"]) == (0, timeout)
+    with FakeFunctionGraph(function=existing(kind, **current)) as api:
+        assert deploy(api, *KINDS[kind][0], *options).status == 0
+    assert api.function["timeout"] == timeout
 
 
-def test_an_update_keeps_what_no_option_sets(built_checkout):
-    """Variables, larger limits, the limit of instances and the agency are kept. Unknown fields are not sent."""
-    variables = {"DDM_TIMEOUT_SECONDS": "20", "DDM_REGION": "cn-north-1", "MY_OWN": "value"}
-    kept = {"memory_size": 1024, "timeout": 300, "xrole": "another-agency", "enable_auth_in_header": True}
-    strategy = {"concurrency": 3, "concurrent_num": 100, "new_field": "x"}
-    function = {"runtime": "http", "description": "ours", "user_data": json.dumps(variables), **kept}
-    with FakeFunctionGraph(function=function | {"strategy_config": strategy}) as api:
-        result = send_requests(built_checkout, api.url, "--env", "DDM_REGION=cn-north-4")
-    assert (result.status, api.names) == (0, UPDATE_NAMES)
-    user_data = json.dumps({**variables, "DDM_REGION": "cn-north-4"})
-    assert api.requests[-1].body == {**CONFIG, **kept, "user_data": user_data, "strategy_config": strategy}
+@both_kinds
+@pytest.mark.parametrize("exists", [False, True], ids=["create", "update"])
+def test_an_agency(deploy, kind, exists):
+    """The function gets the agency's token: in a header if it is an HTTP function, from the context otherwise."""
+    options, *_, created = KINDS[kind]
+    with FakeFunctionGraph(function=existing(kind) if exists else None) as api:
+        result = deploy(api, *options, *AGENCY)
+    assert (result.status, api.names) == (0, UPDATE_NAMES if exists else created)
+    config = api.function
+    assert (config["xrole"], config["app_xrole"]) == ("ddm-reader", "ddm-reader")
+    assert config.get("enable_auth_in_header") == (True if kind == "HTTP" else None)
+    assert json.loads(config["user_data"]) == AGENCY_VARIABLES
+    assert '"token"' not in result.call  # the function has one
 
 
-@pytest.mark.parametrize(
-    ("current", "sent"),
-    [
-        (None, {"concurrent_num": 64}),
-        ({}, {"concurrent_num": 64}),
-        ({"concurrency": 0, "concurrent_num": 1}, {"concurrency": 0, "concurrent_num": 64}),
-        ({"concurrency": 10}, {"concurrency": 10, "concurrent_num": 64}),
-        ({"concurrency": -1, "concurrent_num": 63}, {"concurrency": -1, "concurrent_num": 64}),
-        ({"concurrency": -1, "concurrent_num": 65}, {"concurrency": -1, "concurrent_num": 65}),
-        ({"concurrency": 5, "concurrent_num": -1}, {"concurrency": 5, "concurrent_num": -1}),
-    ],
-    ids=str,
-)
-def test_64_requests_per_instance_or_more(built_checkout, current, sent):
-    """A smaller number is raised to 64. A larger number, no limit (-1) and the limit of instances are kept."""
-    with FakeFunctionGraph(function=HTTP_FUNCTION | {"strategy_config": current}) as api:
-        assert send_requests(built_checkout, api.url).status == 0
-    assert api.requests[-1].body["strategy_config"] == sent
+@both_kinds
+def test_another_agency(deploy, kind):
+    """Its token replaces that of the earlier agency. The agency for FunctionGraph itself stays."""
+    variables = {"DDM_TOKEN_SOURCE": "/a/file", "DDM_ALLOWED_INSTANCES": "a/b"}
+    function = existing(kind, xrole="for-the-vpc", app_xrole="old", user_data=json.dumps(variables))
+    with FakeFunctionGraph(function=function) as api:
+        assert deploy(api, *KINDS[kind][0], *AGENCY).status == 0
+    assert (api.function["xrole"], api.function["app_xrole"]) == ("for-the-vpc", "ddm-reader")
+    assert json.loads(api.function["user_data"]) == AGENCY_VARIABLES
 
 
-@pytest.mark.parametrize(
-    ("function", "warns"),
-    [
-        (None, True),
-        (HTTP_FUNCTION, True),
-        (HTTP_FUNCTION | {"xrole": ""}, True),
-        (HTTP_FUNCTION | {"xrole": "ddm-reader", "enable_auth_in_header": True}, False),
-    ],
-    ids=["create", "no agency", "empty agency", "agency"],
-)
-def test_warning_of_a_missing_agency(built_checkout, function, warns):
-    """If the function expects the token of an agency and has no agency, a line after the requests says so."""
+def test_the_flag_for_the_token_is_kept(deploy):
+    with FakeFunctionGraph(function=existing("HTTP", xrole="a", enable_auth_in_header=True)) as api:
+        assert deploy(api, *FUNCTIONGRAPH).status == 0
+    assert api.function["enable_auth_in_header"] is True
+
+
+@both_kinds
+@pytest.mark.parametrize("agency", [{}, {"xrole": "a"}, {"app_xrole": "a"}], ids=str)
+def test_warning_of_a_missing_agency(deploy, kind, agency):
     assignments = [f"--env={name}={value}" for name, value in AGENCY_VARIABLES.items()]
-    with FakeFunctionGraph(function=function and dict(function)) as api:
-        result = send_requests(built_checkout, api.url, *assignments)
-    assert (result.status, result.last_line) == (0, f"deployed: {URN}")
+    with FakeFunctionGraph(function=existing(kind, **agency)) as api:
+        result = deploy(api, *KINDS[kind][0], *assignments)
     lines = [line for line in result.stderr.splitlines() if not line.startswith("+ ")]
     warning = "the function has no agency, so it gets no token: deploy with --agency and --allow instead of --env"
-    assert lines == ([f"deploy.sh: warning: DDM_TOKEN_SOURCE is agency, but {warning}"] if warns else [])
+    assert lines == ([] if agency else [f"deploy.sh: warning: DDM_TOKEN_SOURCE is agency, but {warning}"])
 
 
-def test_an_agency_replaces_another_one(built_checkout):
-    """The options replace the agency and the variables of an earlier deployment."""
-    variables = {"DDM_TOKEN_SOURCE": "/a/file", "DDM_ALLOWED_INSTANCES": "a/b"}
-    function = HTTP_FUNCTION | {"xrole": "another", "enable_auth_in_header": False, "user_data": json.dumps(variables)}
-    with FakeFunctionGraph(function=function) as api:
-        assert send_requests(built_checkout, api.url, *AGENCY).status == 0
-    config = api.requests[-1].body
-    assert (config["xrole"], config["enable_auth_in_header"]) == ("ddm-reader", True)
-    assert json.loads(config["user_data"]) == AGENCY_VARIABLES
+@pytest.mark.parametrize(
+    ("options", "sent"),
+    [
+        ((), {"max_async_retry_attempts": 3}),
+        (("--retries", "0"), {"max_async_retry_attempts": 0}),
+        (
+            ("--on-success", TOPIC, "--on-failure", f"{PREFIX}alert:latest"),
+            {
+                "max_async_retry_attempts": 3,
+                "destination_config": {"on_success": TO_TOPIC, "on_failure": TO_FUNCTION},
+            },
+        ),
+    ],
+    ids=["defaults", "no retries", "destinations"],
+)
+def test_asynchronous_configuration_of_a_new_function(deploy, options, sent):
+    with FakeFunctionGraph() as api:
+        assert deploy(api, *EVENT, *options).status == 0
+    assert api.asynchronous == {"max_async_event_age_in_seconds": 3600, **sent}
 
 
+@pytest.mark.parametrize(
+    ("options", "changed"),
+    [
+        ((), {}),
+        (("--retries", "2"), {"max_async_retry_attempts": 2}),
+        (("--on-success", TOPIC), {"destination_config": {"on_success": TO_TOPIC, "on_failure": TO_FUNCTION}}),
+        (("--on-failure", TOPIC), {"destination_config": {"on_failure": TO_TOPIC}}),
+    ],
+    ids=["no option", "retries", "on success", "on failure"],
+)
+def test_a_deployment_never_takes_back_the_asynchronous_configuration(deploy, options, changed):
+    current = {
+        "max_async_retry_attempts": 1,
+        "max_async_event_age_in_seconds": 600,
+        "enable_async_status_log": True,
+        "destination_config": {"on_failure": TO_FUNCTION},
+    }
+    read_only = {"func_urn": "urn", "created_time": "2026", "last_modified": "2026"}
+    with FakeFunctionGraph(function=existing("event")) as api:
+        api.asynchronous = {**current, **read_only}
+        assert deploy(api, *EVENT, *options).status == 0
+    assert api.asynchronous == ({**current, **changed} if options else {**current, **read_only})
+
+
+def test_an_existing_function_without_asynchronous_configuration(deploy):
+    with FakeFunctionGraph(function=existing("event")) as api:
+        assert deploy(api, *EVENT).status == 0
+        assert api.asynchronous is None
+        assert deploy(api, *EVENT, "--on-failure", TOPIC).status == 0
+    assert api.asynchronous["destination_config"] == {"on_failure": TO_TOPIC}
+
+
+@both_kinds
 @pytest.mark.parametrize("options", [(), (*AGENCY, "--env", "DDM_MAX_WAIT_SECONDS=100")], ids=["defaults", "agency"])
-def test_a_dry_run_prints_the_requests_and_sends_none(built_checkout, options):
-    """A dry run prints the requests to create and to update the function, changes no file and needs no token."""
-    before = built_checkout.files()
-    result = built_checkout.run(*FUNCTIONGRAPH, *options, "--dry-run")
-    functions = f"https://functiongraph.cn-north-4.myhuaweicloud.com{FUNCTIONS}"
+def test_a_dry_run_prints_the_requests(deploy, deploy_sh, kind, options):
+    """The requests to create and to update a function are those that are sent."""
+    with FakeFunctionGraph() as api:
+        for _ in range(2):
+            deploy(api, *KINDS[kind][0], *options)
+    sent = [(request.name.split()[0], request.path, request.body) for request in api.requests]
+    endpoint = "https://functiongraph.{region}.example/base/"
+    result = deploy_sh(*KINDS[kind][0], *options, "--dry-run", FUNCTIONGRAPH_ENDPOINT=endpoint)
     assert (result.status, result.stderr, result.last_line) == (0, "", DRY_RUN_ENDS)
-    assert result.commands == [
-        f"GET {functions}/{URN}/config",
-        f"POST {functions}",
-        f"PUT {functions}/{URN}/config",
-        f"GET {functions}/{URN}/config",
-        f"PUT {functions}/{URN}/code",
-        f"PUT {functions}/{URN}/config",
-    ]
-    created, first, code, second = (json.loads(line) for line in result.stdout.splitlines() if line.startswith("  "))
-    variables = {**AGENCY_VARIABLES, "DDM_MAX_WAIT_SECONDS": "100"} if options else {}
-    base = {**BASE, "timeout": 120 if options else 60, "user_data": json.dumps(variables)}
-    agency = {"xrole": "ddm-reader"} if options else {}
-    in_header = {"enable_auth_in_header": True} if options else {}
-    file = {"func_code": {"file": "<base64 of ddm-precheck.zip>"}}
-    assert created == {**base, **agency, **CODE, **file, **CREATE_ONLY}
-    assert first == second == {**base, **agency, **in_header, "strategy_config": {"concurrent_num": 64}}
-    assert code == {**CODE, **file}
-    assert built_checkout.files() == before
+    base = "https://functiongraph.cn-north-4.example/base"
+    assert result.commands == [f"{method} {base}{path}" for method, path, _ in sent]
+    bodies = [body for *_, body in sent if body is not None]
+    for body in bodies:
+        if "func_code" in body:
+            body["func_code"]["file"] = "<base64 of ddm-precheck.zip>"
+        if "strategy_config" in body:  # in a dry run, the API's own value is not known
+            body["strategy_config"].pop("concurrency")
+    printed = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("  {")]
+    for body in (bodies[-1], printed[-1]):
+        body.pop("strategy_config", None)
+    assert printed == bodies
 
 
-def refusal(name: str, status: int, body: object, message: str, **headers: str):
-    """Return a row of REFUSALS for an update: the response, the requests up to the refusal, part of the last line."""
-    return {name: ApiResponse(status, body, headers)}, UPDATE_NAMES[: UPDATE_NAMES.index(name) + 1], message
+def test_a_dry_run_of_later_asynchronous_options(deploy_sh):
+    result = deploy_sh(*EVENT, "--retries", "1", "--on-failure", TOPIC, "--dry-run")
+    body = {"max_async_retry_attempts": 1, "destination_config": {"on_failure": TO_TOPIC}}
+    printed = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("  {")]
+    assert printed[-1] == body
+    assert [command.split()[0] for command in result.commands[-2:]] == ["GET", "PUT"]
 
 
-REFUSALS = {
-    "forbidden": refusal(
-        "GET config", 403, {"error_code": "FSS.0403", "error_msg": "Forbidden"}, "403 FSS.0403: Forbidden"
+@pytest.mark.skipif(not (shutil.which("curl") and shutil.which("jq")), reason="curl or jq is missing")
+@both_kinds
+@pytest.mark.parametrize("options", [(), (*AGENCY, "--ddm-region", "cn-north-4")], ids=["token", "agency"])
+def test_the_printed_command_works(deploy, kind, options):
+    """It sends an event to the invocations API, for the HTTP function as API Gateway does."""
+    answer = {"statusCode": 200, "body": "eyJ2ZXJkaWN0IjogIlBBU1MifQ=="} if kind == "HTTP" else {"verdict": "PASS"}
+    with FakeFunctionGraph({"POST invocations": ApiResponse(200, answer)}) as api:
+        result = deploy(api, *KINDS[kind][0], *options)
+        output = run_in_bash(result.call, HUAWEICLOUD_TOKEN=TOKEN)
+    request = api.requests[-1]
+    assert json.loads(output) == {"verdict": "PASS"}
+    assert request.path == f"{FUNCTIONS}/{PREFIX}{KINDS[kind][1]}/invocations"
+    assert request.headers["X-Auth-Token"] == TOKEN
+    event = json.loads(request.body["body"]) if kind == "HTTP" else request.body
+    ids = {"project_id": "PROJECT_ID", "instance_id": "INSTANCE_ID", "db_name": "orders", "job_id": "JOB_ID"}
+    assert event == (ids if options else {**ids, "region": "DDM_REGION", "token": TOKEN})
+    assert TOKEN not in result.stdout
+    assert api.tokens_in_arguments == []
+
+
+@pytest.mark.parametrize(("options", "other"), [(FUNCTIONGRAPH, "event"), (EVENT, "HTTP")], ids=["HTTP", "event"])
+def test_a_function_of_the_other_kind_is_left_alone(deploy, options, other):
+    with FakeFunctionGraph(function=existing(other)) as api:
+        result = deploy(api, *options)
+    assert (result.status, api.names) == (1, ["GET config"])
+    assert "and a runtime cannot be changed: choose another --name" in result.stderr.splitlines()[-1]
+
+
+def test_a_region_without_the_runtime(deploy):
+    response = ApiResponse(400, {"error_code": "FSS.1005", "error_msg": "Invalid runtime"})
+    with FakeFunctionGraph({"POST functions": response}) as api:
+        result = deploy(api, *EVENT)
+    assert (result.status, api.names) == (1, ["GET config", "POST functions"])
+    assert result.stderr.splitlines()[-1] == (
+        "deploy.sh: FunctionGraph does not offer the runtime Python3.12 in cn-north-4 (FSS.1005):"
+        " choose another --region, and set --ddm-region to the region of DDM"
+    )
+
+
+@both_kinds
+def test_a_function_that_was_created_but_not_configured(deploy, kind):
+    """The line says what to do: a later deployment would keep the platform's defaults."""
+    options, *_, names = KINDS[kind]
+    with FakeFunctionGraph({names[-1]: ApiResponse(403, {"error_code": "FSS.0403", "error_msg": "No"})}) as api:
+        result = deploy(api, *options)
+    assert (result.status, api.names) == (1, names)
+    assert result.stderr.endswith("403 FSS.0403: No; the function is incomplete: delete it, and deploy again\n")
+
+
+def rejection(name, status, body, message, **headers):
+    """Return a row of REJECTIONS: the response to a request of an update, and part of the last line."""
+    return name, ApiResponse(status, body, headers), message
+
+
+REJECTIONS = {
+    "forbidden": rejection("GET config", 403, {"error_code": "FSS.0403", "error_msg": "No"}, "403 FSS.0403: No"),
+    "token in the response": rejection(
+        "GET config", 401, {"error_code": "A.1", "error_msg": f"Token {TOKEN}\nis wrong"}, "A.1: Token *** is wrong"
     ),
-    "token in the response": refusal(
-        "GET config",
-        401,
-        {"error_code": "APIGW.0307", "error_msg": f"Token {TOKEN}\nis wrong"},
-        "401 APIGW.0307: Token *** is wrong",
+    "token with an invisible character": rejection(
+        "GET config", 401, {"error_code": "A.1", "error_msg": f"{TOKEN[:9]}\u200b{TOKEN[9:]}"}, "401 A.1: ***"
     ),
-    "token with an invisible character": refusal(
-        "GET config",
-        401,
-        {"error_code": "APIGW.0307", "error_msg": f"{TOKEN[:9]}\u200b{TOKEN[9:]}"},
-        "401 APIGW.0307: ***",
-    ),
-    "another 404": refusal(
+    "404 of a gateway": rejection(
         "GET config", 404, {"error_code": "APIGW.0101", "error_msg": "API not found"}, "404 APIGW.0101: API not found"
     ),
-    "not JSON": refusal("GET config", 502, "<html>", "502 no error_code: no error_msg"),
-    "redirect": refusal("GET config", 302, "", "302 no error_code: no error_msg", **ELSEWHERE),
-    "redirect of PUT code": refusal("PUT code", 307, "", "307 no error_code: no error_msg", **ELSEWHERE),
-    "code too large": refusal(
-        "PUT code", 413, {"error_code": "FSS.0413", "error_msg": "Too large."}, "413 FSS.0413: Too large."
-    ),
-    "config refused": refusal(
-        "PUT config", 400, {"error_code": "FSS.1007", "error_msg": "Bad memory."}, "400 FSS.1007: Bad memory."
-    ),
-    "created by another run": (
-        {
-            "GET config": ApiResponse(404, ""),
-            "POST functions": ApiResponse(409, {"error_code": "FSS.0409", "error_msg": "It exists."}),
-        },
-        ["GET config", "POST functions"],
-        "409 FSS.0409: It exists.",
-    ),
-    "created function that is not JSON": (
-        {"GET config": ApiResponse(404, ""), "POST functions": ApiResponse(200, "<html>")},
-        ["GET config", "POST functions"],
-        "is not a JSON object: check FUNCTIONGRAPH_ENDPOINT",
-    ),
-    "updated code that is not JSON": refusal("PUT code", 200, "<html>", "is not a JSON object"),
-    "updated config that is not an object": refusal("PUT config", 200, "[]", "is not a JSON object"),
-    "empty config": refusal("GET config", 200, "", "config cannot be read"),
-    "config refused after a create": (
-        {
-            "GET config": ApiResponse(404, ""),
-            "PUT config": ApiResponse(403, {"error_code": "FSS.0403", "error_msg": "Forbidden"}),
-        },
-        CREATE_NAMES,
-        "403 FSS.0403: Forbidden",
-    ),
-    "config that is not JSON": refusal("GET config", 200, "<html>", "is not a JSON object"),
-    "truncated config": refusal("GET config", 200, '{"runtime": "http"}', "no response", **{"Content-Length": "200"}),
-    "truncated refusal": refusal(
-        "GET config", 403, '{"error_code": "FSS.0403"}', "no response", **{"Content-Length": "200"}
-    ),
-    "another kind of function": refusal(
-        "GET config", 200, HTTP_FUNCTION | {"runtime": "Python3.9"}, "is not an HTTP function"
-    ),
-    "memory that is not a number": refusal("GET config", 200, HTTP_FUNCTION | {"memory_size": "2048"}, "memory_size"),
-    "timeout that is not a number": refusal("GET config", 200, HTTP_FUNCTION | {"timeout": [1]}, "timeout"),
-    "variables that are not JSON": refusal("GET config", 200, HTTP_FUNCTION | {"user_data": "{"}, "user_data"),
-    "variables that are nested too deeply": refusal(
-        "GET config", 200, HTTP_FUNCTION | {"user_data": "[" * 100_000}, "user_data"
-    ),
-    "absurd size": refusal("GET config", 200, "{}", "no response", **{"Content-Length": "9" * 30}),
-    "size beyond the memory": refusal("GET config", 200, "{}", "no response", **{"Content-Length": "9" * 18}),
-    "negative chunk size": refusal("GET config", 200, "-5\r\n", "no response", **{"Transfer-Encoding": "chunked"}),
-    "error code that is not a text": refusal(
-        "GET config",
-        404,
-        {"error_code": {"x": TOKEN}, "error_msg": "Forbidden"},
-        "404 an error_code that is not a text: Forbidden",
-    ),
-    "message that is not a text": refusal(
-        "GET config", 403, {"error_code": "FSS.0403", "error_msg": {"x": TOKEN}}, "403 FSS.0403: no error_msg"
+    "not JSON": rejection("GET config", 502, "<html>", "502 no error_code: no error_msg"),
+    "redirect": rejection("GET config", 302, "", "302 no error_code", Location="http://127.0.0.1:9/elsewhere"),
+    "redirect of PUT code": rejection("PUT code", 307, "", "307 no error_code", Location="http://127.0.0.1:9/"),
+    "code too large": rejection("PUT code", 413, {"error_code": "FSS.0413", "error_msg": "Big."}, "FSS.0413: Big."),
+    "config rejected": rejection("PUT config", 400, {"error_code": "FSS.1007", "error_msg": "Bad."}, "FSS.1007: Bad."),
+    "code that is not JSON": rejection("PUT code", 200, "<html>", "not a JSON object: check FUNCTIONGRAPH_ENDPOINT"),
+    "config that is not an object": rejection("PUT config", 200, "[]", "is not a JSON object"),
+    "empty config": rejection("GET config", 200, "", "is not an HTTP function"),
+    "truncated config": rejection("GET config", 200, "{}", "no response", **{"Content-Length": "200"}),
+    "wrong chunk size": rejection("GET config", 200, "-5\r\n", "no response", **{"Transfer-Encoding": "chunked"}),
+    "error code that is not a string": rejection(
+        "GET config", 403, {"error_code": {"x": TOKEN}, "error_msg": ["x"]}, "403 no error_code: no error_msg"
     ),
     **{
-        f"{name} {value!r}": refusal("GET config", 200, HTTP_FUNCTION | {name: value}, name)
-        for name, value in [
-            *(("user_data", 0), ("user_data", False), ("user_data", []), ("user_data", {})),
-            *(("strategy_config", ""), ("strategy_config", False), ("memory_size", False), ("timeout", "")),
+        f"{name} {value!r}": rejection("GET config", 200, existing("HTTP", **{name: value}), message)
+        for name, value, message in [
+            *(
+                ("memory_size", "2048", "memory_size"),
+                ("memory_size", False, "memory_size"),
+                ("timeout", [1], "timeout"),
+            ),
+            *(("user_data", "{", "user_data"), ("user_data", "[]", "user_data"), ("user_data", ["x"], "user_data")),
+            ("user_data", '{"DDM_TIMEOUT_SECONDS": "x"}', "DDM_TIMEOUT_SECONDS must be"),
+            ("user_data", json.dumps({"A": "a" * 5000}), "5,009 characters"),
         ]
     },
-    "variables that are not an object": refusal("GET config", 200, HTTP_FUNCTION | {"user_data": "[]"}, "user_data"),
-    "strategy that is not an object": refusal(
-        "GET config", 200, HTTP_FUNCTION | {"strategy_config": [64]}, "strategy_config"
-    ),
-    "concurrency that is not a number": refusal(
-        "GET config", 200, HTTP_FUNCTION | {"strategy_config": {"concurrent_num": "64"}}, "concurrent_num"
-    ),
-    "concurrency that is true": refusal(
-        "GET config", 200, HTTP_FUNCTION | {"strategy_config": {"concurrent_num": True}}, "concurrent_num"
-    ),
-    "a variable that prevents the start": refusal(
-        "GET config", 200, HTTP_FUNCTION | {"user_data": '{"DDM_REGION": "CN"}'}, "DDM_REGION must be"
-    ),
-    "a token source without instances": refusal(
-        "GET config", 200, HTTP_FUNCTION | {"user_data": '{"DDM_TOKEN_SOURCE": "agency"}'}, "DDM_ALLOWED_INSTANCES"
-    ),
-    "too many variables": refusal(
-        "GET config", 200, HTTP_FUNCTION | {"user_data": json.dumps({"A": "a" * 5000})}, "5,009 characters"
-    ),
 }
 
 
-@pytest.mark.parametrize(("responses", "names", "message"), REFUSALS.values(), ids=list(REFUSALS))
-def test_a_refusal_is_one_line(built_checkout, responses, names, message):
+@pytest.mark.parametrize(("name", "response", "message"), REJECTIONS.values(), ids=[name[:40] for name in REJECTIONS])
+def test_a_rejection_is_one_line(deploy, name, response, message):
     """The last line has the API's error code and message without the token, and no request follows."""
-    with FakeFunctionGraph(responses, dict(HTTP_FUNCTION)) as api:
-        result = send_requests(built_checkout, api.url)
-    assert (result.status, result.stdout, api.names) == (1, "", names)
+    with FakeFunctionGraph({name: response}, existing("HTTP")) as api:
+        result = deploy(api, *FUNCTIONGRAPH)
+    assert (result.status, result.stdout, api.names) == (1, "", UPDATE_NAMES[: UPDATE_NAMES.index(name) + 1])
     *requests, last = result.stderr.splitlines()
-    assert [line.split()[:2] for line in requests] == [["+", name.split()[0]] for name in names]
+    assert [line.split()[1] for line in requests] == [name.split()[0] for name in api.names]
     assert last.startswith("deploy.sh: ")
     assert message in last
     assert TOKEN not in result.stderr
 
 
-def test_deploy_sh_reports_a_refusal(built_checkout):
-    """After a refusal, the exit status of deploy.sh is 1, and its last line has the API's error."""
-    response = ApiResponse(403, {"error_code": "FSS.0403", "error_msg": "Forbidden"})
-    with FakeFunctionGraph({"GET config": response}) as api:
-        result = built_checkout.run(*FUNCTIONGRAPH, FUNCTIONGRAPH_ENDPOINT=api.url, HUAWEICLOUD_TOKEN=TOKEN)
-    assert (result.status, api.names) == (1, ["GET config"])
-    assert result.stderr.splitlines()[-1].endswith("403 FSS.0403: Forbidden")
+def test_an_api_that_does_not_respond_is_one_line(deploy_sh):
+    endpoint = f"http://127.0.0.1:{free_port()}"
+    result = deploy_sh(*FUNCTIONGRAPH, FUNCTIONGRAPH_ENDPOINT=endpoint, HUAWEICLOUD_TOKEN=TOKEN)
+    assert (result.status, result.stderr.count("\n")) == (1, 2)
+    assert "no response" in result.stderr
 
 
-def test_an_api_that_does_not_respond_is_one_line(built_checkout):
-    """If there is no connection, the error is one line without a traceback."""
-    result = send_requests(built_checkout, f"http://127.0.0.1:{free_port()}")
-    assert result.status == 1
-    assert "no response" in result.stderr.splitlines()[-1]
-    assert "Traceback" not in result.stderr
-
-
-def test_ctrl_c_is_no_traceback(built_checkout):
+def test_ctrl_c_is_no_traceback(tmp_path):
     """After SIGINT, the program exits with 130 and prints nothing more."""
+    program = (
+        "import sys, pathlib; from deploy import cli, package;"
+        "package.run = lambda: None; package.TARGET = pathlib.Path(sys.argv[1]); sys.exit(cli.main(sys.argv[2:]))"
+    )
+    (tmp_path / "zip").write_bytes(b"x")
+    command = [sys.executable, "-B", "-c", program, str(tmp_path / "zip"), *FUNCTIONGRAPH]
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        command = deploy_command(f"http://127.0.0.1:{silent.getsockname()[1]}")
-        environment = built_checkout.environment(HUAWEICLOUD_TOKEN=TOKEN)
-        with subprocess.Popen(
-            command, cwd=built_checkout.root, env=environment, stderr=subprocess.PIPE, text=True
-        ) as process:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        environment = os.environ | {"FUNCTIONGRAPH_ENDPOINT": endpoint, "HUAWEICLOUD_TOKEN": TOKEN}
+        with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
             first = process.stderr.readline()
             process.send_signal(signal.SIGINT)
             rest = process.stderr.read()
     assert first.startswith("+ GET ")
     assert (process.returncode, rest) == (130, "")
-
-
-def test_the_region_is_filled_into_the_endpoint(built_checkout):
-    """FUNCTIONGRAPH_ENDPOINT may contain {region}, as the default does."""
-    endpoint = "https://functiongraph.{region}.example/base/"
-    result = built_checkout.run(*FUNCTIONGRAPH, "--dry-run", FUNCTIONGRAPH_ENDPOINT=endpoint)
-    assert result.commands[0].startswith("GET https://functiongraph.cn-north-4.example/base/v2/")

@@ -1,4 +1,4 @@
-"""`deploy.sh local`: installs, starts the fake DDM and the function, shows samples, serves, and ends all processes."""
+"""`deploy.sh local`: installs, starts the function and a fake DDM, shows samples, serves, and ends all processes."""
 
 import json
 import re
@@ -8,18 +8,22 @@ import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from helpers.deployment import DRY_RUN_ENDS, MAX_SECONDS, ROOT, Checkout, launcher, post
+from helpers.deployment import DRY_RUN_ENDS, ROOT, Checkout, launcher, post
 from helpers.markdown import README, README_CN, Page
 
+from deploy import samples
 from testing.fake_behaviours import BEHAVIOURS
 from testing.function_server import free_port
 
-SAMPLES = ["pass", "warn", "fail", "pending", "unauthorized"]
-VERDICTS = ["PASS", "WARN", "FAIL", "PENDING", "ERROR"]
-STATUSES = ["200", "200", "200", "200", "401"]
+NAMES = [
+    *("db_name pass", "db_name warn", "db_name fail", "db_name pending", "db_name unauthorized"),
+    *("db_name pass, a synchronous check failed", "event_function.handler, db_name pass"),
+]
+VERDICTS = ["PASS", "WARN", "FAIL", "PENDING", "ERROR", "FAIL", "PASS"]
+STATUSES = ["200 ", "200 ", "200 ", "200 ", "401 ", "200 ", ""]
+ALL_EXPECTED = "7 of 7 responses as expected."
 VENV, PIP = "-m venv --clear .venv", ".venv/bin/python -m pip install"
 ALL_STEPS = [VENV, "touch", PIP, "cp", "rm"]
 STATES = {
@@ -66,18 +70,15 @@ def test_local_shows_one_sample_whole_and_a_line_for_each_other(installed_checko
     """The second run installs nothing. The token is redacted, and no process remains."""
     result = installed_checkout.run("local", "--once", PORT=str(free_port()))
     assert result.status == 0
-    assert "Installing" not in result.stderr
+    assert "installing" not in result.stderr
     lines = result.stdout.splitlines()
     assert [line for line in lines if line.startswith("< ")] == ["< 200"]
     body = json.loads(result.stdout.partition("< 200\n")[2].partition("\n}\n")[0] + "}")
     assert (body["verdict"], body["can_proceed"], len(body["checks"])) == ("PASS", True, 2)
-    others = [line for line in lines if line.startswith("db_name ")]
-    expected = list(zip(SAMPLES, STATUSES, VERDICTS, strict=True))[1:]
-    assert [line.split(",")[0] for line in others] == [
-        f"db_name {name}: {code} {word}" for name, code, word in expected
-    ]
+    expected = [f"{name}: {status}{verdict}" for name, status, verdict in zip(NAMES, STATUSES, VERDICTS, strict=True)]
+    assert [line.rpartition(", can_proceed")[0] for line in lines if ", can_proceed" in line] == expected[1:]
     assert lines.count('  "token": "***",') == 1
-    assert lines[-1] == "5 of 5 responses as expected."
+    assert lines[-1] == ALL_EXPECTED
     assert installed_checkout.processes() == []
 
 
@@ -93,21 +94,14 @@ def test_the_readmes_show_the_output(installed_checkout, page: Page):
     assert re.search(".*".join(re.escape(piece) for piece in pieces), output, re.DOTALL), output
 
 
-def test_the_first_sample_says_how_many_checks_are_expected(installed_checkout):
-    """The event sets expected_checks, so the message of the PASS has no note about an incomplete list."""
-    result = installed_checkout.run("local", "--once", PORT=str(free_port()))
-    event = json.loads(result.stdout.partition("\n")[2].partition("\n< 200")[0])
-    assert (event["db_name"], event["expected_checks"]) == ("pass", 2)
-
-
 def test_local_shows_every_sample_whole_on_demand(installed_checkout):
     """With --verbose, each request and response is printed, in order."""
     result = installed_checkout.run("local", "--once", "--verbose", PORT=str(free_port()))
     lines = result.stdout.splitlines()
-    assert [line[2:] for line in lines if line.startswith("< ")] == STATUSES
+    assert [line[1:].strip() for line in lines if line.startswith("<")] == [status.strip() for status in STATUSES]
     assert [line.split('"')[3] for line in lines if line.startswith('  "verdict"')] == VERDICTS
-    assert [line.split('"')[3] for line in lines if line.startswith('  "db_name"')][::2] == SAMPLES
-    assert (result.status, lines[-1]) == (0, "5 of 5 responses as expected.")
+    assert lines.count("> event_function.handler") == 1
+    assert (result.status, lines[-1]) == (0, ALL_EXPECTED)
 
 
 def test_local_with_a_real_ddm_sends_it_nothing(installed_checkout):
@@ -118,7 +112,7 @@ def test_local_with_a_real_ddm_sends_it_nothing(installed_checkout):
         result = installed_checkout.run("local", "--once", PORT=str(free_port()), DDM_ENDPOINT=endpoint)
         with pytest.raises(TimeoutError):
             server.accept()
-    assert (result.status, result.last_line) == (0, "1 of 1 responses as expected.")
+    assert (result.status, result.last_line) == (0, "2 of 2 responses as expected.")
     assert '"code": "invalid-event"' in result.stdout
     assert result.stdout.startswith("DDM_ENDPOINT is set: the function sends its requests to the real DDM")
 
@@ -126,11 +120,11 @@ def test_local_with_a_real_ddm_sends_it_nothing(installed_checkout):
 def test_local_reports_a_wrong_response(fresh_checkout, installed_checkout):
     """A verdict that is not as expected is named, and the exit status is 1."""
     (fresh_checkout.root / ".venv").symlink_to(installed_checkout.root / ".venv")
-    behaviours = fresh_checkout.root / "deploy" / "fake_behaviours.py"
+    behaviours = fresh_checkout.root / "testing" / "fake_behaviours.py"
     behaviours.write_text(behaviours.read_text().replace('"WARN"', '"SUCCESS"'))
     result = fresh_checkout.run("local", "--once", PORT=str(free_port()))
-    assert (result.status, result.last_line) == (1, "4 of 5 responses as expected.")
-    assert "! warn: verdict is 'PASS', not 'WARN'" in result.stdout.splitlines()
+    assert (result.status, result.last_line) == (1, "6 of 7 responses as expected.")
+    assert "! db_name warn: verdict is 'PASS', not 'WARN'" in result.stdout.splitlines()
 
 
 def test_local_reports_a_function_that_does_not_start(installed_checkout):
@@ -151,18 +145,22 @@ def test_local_reports_a_port_in_use(installed_checkout):
     assert f"port {port} cannot be used" in result.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_local_serves_until_a_signal(installed_checkout, number):
-    """The printed curl gets a PASS, the names of the other behaviours follow, and a signal ends every process."""
+    """The printed curl gets the FAIL, the names of the other behaviours follow, and a signal ends every process."""
     lines, response, running = serve_until(installed_checkout, number)
     status, body = response
-    assert (status, body["verdict"]) == (200, "PASS")
+    assert (status, body["verdict"]) == (200, "FAIL")
+    assert "Send the event of the README; the verdict is FAIL:\n" in "".join(lines)
     names = next(line for line in lines if line.startswith("db_name selects the response of the fake DDM: "))
-    assert set(names.rstrip(".\n").partition(": ")[2].split(", ")) == BEHAVIOURS.keys() - {"pass"}
+    assert set(names.rstrip(".\n").partition(": ")[2].split(", ")) == BEHAVIOURS.keys() - {"orders"}
     assert lines[-1] == "Stopped.\n"
-    # deploy.local, which has replaced the process of deploy.sh, the fake DDM, the server and its worker.
-    assert len(running) == 4
+    assert len(running) == 3  # deploy.local, which has replaced the process of deploy.sh, the server and its worker
     assert installed_checkout.processes() == []
+
+
+def test_the_printed_event_is_that_of_the_readme():
+    assert README.json("event") == samples.README_EVENT
 
 
 def test_the_printed_curl_for_a_real_ddm_has_placeholders(installed_checkout):
@@ -203,47 +201,3 @@ def test_local_installs_what_is_needed(fresh_checkout, present, steps):
     assert result.last_line == DRY_RUN_ENDS
     for command, part in zip(result.commands, expected, strict=True):
         assert part in command
-
-
-def test_the_fake_ddm_is_a_program_of_its_own():
-    """The fake DDM prints its URL. A request to an unknown path gets an error of the API gateway."""
-    command = [sys.executable, "-B", "-m", "testing.fake_ddm"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            prefix, _, port = process.stdout.readline().strip().rpartition(":")
-            with socket.create_connection(("127.0.0.1", int(port)), timeout=MAX_SECONDS) as client:
-                client.sendall(b"GET / HTTP/1.0\r\n\r\n")
-                response = client.makefile("rb").read()
-        finally:
-            process.send_signal(signal.SIGINT)
-    assert prefix == "listening on http://127.0.0.1"
-    assert response.startswith(b"HTTP/1.1 404 ")
-    assert process.returncode == 0
-
-
-def test_the_tests_environment_is_installed_once(tmp_path: Path):
-    """tests/run uses its environment as long as the requirements are those of the last installation."""
-    program = f'program=test; source {shlex.quote(str(ROOT / "deploy/common.sh"))}; is_installed "$@"'
-    venv = tmp_path / "a venv"
-    (venv / "bin").mkdir(parents=True)
-    (tmp_path / "tests").mkdir()
-    files = {"requirements.txt": "requirements.txt", "tests/requirements.txt": "tests.requirements.txt"}
-    for name in files:
-        (tmp_path / name).write_text(f"{name}\n")
-
-    def is_installed() -> bool:
-        command = ["bash", "-euo", "pipefail", "-c", program, "bash", str(venv), *files]
-        return subprocess.run(command, cwd=tmp_path, check=False).returncode == 0
-
-    assert not is_installed()
-    (venv / "bin" / "python").symlink_to(sys.executable)
-    for name, copy in files.items():
-        assert not is_installed()
-        shutil.copy(tmp_path / name, venv / copy)
-    assert is_installed()
-    (venv / ".installing").touch()
-    assert not is_installed()
-    (venv / ".installing").unlink()
-    (tmp_path / "tests" / "requirements.txt").write_text("other\n")
-    assert not is_installed()

@@ -10,7 +10,6 @@ import signal
 import socket
 import stat
 import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,11 +17,13 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
-from helpers.deployment import DRY_RUN_ENDS, ROOT, Checkout, Result, find_python, launcher, make_path, post
+from helpers.deployment import DRY_RUN_ENDS, ROOT, TOKEN, Result, find_python, launcher, make_path, post
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from deploy import bytecode
+from deploy.output import DeployError
+from testing.fake_functiongraph import code_in
 
 PLATFORM_PYTHON = Path("/opt/function/runtime/python3.12/rtsp/python/bin/python3")
 CHECKED_HASH = 3
@@ -45,12 +46,6 @@ for path in Path().rglob("*.pyc"):
     }))
 """
 NO_REGISTRY = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0", "PIP_NO_CACHE_DIR": "1"}
-# Imports all modules of the server and of the function, as the first request of an instance does.
-COLD_START = (
-    "import resource, gunicorn.app.base, gunicorn.workers.gthread, functions_framework;"
-    "functions_framework.create_app('precheck', 'main.py');"
-    "print(resource.getrusage(resource.RUSAGE_SELF).ru_utime)"
-)
 
 
 def extract(package: Path, folder: Path) -> Path:
@@ -73,6 +68,19 @@ def bytecode_name(module: str) -> str:
     return f"{path.parent / '__pycache__' / path.stem}.cpython-312.pyc"
 
 
+def test_the_whole_command(whole_deployment, checkout):
+    """deploy.sh builds the package and deploys it. No file of the repository and no argument has the token."""
+    result, api = whole_deployment
+    content = checkout.package.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    assert result.stdout.splitlines()[0] == f"dist/ddm-precheck.zip: {len(content):,} bytes, sha256 {digest}"
+    assert code_in(api.body("POST functions")) == content
+    assert TOKEN not in result.stdout + result.stderr
+    assert api.tokens_in_arguments == []
+    files = [path for path in checkout.root.rglob("*") if path.is_file()]
+    assert not [path for path in files if TOKEN.encode() in path.read_bytes()]
+
+
 def test_the_package_contains_the_function(package):
     """The package has the function, its JSON Schemas and its executable start script. All times are the same."""
     with zipfile.ZipFile(package) as archive:
@@ -80,7 +88,7 @@ def test_the_package_contains_the_function(package):
         all_names = [entry.filename for entry in entries]
         own = [name for name in all_names if not name.startswith("lib/") and not name.endswith(".pyc")]
         content = {name: archive.read(name) for name in own}
-    patterns = ("main.py", "ddm_precheck/*.py", "schemas/*.schema.json")
+    patterns = ("main.py", "event_function.py", "ddm_precheck/*.py", "schemas/*.schema.json")
     sources = [path for pattern in patterns for path in ROOT.glob(pattern)]
     expected = {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in sources}
     assert content == expected | {"bootstrap": (ROOT / "deploy" / "bootstrap").read_bytes()}
@@ -116,7 +124,7 @@ def test_the_package_contains_the_locked_requirements(package, tmp_path):
 def test_every_module_has_bytecode(package):
     """The function's modules and all modules of the requirements have a bytecode file."""
     modules = {name for name in names(package) if name.endswith(".py")}
-    assert {"main.py", "ddm_precheck/settings.py", "lib/requests/api.py"} <= modules
+    assert {"main.py", "event_function.py", "ddm_precheck/settings.py", "lib/requests/api.py"} <= modules
     assert {name for name in names(package) if name.endswith(".pyc")} == set(map(bytecode_name, modules))
 
 
@@ -132,19 +140,14 @@ def test_bytecode_belongs_to_its_source(package, tmp_path):
     assert wrong == []
 
 
-@pytest.mark.parametrize("manager", ["pyenv", "uv"])
-def test_the_same_input_gives_the_same_bytes(package, fresh_checkout, local_wheels, tmp_path, manager):
-    """Another folder, another Python that builds and another hash seed give the same package.
-
-    A CPython 3.12 of a version manager, which is not on PATH, gives the same package as well.
-    """
-    real = Path(find_python("3.12"))
+def test_the_same_input_gives_the_same_bytes(package, fresh_checkout, local_wheels, tmp_path):
+    """Another folder, another Python that builds, another hash seed and a CPython 3.12 of uv give the same package."""
     path = make_path(tmp_path / "tools", python3=launcher(find_python("3.13")))
-    folder = tmp_path / ("pyenv/versions/3.12.99/bin" if manager == "pyenv" else "uv/cpython-3.12.99-linux/bin")
+    folder = tmp_path / "uv/cpython-3.12.99-linux/bin"
     folder.mkdir(parents=True)
-    (folder / "python3.12").symlink_to(real)
-    variables = {"PYENV_ROOT": str(tmp_path / "pyenv"), "UV_PYTHON_INSTALL_DIR": str(tmp_path / "uv")}
-    variables |= {"PATH": path, "HOME": str(tmp_path), "PYTHONHASHSEED": "7", **local_wheels}
+    (folder / "python3.12").symlink_to(find_python("3.12"))
+    variables = {"PYENV_ROOT": str(tmp_path), "UV_PYTHON_INSTALL_DIR": str(tmp_path / "uv"), "HOME": str(tmp_path)}
+    variables |= {"PATH": path, "PYTHONHASHSEED": "7", **local_wheels}
     result = fresh_checkout.run("functiongraph", "--package-only", **variables)
     assert (result.status, result.stderr) == (0, "")
     assert fresh_checkout.package.read_bytes() == package.read_bytes()
@@ -161,19 +164,12 @@ def test_without_python_3_12_there_is_no_bytecode(package, fresh_checkout, local
     assert names(fresh_checkout.package) == [name for name in names(package) if not name.endswith(".pyc")]
 
 
-def test_a_module_that_cannot_be_compiled_is_reported(fresh_checkout, tmp_path):
-    """If CPython 3.12 does not know the syntax of a module, one line names the module."""
-    find_python("3.12")
-    (fresh_checkout.root / "ddm_precheck" / "newer.py").write_text("try:\n    pass\nexcept A, B:\n    pass\n")
-    program = (
-        "from pathlib import Path; from deploy import bytecode;"
-        "bytecode.compile_modules(bytecode.find_python(), {'newer.py': Path('ddm_precheck/newer.py').read_bytes()})"
-    )
-    result = fresh_checkout.execute([sys.executable, "-B", "-c", program], fresh_checkout.root)
-    last = result.stderr.splitlines()[-1]
-    assert last.startswith("deploy.errors.DeployError: CPython 3.12 could not compile the package: ")
-    assert "newer.py" in last
-    assert "/tmp" not in last
+def test_a_module_that_cannot_be_compiled_is_reported():
+    """If CPython 3.12 does not know the syntax of a module, the message names the module, without a path."""
+    newer = {"newer.py": b"try:\n    pass\nexcept A, B:\n    pass\n"}
+    with pytest.raises(DeployError, match=r"CPython 3\.12 could not compile the package: .*newer\.py") as error:
+        bytecode.compile_modules(find_python("3.12"), newer)
+    assert "/tmp" not in str(error.value)
 
 
 def test_a_package_that_cannot_be_built_leaves_the_old_one(fresh_checkout):
@@ -186,73 +182,8 @@ def test_a_package_that_cannot_be_built_leaves_the_old_one(fresh_checkout):
     assert [path.read_text() for path in fresh_checkout.package.parent.iterdir()] == ["the old one"]
 
 
-@pytest.mark.parametrize(
-    ("damage", "name"),
-    [
-        (lambda root: (root / "dist").write_text(""), "dist"),
-        (lambda root: (root / "dist").symlink_to("nowhere"), "dist"),
-        (lambda root: (root / "deploy" / "bootstrap").unlink(), "deploy/bootstrap"),
-        (lambda root: (root / "ddm_precheck" / "folder.py").mkdir(), "ddm_precheck/folder.py"),
-    ],
-    ids=["dist is a file", "dist is a dangling link", "no bootstrap", "folder with the name of a module"],
-)
-def test_a_file_that_cannot_be_used_is_one_line(fresh_checkout, damage, name):
-    """The line names the file or folder."""
-    damage(fresh_checkout.root)
-    result = fresh_checkout.run("functiongraph", "--package-only", **NO_REGISTRY)
-    assert (result.status, result.stdout, result.stderr.count("\n")) == (1, "", 1)
-    assert f"{fresh_checkout.root / name}: " in result.stderr
-
-
-def test_a_folder_at_the_path_of_the_package_is_named(fresh_checkout):
-    """The line names the package, not the temporary file that cannot replace the folder, and this file is removed."""
-    fresh_checkout.package.mkdir(parents=True)
-    program = (
-        "from deploy import bytecode, errors, package;"
-        "package.download = lambda *_: []; bytecode.find_python = lambda: None;"
-        "errors.run(package.main)"
-    )
-    result = fresh_checkout.execute([sys.executable, "-B", "-c", program], fresh_checkout.root)
-    assert result == Result(1, "", f"deploy.sh: {fresh_checkout.package}: Is a directory\n")
-    assert list(fresh_checkout.package.parent.iterdir()) == [fresh_checkout.package]
-
-
-@pytest.mark.parametrize(
-    "script",
-    ["echo garbage", "echo /bin/sh; exit 1", "exec sleep 60", "exit 0"],
-    ids=["prints no path", "fails", "hangs", "prints nothing"],
-)
-def test_a_python_3_12_that_is_not_usable_is_skipped(tmp_path, monkeypatch, script):
-    """The next candidate is examined."""
-    unusable = tmp_path / "python3.12"
-    unusable.write_text(f"#!/bin/sh\n{script}\n")
-    unusable.chmod(0o755)
-    usable = find_python("3.12")
-    monkeypatch.setattr(bytecode, "_TIMEOUT_SECONDS", 2)
-    monkeypatch.setattr(bytecode, "_candidates", lambda: [str(unusable), usable])
-    assert bytecode.find_python() == usable
-
-
-def test_the_reason_of_a_crash_of_pip_is_kept(fresh_checkout, tmp_path):
-    """If pip fails with a traceback, the line has the exception."""
-    (tmp_path / "pip").mkdir()
-    (tmp_path / "pip" / "__init__.py").write_text("")
-    (tmp_path / "pip" / "__main__.py").write_text(
-        "import sys; sys.exit('ERROR: Exception:\\nTraceback (most recent call last):\\nOSError: disk full')"
-    )
-    result = fresh_checkout.run("functiongraph", "--package-only", PYTHONPATH=str(tmp_path))
-    assert result == Result(1, "", "deploy.sh: pip could not download the requirements: OSError: disk full\n")
-
-
-def test_package_only_may_be_a_dry_run(fresh_checkout, local_wheels):
-    """The dry run builds the package without credentials, changes only dist/, and says that nothing was deployed."""
-    before = fresh_checkout.files()
-    result = fresh_checkout.run("functiongraph", "--package-only", "--dry-run", **local_wheels)
-    assert (result.status, result.stderr, result.commands, result.last_line) == (0, "", [], DRY_RUN_ENDS)
-    new = {str(fresh_checkout.package), str(fresh_checkout.package.parent)}
-    after = fresh_checkout.files()
-    assert after.keys() == before.keys() | new
-    assert {name: time for name, time in after.items() if name not in new} == before
+def test_package_only_may_be_a_dry_run(deploy_sh):
+    assert deploy_sh("functiongraph", "--package-only", "--dry-run") == Result(0, f"{DRY_RUN_ENDS}\n", "")
 
 
 @pytest.fixture
@@ -316,47 +247,22 @@ def start_bootstrap(code: Path, environment: dict[str, str]) -> tuple[int, dict,
     return status, body, errors
 
 
-@pytest.mark.parametrize("environment", [{}, {"HOME": "/proc/none"}], ids=["empty", "no home"])
-def test_the_package_serves_on_the_platform(package, platform, tmp_path, environment):
+def test_the_http_function_serves_from_the_package(package, platform, tmp_path):
     """The bootstrap starts the function in a read-only folder. The function listens on port 8000 and logs no error."""
     code = extract(package, tmp_path / "the code")
     before = sorted(code.rglob("*"))
-    status, body, errors = start_bootstrap(code, environment)
+    status, body, errors = start_bootstrap(code, {})
     assert (status, body["verdict"], body["code"], errors) == (400, "ERROR", "invalid-event", b"")
     assert sorted(code.rglob("*")) == before
 
 
-def test_an_edited_module_counts(package, platform, tmp_path):
-    """If a module is edited after the deployment, the edited module runs, although its bytecode is in the package."""
+def test_the_event_function_runs_from_the_package(package, tmp_path):
+    """CPython 3.12 without any other package imports the handler and runs it, without a new file."""
     code = extract(package, tmp_path / "the code")
-    path = code / "ddm_precheck" / "problem.py"
-    content = path.read_text()
-    assert "invalid-event" in content
-    path.write_text(content.replace("invalid-event", "edited-event"))
-    _, body, _ = start_bootstrap(code, {})
-    assert body["code"] == "edited-event"
-
-
-def test_bytecode_saves_two_fifths_of_the_cold_start(package, tmp_path):
-    """With bytecode, a cold start takes at most 60 % of the CPU time without bytecode (the best of five runs)."""
-    python = find_python("3.12")
-    code = extract(package, tmp_path / "with bytecode")
-    plain = extract(package, tmp_path / "without bytecode")
-    for path in plain.rglob("*.pyc"):
-        path.unlink()
-
-    def cold_start(folder: Path) -> float:
-        environment = {"PYTHONPATH": str(folder / "lib"), "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [python, "-c", COLD_START]
-        result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
-        return float(result.stdout)
-
-    times = [(cold_start(code), cold_start(plain)) for _ in range(5)]
-    with_bytecode, without = (min(column) for column in zip(*times, strict=True))
-    assert with_bytecode <= 0.6 * without, times
-
-
-def test_the_checkout_gets_no_bytecode(checkout: Checkout, package):
-    """A build creates only dist/ in the repository."""
-    assert not list(checkout.root.glob("deploy/__pycache__"))
-    assert [path.name for path in package.parent.iterdir()] == ["ddm-precheck.zip"]
+    before = sorted(code.rglob("*"))
+    program = "import event_function, json; print(json.dumps(event_function.handler({}, None)))"
+    command = [find_python("3.12"), "-S", "-c", program]
+    done = subprocess.run(command, cwd=code, env={}, capture_output=True, text=True, check=True)
+    *_, result = map(json.loads, done.stdout.splitlines())
+    assert (result["code"], done.stderr) == ("invalid-event", "")
+    assert sorted(code.rglob("*")) == before

@@ -1,5 +1,6 @@
-"""`deploy.sh` refuses wrong calls before it does anything, and finds its folder and a Python on any machine."""
+"""`deploy.sh`: wrong uses, its help, the table of its options, and how it finds its folder and a Python."""
 
+import re
 import shlex
 import subprocess
 import sys
@@ -7,22 +8,22 @@ import sys
 import pytest
 from helpers.deployment import (
     CLOUD_RUN,
-    DRY_RUN_ENDS,
     FUNCTIONGRAPH,
     PROJECT_ID,
-    ROOT,
     TOKEN,
     Result,
     find_python,
     launcher,
     make_path,
 )
+from helpers.markdown import DEPLOYING
 
 from ddm_precheck import settings, sink
-from deploy import variables
+from deploy import cli, package, variables
 
+TOPIC = f"urn:smn:cn-north-4:{PROJECT_ID}:ddm"
 ALLOW = ("--allow", f"{PROJECT_ID}/*")
-ENDPOINTS_REFUSED = [
+ENDPOINTS_REJECTED = [
     *("ddm.example", "http://ddm.example", "ftp://ddm.example", "https://", "https://a@ddm.example"),
     *("https://ddm.example,A=b", "https://ddm.example/?a=b", "https://ddm.example/#a", "https://ddm.example /"),
     *("https://ddm.{region}", "https://{zone}.example", "http://localhost.example", "http://127.0.0.1.example"),
@@ -72,6 +73,15 @@ WRONG_CALLS = {
     "agency for Cloud Run": ((*CLOUD_RUN, "--agency", "reader"), "--agency"),
     "secret for FunctionGraph": ((*FUNCTIONGRAPH, "--token-secret", "token"), "--token-secret"),
     "a secret as an unknown option": (("functiongraph", f"--token={TOKEN}"), "--token"),
+    "misspelt option": ((*FUNCTIONGRAPH, "--event", "--retrys", "3"), "--retrys (did you mean --retries?)"),
+    "retries without --event": ((*FUNCTIONGRAPH, "--retries", "3"), "--event (--retries requires it)"),
+    "destination without --event": ((*FUNCTIONGRAPH, f"--on-failure={TOPIC}"), "--event (--on-failure requires it)"),
+    "4 retries": ((*FUNCTIONGRAPH, "--event", "--retries", "4"), "--retries 4 (a number from 0 to 3)"),
+    "negative retries": ((*FUNCTIONGRAPH, "--event", "--retries", "-1"), "--retries"),
+    "destination that is no URN": ((*FUNCTIONGRAPH, "--event", "--on-success", "https://a.example"), "--on-success"),
+    "destination of another service": ((*FUNCTIONGRAPH, "--event", "--on-success", "urn:obs:a:b:c"), "--on-success"),
+    "pass-through for FunctionGraph": ((*FUNCTIONGRAPH, "--", "--timeout", "9"), "unexpected argument"),
+    "pass-through for local": (("local", "--", "x"), "unexpected argument"),
     "unexpected argument": (("local", "extra"), "extra"),
     "value of a flag": (("local", "--once=no"), "--once"),
     "no project": (("cloud-run", "--region", "europe-west1"), "--project"),
@@ -150,7 +160,7 @@ WRONG_CALLS = {
     **{
         f"region {value}": ((*CLOUD_RUN, "--ddm-region", value), "--ddm-region") for value in ("CN", "cn,A=b", "a" * 33)
     },
-    **{f"endpoint {value}": ((*CLOUD_RUN, "--ddm-endpoint", value), "--ddm-endpoint") for value in ENDPOINTS_REFUSED},
+    **{f"endpoint {value}": ((*CLOUD_RUN, "--ddm-endpoint", value), "--ddm-endpoint") for value in ENDPOINTS_REJECTED},
     **{f"--env {value!r}": ((*CLOUD_RUN, "--env", value), named) for value, named in BAD_ASSIGNMENTS.items()},
     "--env for FunctionGraph": (("functiongraph", "--package-only", "--env", "DDM_REGION=CN"), "DDM_REGION"),
 }
@@ -168,64 +178,75 @@ WRONG_VARIABLES = {
 }
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("-h",), ("help",), ("cloud-run", "--help")], ids=" ".join)
-def test_help_is_the_head_of_the_script(checkout, arguments):
-    """The printed text is the comment at the head of deploy.sh."""
-    lines = (ROOT / "deploy.sh").read_text().splitlines()[1:]
-    head = lines[: next(number for number, line in enumerate(lines) if not line.startswith("#"))]
-    result = checkout.run(*arguments)
-    assert result == Result(0, "".join(f"{line.removeprefix('#').removeprefix(' ')}\n" for line in head), "")
-
-
 @pytest.mark.parametrize(
     ("arguments", "environment", "named"),
     [*((arguments, {}, named) for arguments, named in WRONG_CALLS.values()), *WRONG_VARIABLES.values()],
     ids=[*WRONG_CALLS, *WRONG_VARIABLES],
 )
-def test_a_wrong_call_is_refused(checkout, gcloud, arguments, environment, named):
-    """Exit status 2 and one line that names the mistake. Nothing runs or changes, and no token is printed."""
-    before = checkout.files()
-    result = checkout.run(*arguments, PATH=gcloud.path, **environment)
+def test_a_wrong_call_is_one_line(deploy_sh, gcloud, monkeypatch, arguments, environment, named):
+    """Exit status 2 and one line that names the mistake. Nothing runs, and no token is printed."""
+    monkeypatch.setattr(package, "run", lambda: pytest.fail("the package is built"))
+    result = deploy_sh(*arguments, **environment)
     assert (result.status, result.stdout) == (2, "")
-    assert result.stderr.startswith("deploy.sh: ")
-    assert result.stderr.count("\n") == 1
+    assert re.fullmatch(r"deploy\.sh: .+\n", result.stderr)
     assert named in result.stderr
     assert TOKEN not in result.stderr
     assert gcloud.calls == []
-    assert checkout.files() == before
+
+
+@pytest.mark.parametrize("command", [None, "local", "cloud-run", "functiongraph"])
+def test_the_help_fits_100_columns(monkeypatch, capsys, command):
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit) as exit_status:
+        cli.main([command, "--help"] if command else ["help"])
+    assert exit_status.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert lines[0].startswith(f"usage: ./deploy.sh {command or 'COMMAND'} ")
+
+
+def test_the_table_of_the_options_is_that_of_the_parser():
+    expected: dict[str, set[str]] = {}
+    _, commands = cli.build_parsers()
+    for command, parser in commands.items():
+        for action in parser._actions:
+            name = " ".join(filter(None, [action.option_strings[-1], action.metavar]))
+            expected.setdefault(name, set()).add(command)
+    table = {option: set(re.findall(r"[a-z-]+", names)) for option, names, _ in DEPLOYING.table("deploy options")}
+    assert table == {name: {"all"} if names == set(commands) else names for name, names in expected.items()}
 
 
 @pytest.mark.parametrize("value", ENDPOINTS_ACCEPTED)
-def test_an_accepted_endpoint_is_one_that_the_function_starts_with(checkout, gcloud, value):
-    """--ddm-endpoint and --env accept each value that the function's settings accept, and do not change the value."""
+def test_an_accepted_endpoint_is_one_that_the_function_starts_with(deploy_sh, value):
     for options in (("--ddm-endpoint", value), ("--env", f"DDM_ENDPOINT={value}")):
-        result = checkout.run(*CLOUD_RUN, *options, "--dry-run", PATH=gcloud.path)
+        result = deploy_sh(*CLOUD_RUN, *options, "--dry-run")
         assert (result.status, result.stderr) == (0, "")
-        assert f"THREADS=64,DDM_ENDPOINT={value}" in shlex.split(result.commands[0])
+        assert f"THREADS=64,DDM_ENDPOINT={value}" in shlex.split(result.commands[1])
     assert settings.from_environment({"DDM_ENDPOINT": value}).endpoint == value.rstrip("/")
 
 
 @pytest.mark.parametrize("name", variables.NAMES)
 def test_every_variable_of_env_is_one_that_the_function_reads(name):
-    """Each name that --env accepts is a variable that the function's settings validate."""
     with pytest.raises(settings.SettingsError, match=name):
         settings.from_environment({name: "A bad value"})
 
 
 def test_the_timeout_has_room_for_the_sink():
     """The timeout is the wait, the last request to DDM (10 s by default), the sink, and 5 s for everything else."""
-    assert variables.timeout_seconds({"DDM_MAX_WAIT_SECONDS": "100"}) == 100 + 10 + sink.TIMEOUT_SECONDS + 5
+    assert variables.timeout_seconds({"DDM_MAX_WAIT_SECONDS": "100"}) == 100 + 10 + sink._TIMEOUT_SECONDS + 5
 
 
 def test_a_symbolic_link_is_followed(checkout, tmp_path):
-    """If deploy.sh is started through a link in another folder, it uses its own folder."""
+    """Started through a link in another folder, deploy.sh uses its own folder. No file is written there."""
     link = tmp_path / "a link"
     link.symlink_to(checkout.root / "deploy.sh")
-    path = make_path(tmp_path / "tools", gcloud="#!/bin/sh\n", python3=launcher(sys.executable))
-    command = [link, *CLOUD_RUN, "--dry-run"]
-    result = subprocess.run(command, cwd=tmp_path, env={"PATH": path}, capture_output=True, text=True, check=False)
-    assert (result.returncode, result.stderr) == (0, "")
-    assert f"--source '{checkout.root}'" in result.stdout
+    before = checkout.files()
+    command = [str(link), *CLOUD_RUN, "--dry-run"]
+    path = make_path(tmp_path / "tools", python3=launcher(sys.executable))
+    done = subprocess.run(command, cwd=tmp_path, env={"PATH": path}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"--source '{checkout.root}'" in done.stdout
+    assert checkout.files() == before
 
 
 def test_a_python_that_does_not_run_is_skipped(checkout, tmp_path):
@@ -238,16 +259,7 @@ def test_a_python_that_does_not_run_is_skipped(checkout, tmp_path):
 
 
 def test_a_missing_python_is_one_line(checkout, tmp_path):
-    """If there is no Python, one line names the required version."""
     result = checkout.run("local", PATH=make_path(tmp_path / "tools"))
-    assert (result.status, result.stdout, result.stderr.count("\n")) == (1, "", 1)
-    assert "Python 3.11" in result.stderr
-
-
-@pytest.mark.parametrize("arguments", [("local",), CLOUD_RUN], ids=["local", "cloud-run"])
-def test_the_last_line_of_a_dry_run(checkout, gcloud, arguments):
-    """The last line says that nothing was deployed. The output contains no URL and no region of a deployment."""
-    result = checkout.run(*arguments, "--dry-run", PATH=gcloud.path)
-    assert (result.status, result.last_line) == (0, DRY_RUN_ENDS)
-    assert gcloud.url not in result.stdout
-    assert "cn-north-4" not in result.stdout
+    assert result == Result(
+        1, "", "deploy.sh: Python 3.11 or newer is missing (tried python3 and python3.14 to python3.11)\n"
+    )

@@ -73,7 +73,7 @@ def function(sink: str, fake_ddm_server: FakeDDM, tmp_path_factory: pytest.TempP
 
 @pytest.mark.parametrize("db_name", ["pass", "warn", "fail"])
 def test_the_report_of_an_event_delivery_arrives_in_the_chat(function: ServedFunction, chat: HTTPStub, db_name: str):
-    """The function sends the summary to the sink, and the sink posts the report, also for a FAIL."""
+    """The function sends the summary to the sink, and the sink posts the report, even for a FAIL."""
     chat.requests.clear()
     report = function.send_event(db_name).summary["report"]
     response = function.send(ENVELOPE | {"data": EVENT | {"db_name": db_name}})
@@ -93,7 +93,7 @@ def test_a_direct_request_does_not_reach_the_chat(function: ServedFunction, chat
 
 
 @pytest.mark.parametrize("path", ["/", "", "/wrong", f"/{KEY}/x", f"/{KEY[:-1]}", f"/{KEY}0", "/%C3%A9"])
-def test_a_request_without_the_key_is_refused(sink: str, chat: HTTPStub, path: str):
+def test_a_request_without_the_key(sink: str, chat: HTTPStub, path: str):
     """Only a sender who knows the key can post to the chat."""
     chat.requests.clear()
     url = sink.removesuffix(f"/{KEY}") + path
@@ -104,7 +104,7 @@ def test_a_request_without_the_key_is_refused(sink: str, chat: HTTPStub, path: s
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b'"report"', b'{"report": null}', b'{"report": ["x"]}', b"[" * 100_000]
 )
-def test_a_body_without_a_report_is_refused(sink: str, chat: HTTPStub, body: bytes):
+def test_a_body_without_a_report(sink: str, chat: HTTPStub, body: bytes):
     """A body that is not a summary is not posted."""
     chat.requests.clear()
     assert requests.post(sink, data=body, timeout=10).status_code == 400
@@ -116,11 +116,10 @@ def test_a_body_without_a_report_is_refused(sink: str, chat: HTTPStub, body: byt
     "respond",
     [
         pytest.param(lambda _: StubResponse(404), id="404"),
-        pytest.param(lambda _: StubResponse(500), id="500"),
         pytest.param(lambda _: StubResponse(302, None, (("Location", "/elsewhere"),)), id="redirect"),
     ],
 )
-def test_a_chat_that_refuses_makes_the_broker_retry(fake_ddm_server: FakeDDM, tmp_path: Path, respond: Respond):
+def test_a_chat_that_fails_makes_the_broker_retry(fake_ddm_server: FakeDDM, tmp_path: Path, respond: Respond):
     """If the chat does not accept the report, the event delivery gets ``sink-unavailable``, and the broker retries."""
     with HTTPStub(respond) as chat, chat_sink(f"{chat.url}/webhook?key=secret") as url:
         variables = {"DDM_ENDPOINT": fake_ddm_server.url, "DDM_REGION": "cn-north-4", "K_SINK": f"{url}/{KEY}"}

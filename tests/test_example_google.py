@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from helpers.fake_gcloud import EVENTARC_SUBSCRIPTION, NUMBER, URL, Call, find_call, run_script
-from helpers.function import ROOT
+from helpers.function import EVENT, EVENT_WITHOUT_TOKEN, ROOT
+from helpers.markdown import TRIGGERS
 
+from testing.fake_gcloud import EVENTARC_SUBSCRIPTION, NUMBER, URL, Call, find_call, run_script
 from testing.function_server import clean_environment
 
 GOOGLE: Final = ROOT / "examples" / "google"
@@ -37,19 +38,28 @@ SCRIPTS: Final = {
 @pytest.fixture(scope="module")
 def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Call]]:
     """The calls of gcloud, by the name of the script."""
-    return {
+    calls = {
         name: run_script(script, tmp_path_factory.mktemp(name), stdin, **variables)
         for name, (script, variables, stdin) in SCRIPTS.items()
     }
+    folder = tmp_path_factory.mktemp("page")
+    script = folder / "page.sh"
+    section = TRIGGERS.text.partition("## Pub/Sub push\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"^```bash\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    script.write_text(f"#!/usr/bin/env bash\nset -euo pipefail\ncd {ROOT}\n{''.join(blocks)}")
+    script.chmod(0o755)
+    started = json.dumps({"job_id": EVENT["job_id"], "pre_check_results": []})
+    ids = {name.upper(): EVENT[name] for name in ("project_id", "instance_id", "db_name")}
+    calls["page"] = run_script(script, folder, f"a password\n{WEBHOOK}\n", STARTED=started, **ids)
+    return calls
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_gcloud_commands_are_valid(calls: dict[str, list[Call]], tmp_path: Path, name: str):
-    """Each command passes gcloud's own linter, which needs no network."""
+def test_gcloud_commands_are_valid(calls: dict[str, list[Call]], tmp_path: Path):
+    """Each command of the scripts and of the page passes gcloud's own linter, which needs no network."""
     if not shutil.which("gcloud"):
         pytest.skip("gcloud is missing")
-    commands = [{"command_string": shlex.join(["gcloud", *call.words])} for call in calls[name]]
-    (tmp_path / "commands").write_text(json.dumps(commands))
+    commands = {shlex.join(["gcloud", *call.words]) for name in calls for call in calls[name]}
+    (tmp_path / "commands").write_text(json.dumps([{"command_string": command} for command in sorted(commands)]))
     lint = ["gcloud", "meta", "lint-gcloud-commands", f"--commands-file={tmp_path / 'commands'}"]
     environment = clean_environment() | {"CLOUDSDK_CONFIG": str(tmp_path / "config")}
     done = subprocess.run(lint, env=environment, capture_output=True, text=True, timeout=120, check=True)
@@ -57,16 +67,24 @@ def test_gcloud_commands_are_valid(calls: dict[str, list[Call]], tmp_path: Path,
     assert outcomes == [(True, None)] * len(commands)
 
 
-@pytest.mark.parametrize(("name", "variable"), [(name, each) for name, script in SCRIPTS.items() for each in script[1]])
-def test_missing_variable(name: str, variable: str):
-    """If a variable is missing, the script names it and runs no command."""
-    script, variables, stdin = SCRIPTS[name]
-    environment = {"PATH": os.environ["PATH"]} | {key: value for key, value in variables.items() if key != variable}
+def test_commands_of_the_page(calls: dict[str, list[Call]]):
+    """The page runs the scripts with all their variables, and publishes the response that started the precheck."""
+    assert [call.words[0] for call in calls["page"]].count("run") == sum(
+        call.words[0] == "run" for name in ("token-renewal", "chat-sink", "pubsub") for call in calls[name]
+    )
+    event = json.loads(find_call(calls["page"], "pubsub", "topics", "publish", "precheck-wanted")["--message"])
+    assert event == EVENT_WITHOUT_TOKEN | {"pre_check_results": []}
+
+
+@pytest.mark.parametrize("name", ["pubsub", "chat-sink", "token-renewal"])
+def test_missing_variables(name: str):
+    """Without variables, a script names one and runs no command."""
+    environment = {"PATH": os.environ["PATH"]}
     done = subprocess.run(
-        [script], input=stdin, env=environment, capture_output=True, text=True, timeout=30, check=False
+        [SCRIPTS[name][0]], input="", env=environment, capture_output=True, text=True, timeout=30, check=False
     )
     assert done.returncode != 0
-    assert f"{variable} is not set" in done.stderr
+    assert "PROJECT is not set" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["pubsub", "eventarc"])
@@ -175,11 +193,3 @@ def test_token_renewal(calls: dict[str, list[Call]]):
     assert (Path(deploy["--source"]) / "Procfile").read_text() == "web: python3 renew_token.py\n"
     schedule = find_call(renewal, "scheduler", "jobs", "create", "http", "ddm-token-renewal")
     assert schedule["--schedule"] == "0 */12 * * *"
-
-
-def test_the_documentation_shows_the_subscription():
-    """A page shows the same command as the script."""
-    command = "gcloud pubsub subscriptions create precheck-wanted"
-    pages = [page.read_text() for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]]
-    (shown,) = (page.split(command)[1].split("```")[0] for page in pages if command in page)
-    assert f"{command}{shown}" in (GOOGLE / "pubsub.sh").read_text()

@@ -17,27 +17,13 @@ KNATIVE: Final = {
 RENEWAL: Final = list(yaml.safe_load_all((EXAMPLES / "token-renewal" / "cronjob.yaml").read_text()))
 
 
-@pytest.mark.parametrize(
-    ("name", "kinds"),
-    [
-        ("service", ["serving.knative.dev/v1 Service"]),
-        ("sinkbinding", ["sources.knative.dev/v1 SinkBinding"]),
-        ("trigger", ["eventing.knative.dev/v1 Trigger"] * 4),
-        ("sequence", ["flows.knative.dev/v1 Sequence"]),
-    ],
-)
-def test_manifest(name: str, kinds: list[str]):
-    """Each manifest has these resources, each with a name and a specification."""
-    assert [f"{each['apiVersion']} {each['kind']}" for each in KNATIVE[name]] == kinds
-    assert all(each["metadata"]["name"] and each["spec"] for each in KNATIVE[name])
-
-
 def test_service():
     """The service has as many threads as concurrent requests. The other manifests refer to this service."""
     (service,) = KNATIVE["service"]
     spec = service["spec"]["template"]["spec"]
     assert {"name": "THREADS", "value": str(spec["containerConcurrency"])} in spec["containers"][0]["env"]
     name = service["metadata"]["name"]
+    assert KNATIVE["sequence"][0]["spec"]["steps"][0]["delivery"] == KNATIVE["trigger"][0]["spec"]["delivery"]
     assert KNATIVE["sinkbinding"][0]["spec"]["subject"]["name"] == name
     assert KNATIVE["trigger"][0]["spec"]["subscriber"]["ref"]["name"] == name
     assert KNATIVE["sequence"][0]["spec"]["steps"][0]["ref"]["name"] == name
@@ -74,10 +60,11 @@ def test_secret_of_the_service(start: Any, tmp_path: Path):
         ("warn", {}, "ddm-precheck-approval"),
         ("warn", {"accepted_warnings": ["Primary keys"]}, "ddm-precheck-approval"),
         ("fail", {"accepted_warnings": ["Primary keys", "DB instance time zone"]}, "ddm-precheck-stop"),
+        ("pass", {"pre_check_results": [{"name": "Table names", "status": "FAILED"}]}, "ddm-precheck-stop"),
         ("pending", {}, None),
         ("broken", {}, None),
     ],
-    ids=["pass", "accepted", "proceed-on-warn", "warn", "not-accepted", "fail", "pending", "broken"],
+    ids=["pass", "accepted", "proceed-on-warn", "warn", "not-accepted", "fail", "synchronous", "pending", "broken"],
 )
 def test_filters_of_the_triggers(function: Function, db_name: str, fields: dict[str, Any], trigger: str | None):
     """Each verdict matches the filter of one Trigger. A response without a verdict matches no filter."""
@@ -86,12 +73,6 @@ def test_filters_of_the_triggers(function: Function, db_name: str, fields: dict[
     response = function.send(attributes | {"data": EVENT | {"db_name": db_name} | fields}).body
     matching = [name for name, wanted in filters.items() if wanted.items() <= response.items()]
     assert matching == ([trigger] if trigger else [])
-
-
-def test_delivery_of_the_sequence():
-    """The sequence and the trigger have the same retries and dead-letter sink."""
-    (sequence,) = KNATIVE["sequence"]
-    assert sequence["spec"]["steps"][0]["delivery"] == KNATIVE["trigger"][0]["spec"]["delivery"]
 
 
 # Token renewal

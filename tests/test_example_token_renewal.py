@@ -146,7 +146,6 @@ def test_google(tmp_path: Path, versions: list[int], destroyed: list[int]):
         pytest.param(lambda _: StubResponse(401, {"error": {"message": "A-SECRET"}}), "IAM responded 401", id="401"),
         pytest.param(lambda request: iam(request, token=""), "IAM sent no usable token", id="no-token"),
         pytest.param(lambda request: iam(request, token="A-SECRET token"), "IAM sent no usable token", id="space"),
-        pytest.param(lambda request: iam(request, status=500), "IAM responded 500", id="500"),
         pytest.param(lambda _: StubResponse(201), "its response is not JSON", id="no-body"),
     ],
 )
@@ -161,7 +160,7 @@ def test_without_a_usable_token_nothing_is_stored(tmp_path: Path, respond: Any, 
     assert reason in stderr
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("status", [302, 307])
 def test_no_redirect_is_followed(tmp_path: Path, status: int):
     """The target of a redirect receives neither the password nor anything else."""
     with HTTPStub(iam) as target:

@@ -15,10 +15,13 @@ import requests
 from helpers.function import EVENT, EVENT_WITHOUT_TOKEN, TOKEN, ServedFunction, serve_function
 from helpers.sink import Sink
 
+from testing.fake_behaviours import check
 from testing.fake_ddm import FakeDDM
 from testing.function_server import free_port
 
 PROJECT = "v1/projects/ddm-precheck"
+# A part of the response that started the precheck.
+STARTED = {"pre_check_results": [check("Table names", "FAILED")]}
 
 
 def _jar() -> Path | None:
@@ -84,7 +87,7 @@ def test_broker_retries_while_pending(emulator, served_function: ServedFunction,
     assert message_id
 
     lines = served_function.wait_for_log_lines(3, seconds=60)
-    time.sleep(4)  # longer than the max backoff: a further push request would arrive now
+    time.sleep(4)  # longer than the maximum backoff: a further push request would arrive now
     entries = [json.loads(line) for line in [*lines, *served_function.new_log_lines()]]
     assert [(entry["code"], entry["http_status"], entry["verdict"]) for entry in entries] == [
         ("pending", 503, "PENDING"),
@@ -95,12 +98,12 @@ def test_broker_retries_while_pending(emulator, served_function: ServedFunction,
 
 
 def test_a_sink_receives_a_fail_of_an_event_without_a_token(emulator: str, fake_ddm: FakeDDM, tmp_path: Path):
-    """With a token file and a sink, as the example scripts deploy the function, a FAIL arrives at the sink."""
+    """With a token file and a sink, as the example scripts deploy the function, a synchronous FAIL arrives."""
     (tmp_path / "token").write_text(f"{TOKEN}\n")
     variables = {
         "DDM_ENDPOINT": fake_ddm.url,
         "DDM_REGION": "cn-north-4",
-        "DDM_EXPECTED_CHECKS": "3",
+        "DDM_EXPECTED_CHECKS": "2",
         "DDM_TOKEN_SOURCE": str(tmp_path / "token"),
         "DDM_ALLOWED_INSTANCES": f"{EVENT['project_id']}/{EVENT['instance_id']}",
     }
@@ -112,7 +115,7 @@ def test_a_sink_receives_a_fail_of_an_event_without_a_token(emulator: str, fake_
             "ackDeadlineSeconds": 10,
         }
         _put(f"{emulator}/{PROJECT}/subscriptions/push-with-sink", subscription)
-        data = base64.b64encode(json.dumps(EVENT_WITHOUT_TOKEN | {"db_name": "fail"}).encode()).decode()
+        data = base64.b64encode(json.dumps(EVENT_WITHOUT_TOKEN | STARTED).encode()).decode()
         requests.post(
             f"{emulator}/{PROJECT}/topics/wanted-with-sink:publish", json={"messages": [{"data": data}]}, timeout=30
         ).raise_for_status()
@@ -121,4 +124,5 @@ def test_a_sink_receives_a_fail_of_an_event_without_a_token(emulator: str, fake_
     assert (entry["http_status"], entry["verdict"], entry["token_from"]) == (202, "FAIL", "file")
     ((headers, summary),) = sink.received
     assert (headers["ce-verdict"], headers["ce-canproceed"]) == ("FAIL", "false")
-    assert "- FAILED Primary keys" in summary["report"]
+    assert summary["covers"] == ["synchronous", "asynchronous"]
+    assert "- FAILED Table names" in summary["report"]

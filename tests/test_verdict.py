@@ -1,203 +1,354 @@
-"""The summary: the verdict on DDM's checks, and the contents of the other fields."""
+"""The verdict on the checks of both phases, the accepted warnings, and the contents of the summary."""
 
+import itertools
 import os
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-from helpers.function import EVENT, Function
+from helpers.envelopes import DELIVERIES, binary_headers, send_structured
+from helpers.function import EVENT, EVENT_WITHOUT_TOKEN, Function, character_id
 
-from testing.fake_behaviours import FakeResponse, check, results
+from ddm_precheck.checks import Check, Phase
+from ddm_precheck.event import Precheck
+from ddm_precheck.problem import UpstreamInfo
+from ddm_precheck.verdict import Summary, judge
+from testing.fake_behaviours import BEHAVIOURS, FakeResponse, check, results
 from testing.fake_ddm import FakeDDM
 
-# The example of DDM's documentation: both checks succeeded, and both have a suggestion.
-DOCUMENTED_RESULT = {
-    "job_id": EVENT["job_id"],
-    "pre_check_results": [
-        {
-            "name": "Primary keys",
-            "status": "SUCCESS",
-            "note": "Whether all tables have a primary key.",
-            "handling_suggestion": "Add primary keys.",
-            "error_message": "",
-            "error_detail_message": "",
-        },
-        {
-            "name": "Time zone",
-            "status": "SUCCESS",
-            "note": "",
-            "handling_suggestion": "Use one time zone.",
-            "error_message": "",
-            "error_detail_message": "",
-        },
+STATUSES = {"S": "SUCCESS", "W": "WARN", "F": "FAILED"}
+TIME_ZONE = "DB instance time zone"
+INCOMPLETE = " The list may be incomplete: expected_checks is not set."
+NOT_COVERED = " The synchronous checks are not covered: pre_check_results is not given."
+UPSTREAM = UpstreamInfo(200, 1, 0)
+ABSENT_NAME = "z"
+
+
+def make_checks(letters: str, names: str = "abcdefgh") -> list[dict[str, str]]:
+    return [check(name, STATUSES[letter]) for name, letter in zip(names, letters, strict=False)]
+
+
+# All small inputs, against a second implementation
+
+
+def check_lists(max_length: int, phase: Phase) -> Iterator[tuple[Check, ...]]:
+    """Return each list of checks, with each way in which the names can be equal."""
+    for length in range(max_length + 1):
+        for names in itertools.product("abc"[:length], repeat=length):
+            if list(dict.fromkeys(names)) == list("abc"[: len(set(names))]):
+                for statuses in itertools.product(STATUSES.values(), repeat=length):
+                    yield tuple(Check(*each, phase, None, None, None, None) for each in zip(names, statuses))  # noqa: B905
+
+
+def subsets(names: set[str]) -> Iterator[frozenset[str]]:
+    for size in range(len(names) + 1):
+        yield from map(frozenset, itertools.combinations(sorted(names), size))
+
+
+def expected_verdict(synchronous: tuple[Check, ...], asynchronous: tuple[Check, ...], expected: int | None) -> str:
+    statuses = {each.status for each in synchronous + asynchronous}
+    if "FAILED" in statuses:
+        return "FAIL"
+    if not asynchronous or len({each.name for each in asynchronous}) < (expected or 0):
+        return "PENDING"
+    return "WARN" if "WARN" in statuses else "PASS"
+
+
+def assert_agrees(summary: Summary, precheck: Precheck, asynchronous: tuple[Check, ...]) -> None:
+    """Compare the summary of `judge` with the rules of the reference."""
+    decision, synchronous = summary.decision, precheck.synchronous_checks
+    verdict = expected_verdict(synchronous, asynchronous, precheck.expected_checks)
+    warned = [each.name for each in synchronous + asynchronous if each.status == "WARN"]
+    accepted = [name for name in warned if name in precheck.accepted_warnings]
+    is_accepted = precheck.proceed_on_warn or len(accepted) == len(warned)
+    assert decision.verdict == verdict
+    assert decision.can_proceed == (verdict == "PASS" or (verdict == "WARN" and is_accepted))
+    assert decision.retry_after == (10 if verdict == "PENDING" else None)
+    assert decision.covers == (("synchronous",) if synchronous else ()) + ("asynchronous",)
+    assert decision.counts.total == len(summary.checks)
+    assert decision.counts.accepted == len(accepted)
+    assert decision.accepted == tuple(dict.fromkeys(accepted))
+    has_note = verdict in {"PASS", "WARN"}
+    assert (INCOMPLETE in decision.message) == (has_note and not precheck.expected_checks)
+    assert (NOT_COVERED in decision.message) == (has_note and not synchronous)
+    assert summary.checks == synchronous + asynchronous
+    order = ("FAILED", "WARN")
+    assert summary.issues == tuple(each for status in order for each in summary.checks if each.status == status)
+
+
+@pytest.mark.parametrize("proceed_on_warn", [False, True])
+@pytest.mark.parametrize("expected_checks", [None, 1, 2, 3, 4])
+def test_all_small_lists_of_both_phases(proceed_on_warn, expected_checks):
+    lists = list(check_lists(3, "asynchronous"))
+    assert len(lists) == 1 + 3 + 2 * 9 + 5 * 27  # 1, 1, 2 and 5 ways in which 0 to 3 names can be equal
+    accepted_sets = {}
+    for synchronous, asynchronous in itertools.product(check_lists(2, "synchronous"), lists):
+        names = frozenset(each.name for each in synchronous + asynchronous) | {ABSENT_NAME}
+        for accepted in accepted_sets.setdefault(names, list(subsets(names))):
+            precheck = Precheck(
+                **{name: EVENT[name] for name in ("project_id", "instance_id", "db_name", "job_id")},
+                proceed_on_warn=proceed_on_warn,
+                accepted_warnings=accepted,
+                expected_checks=expected_checks,
+                synchronous_checks=synchronous,
+            )
+            assert_agrees(judge(precheck, asynchronous, UPSTREAM, ""), precheck, asynchronous)
+
+
+@pytest.mark.parametrize(
+    ("synchronous", "asynchronous", "fields", "verdict", "can_proceed"),
+    [
+        ("", "S", {}, "PASS", True),
+        ("S", "SS", {}, "PASS", True),
+        ("F", "", {}, "FAIL", False),
+        ("F", "SS", {"expected_checks": 3}, "FAIL", False),
+        ("S", "F", {}, "FAIL", False),
+        ("W", "SS", {}, "WARN", False),
+        ("W", "SS", {"proceed_on_warn": True}, "WARN", True),
+        ("S", "SW", {"proceed_on_warn": False}, "WARN", False),
+        ("S", "SFW", {"proceed_on_warn": True}, "FAIL", False),
+        ("SS", "", {"proceed_on_warn": True}, "PENDING", False),
+        ("W", "", {"accepted_warnings": ["a"]}, "PENDING", False),
+        ("SSSSS", "SS", {"expected_checks": 3}, "PENDING", False),
+        ("", "SS", {"expected_checks": 2.0}, "PASS", True),
+        ("", "SSS", {"expected_checks": 2}, "PASS", True),
     ],
-}
-VERDICTS = [
-    ("S", {}, "PASS", True),
-    ("SS", {"proceed_on_warn": True}, "PASS", True),
-    ("SW", {}, "WARN", False),
-    ("SW", {"proceed_on_warn": True}, "WARN", True),
-    ("W", {"proceed_on_warn": False}, "WARN", False),
-    ("F", {}, "FAIL", False),
-    ("SFW", {"proceed_on_warn": True}, "FAIL", False),
-    ("", {}, "PENDING", False),
-    ("", {"proceed_on_warn": True}, "PENDING", False),
-    ("SS", {"expected_checks": 2}, "PASS", True),
-    ("SS", {"expected_checks": 2.0}, "PASS", True),
-    ("SS", {"expected_checks": 3}, "PENDING", False),
-    ("SW", {"expected_checks": 3, "proceed_on_warn": True}, "PENDING", False),
-    ("SF", {"expected_checks": 3}, "FAIL", False),
-    ("SSS", {"expected_checks": 2}, "PASS", True),
-]
+)
+@pytest.mark.sockets
+def test_verdict_of_both_phases(
+    function: Function, fake_ddm: FakeDDM, synchronous, asynchronous, fields, verdict, can_proceed
+):
+    fake_ddm.behaviours["table"] = results(*make_checks(asynchronous))
+    summary = function.send_event("table", pre_check_results=make_checks(synchronous), **fields).summary
+    assert summary["verdict"] == verdict
+    assert summary["can_proceed"] is can_proceed
 
 
-def test_documented_example_passes(function: Function, fake_ddm: FakeDDM):
-    """The verdict on two successful checks is PASS, even if the checks have suggestions."""
-    fake_ddm.behaviours["orders"] = lambda _: FakeResponse(200, DOCUMENTED_RESULT, {"X-Request-Id": "r-1"})
-    summary = function.send_event("orders").summary
+def test_documented_summary(function: Function, fake_ddm: FakeDDM):
+    checks = [
+        check("Primary keys", note="Whether all tables have a primary key.", handling_suggestion="Add them."),
+        {"name": "Time zone", "status": "SUCCESS", "note": " \n", "error_message": None},
+    ]
+    fake_ddm.behaviours["orders"] = lambda request: FakeResponse(
+        200, {"job_id": request.job_id, "pre_check_results": checks}, {"X-Request-Id": "r-1"}
+    )
+    summary = function.send_event("orders", pre_check_results=[check("Binlog", "WARN", note="n")]).summary
     checked_at = summary.pop("checked_at")
-    assert checked_at.endswith("Z")
-    ids = {name: EVENT[name] for name in ("project_id", "instance_id", "job_id")}
-    no_error = {"error": None, "error_detail": None}
+    texts = dict.fromkeys(("note", "suggestion", "error", "error_detail"))
+    binlog = {"name": "Binlog", "status": "WARN", "phase": "synchronous"} | texts | {"note": "n"}
+    message = f"1 of 3 checks warned: Binlog.{INCOMPLETE}"
     assert summary == {
-        "verdict": "PASS",
-        "can_proceed": True,
+        "verdict": "WARN",
+        "can_proceed": False,
         "retryable": False,
         "retry_after_seconds": None,
-        "message": "2 of 2 checks passed; the list may be incomplete, because expected_checks is not set",
-        **ids,
+        "message": message,
+        **EVENT_WITHOUT_TOKEN,
         "db_name": "orders",
         "region": "cn-north-4",
         "expected_checks": None,
-        "counts": {"total": 2, "success": 2, "warn": 0, "failed": 0, "accepted": 0},
-        "report": "PASS: 2 of 2 checks passed; the list may be incomplete, because expected_checks is not set\n"
-        f"Job {EVENT['job_id']} of database schema orders, checked at {checked_at}",
-        "issues": [],
+        "covers": ["synchronous", "asynchronous"],
+        "counts": {"total": 3, "success": 2, "warn": 1, "failed": 0, "accepted": 0},
+        "report": f"WARN: {message}\nJob {EVENT['job_id']} of database schema orders, checked at {checked_at}\n"
+        "- WARN Binlog",
+        "issues": [binlog],
         "checks": [
-            {
-                "name": "Primary keys",
-                "status": "SUCCESS",
-                "note": "Whether all tables have a primary key.",
-                "suggestion": "Add primary keys.",
-                **no_error,
-            },
-            {"name": "Time zone", "status": "SUCCESS", "note": None, "suggestion": "Use one time zone.", **no_error},
+            binlog,
+            {"name": "Primary keys", "status": "SUCCESS", "phase": "asynchronous"}
+            | texts
+            | {"note": "Whether all tables have a primary key.", "suggestion": "Add them."},
+            {"name": "Time zone", "status": "SUCCESS", "phase": "asynchronous"} | texts,
         ],
-        "upstream": {"status": 200, "request_id": "r-1", "attempts": 1},
+        "upstream": {"status": 200, "attempts": 1, "request_id": "r-1", "error_code": None, "error_msg": None},
     }
 
 
 @pytest.mark.parametrize(
-    ("statuses", "fields", "verdict", "can_proceed"),
-    VERDICTS,
-    ids=[" ".join([statuses or "no checks", *fields]) for statuses, fields, *_ in VERDICTS],
-)
-def test_verdict(function: Function, fake_ddm: FakeDDM, statuses, fields, verdict, can_proceed):
-    """A FAILED check gives FAIL, else too few checks give PENDING, else a WARN check gives WARN, else it is PASS."""
-    names = {"S": "SUCCESS", "W": "WARN", "F": "FAILED"}
-    checks = [check(f"Check {number}", names[letter]) for number, letter in enumerate(statuses)]
-    fake_ddm.behaviours["table"] = results(*checks)
-    summary = function.send_event("table", **fields).summary
-    assert (summary["verdict"], summary["can_proceed"]) == (verdict, can_proceed)
-
-
-def test_null_list_is_pending(function: Function, fake_ddm: FakeDDM):
-    """If DDM's list of checks is null, the verdict is PENDING."""
-    fake_ddm.behaviours["null_list"] = lambda _: FakeResponse(
-        200, {"job_id": EVENT["job_id"], "pre_check_results": None}
-    )
-    summary = function.send_event("null_list").summary
-    assert (summary["verdict"], summary["checks"], summary["message"]) == (
-        "PENDING",
-        [],
-        "DDM lists no checks yet; try again later",
-    )
-
-
-def test_order_of_issues(function: Function, fake_ddm: FakeDDM):
-    """`issues` has the failed checks, then the warnings, both in DDM's order. `checks` has DDM's order."""
-    checks = [check("a", "WARN"), check("b", "FAILED"), check("c"), check("d", "WARN"), check("e", "FAILED")]
-    fake_ddm.behaviours["mixed"] = results(*checks)
-    summary = function.send_event("mixed").summary
-    assert [issue["name"] for issue in summary["issues"]] == ["b", "e", "a", "d"]
-    assert [each["name"] for each in summary["checks"]] == ["a", "b", "c", "d", "e"]
-    assert summary["message"] == "2 of 5 checks failed, 2 warned: b; e; a; d"
-
-
-@pytest.mark.parametrize(
-    ("names", "message"),
+    ("synchronous", "asynchronous", "fields", "message"),
     [
-        (["Primary\x1b[2J\x00\nkeys \t x"], "1 of 1 checks failed, 0 warned: Primary [2J keys x"),
-        (["n" * 101], f"1 of 1 checks failed, 0 warned: {'n' * 100}…"),
-        (list("abcdefg"), "7 of 7 checks failed, 0 warned: a; b; c; d; e; 2 more"),
+        ("", "", {}, "DDM has not reported any checks yet; try again later"),
+        ("S", "", {"expected_checks": 3}, "DDM has not reported any checks yet; try again later"),
+        ("S", "SS", {"expected_checks": 3}, "DDM has reported 2 of 3 expected checks so far; try again later"),
+        ("S", "SS", {"expected_checks": 2}, "3 of 3 checks passed"),
+        ("", "SS", {"expected_checks": 2}, f"2 of 2 checks passed.{NOT_COVERED}"),
+        ("S", "SS", {}, f"3 of 3 checks passed.{INCOMPLETE}"),
+        ("", "SS", {}, f"2 of 2 checks passed.{INCOMPLETE}{NOT_COVERED}"),
+        ("", "W", {}, f"1 of 1 checks warned: a.{INCOMPLETE}{NOT_COVERED}"),
+        ("W", "W", {"expected_checks": 1, "accepted_warnings": ["a"]}, "2 of 2 checks warned (2 accepted): a; a"),
+        ("S", "WFSWF", {}, "2 of 6 checks failed, 2 warned: b; e; a; d"),
+        ("S", "FFFFFFF", {}, "7 of 8 checks failed, 0 warned: a; b; c; d; e; 2 more"),
     ],
-    ids=["control characters", "long name", "seven names"],
 )
-def test_message_is_one_short_line(function: Function, fake_ddm: FakeDDM, names, message):
-    """The message is one line without control characters. It has at most five names, and long names are truncated."""
-    fake_ddm.behaviours["names"] = results(*(check(name, "FAILED") for name in names))
+def test_message_and_headline_of_the_report(
+    function: Function, fake_ddm: FakeDDM, synchronous, asynchronous, fields, message
+):
+    fake_ddm.behaviours["table"] = results(*make_checks(asynchronous))
+    response = function.send_event("table", pre_check_results=make_checks(synchronous), **fields)
+    assert response.message == message
+    assert response.summary["report"].splitlines()[0] == f"{response.verdict}: {message}"
+    assert response.log_entry["message"] == message
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("Primary\x1b[2J\x00\nkeys \t x", "Primary [2J keys x"), ("n" * 100, "n" * 100), ("n" * 101, "n" * 100 + "…")],
+    ids=["control characters", "100 characters", "101 characters"],
+)
+def test_name_in_the_message(function: Function, fake_ddm: FakeDDM, name, shown):
+    fake_ddm.behaviours["names"] = results(check(name, "FAILED"))
     summary = function.send_event("names").summary
-    assert summary["message"] == message
-    assert [issue["name"] for issue in summary["issues"]] == names
+    assert summary["message"] == f"1 of 1 checks failed, 0 warned: {shown}"
+    assert summary["issues"][0]["name"] == name
 
 
-@pytest.mark.parametrize("text", ["", " \n\t", None, "missing"], ids=["empty", "white space", "null", "missing"])
-def test_empty_text_is_null(function: Function, fake_ddm: FakeDDM, text):
-    """Empty text, white space and missing text become null."""
-    names = ("note", "handling_suggestion", "error_message", "error_detail_message")
-    texts = {} if text == "missing" else dict.fromkeys(names, text)
-    body = {"job_id": EVENT["job_id"], "pre_check_results": [{"name": "x", "status": "WARN"} | texts]}
-    fake_ddm.behaviours["no_text"] = lambda _: FakeResponse(200, body)
-    (summary_check,) = function.send_event("no_text").summary["checks"]
-    assert summary_check == {
-        "name": "x",
-        "status": "WARN",
-        "note": None,
-        "suggestion": None,
-        "error": None,
-        "error_detail": None,
-    }
+def test_name_in_both_lists_is_two_checks(function: Function, fake_ddm: FakeDDM):
+    fake_ddm.behaviours["same"] = results(check("a", "WARN"))
+    response = function.send_event("same", pre_check_results=[check("a", "WARN")], accepted_warnings=["a"])
+    assert response.summary["counts"] == {"total": 2, "success": 0, "warn": 2, "failed": 0, "accepted": 2}
+    assert [each["phase"] for each in response.summary["issues"]] == ["synchronous", "asynchronous"]
+    assert response.summary["can_proceed"]
+    assert response.log_entry["accepted_warnings"] == ["a"]
 
 
-def test_text_is_unchanged(function: Function, fake_ddm: FakeDDM):
-    """Text in any language, with its white space, is unchanged in the summary."""
-    fake_ddm.behaviours["texts"] = results(
-        check("主键检查", "WARN", note=" 没有主键 \U0001f511\n", error_message='"\\ <b>')
+@pytest.mark.parametrize(
+    ("names", "expected", "verdict"),
+    [("aab", 3, "PENDING"), ("aab", 2, "PASS"), ("aaa", 2, "PENDING"), ("abcd", 3, "PASS")],
+)
+def test_expected_checks_counts_different_asynchronous_names(
+    function: Function, fake_ddm: FakeDDM, names, expected, verdict
+):
+    fake_ddm.behaviours["names"] = results(*map(check, names))
+    synchronous = [*map(check, "xyz")]
+    assert function.send_event("names", expected_checks=expected, pre_check_results=synchronous).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("default", "field", "expected", "verdict"),
+    [(None, None, None, "PASS"), ("3", None, 3, "PENDING"), ("3", 2, 2, "PASS"), ("2", 3, 3, "PENDING")],
+)
+def test_expected_checks_of_the_event_precedes_the_default(start, default, field, expected, verdict):
+    summary = start(DDM_EXPECTED_CHECKS=default).send_event("pass", expected_checks=field).summary
+    assert summary["expected_checks"] == expected
+    assert summary["verdict"] == verdict
+
+
+def test_null_list_of_ddm_is_pending(function: Function, fake_ddm: FakeDDM):
+    fake_ddm.behaviours["null"] = lambda request: FakeResponse(
+        200, {"job_id": request.job_id, "pre_check_results": None}
     )
-    (summary_check,) = function.send_event("texts").summary["checks"]
-    texts = [summary_check[name] for name in ("name", "note", "error")]
-    assert texts == ["主键检查", " 没有主键 \U0001f511\n", '"\\ <b>']
+    assert function.send_event("null").verdict == "PENDING"
 
 
-def test_unknown_fields_are_ignored(function: Function, fake_ddm: FakeDDM):
-    """Fields that DDM may add to its result are ignored."""
-    body = {
-        "job_id": EVENT["job_id"],
-        "pre_check_results": [{"name": "x", "status": "SUCCESS", "level": 3}],
-        "total": 1,
-    }
+def test_synchronous_failure_is_fail_in_each_delivery(function: Function):
+    for make in DELIVERIES.values():
+        body, headers = make(EVENT | {"db_name": "pending", "pre_check_results": make_checks("F")})
+        assert function.send(body, headers=headers).verdict == "FAIL"
+
+
+def test_synchronous_failure_ends_the_wait(start, fake_ddm: FakeDDM):
+    response = start().send_event("pending", pre_check_results=make_checks("SF"), wait_seconds=40)
+    assert response.verdict == "FAIL"
+    assert len(fake_ddm.requests) == 1
+
+
+# Accepted warnings
+
+
+@pytest.mark.parametrize(
+    ("accepted", "can_proceed"),
+    [
+        ([TIME_ZONE], True),
+        ([TIME_ZONE, TIME_ZONE], True),
+        ([TIME_ZONE, "Removed check"], True),
+        ([], False),
+        (["Removed check"], False),
+        (["Primary keys"], False),
+        ([TIME_ZONE.lower()], False),
+        ([f"{TIME_ZONE} "], False),
+        ([TIME_ZONE[:-1]], False),
+        ([f"{TIME_ZONE}s"], False),
+        (["*"], False),
+        ([".*"], False),
+    ],
+)
+def test_names_of_accepted_warnings_are_compared_exactly(function: Function, accepted, can_proceed):
+    response = function.send_event("warn", accepted_warnings=accepted)
+    assert response.verdict == "WARN"
+    assert response.summary["can_proceed"] is can_proceed
+    assert response.log_entry.get("accepted_warnings") == ([TIME_ZONE] if can_proceed else None)
+
+
+@pytest.mark.parametrize(
+    "name", ["__proto__", "a\nb", "\u202eb", "\U0001f600", "<script>", "检" * 200], ids=character_id
+)
+def test_accepted_name_with_any_characters(function: Function, fake_ddm: FakeDDM, name):
+    fake_ddm.behaviours["names"] = results(check(name, "WARN"))
+    response = function.send_event("names", accepted_warnings=[name])
+    assert response.summary["can_proceed"]
+    assert response.log_entry["accepted_warnings"] == [name]
+
+
+@pytest.mark.parametrize(
+    ("db_name", "fields", "verdict", "can_proceed"),
+    [
+        ("pass", {}, "PASS", "true"),
+        ("warn", {}, "WARN", "false"),
+        ("warn", {"proceed_on_warn": True}, "WARN", "true"),
+        ("warn", {"accepted_warnings": [TIME_ZONE]}, "WARN", "true"),
+        ("fail", {"proceed_on_warn": True}, "FAIL", "false"),
+    ],
+)
+def test_cloudevent_has_the_decision_in_its_attributes(function: Function, db_name, fields, verdict, can_proceed):
+    event = EVENT | {"db_name": db_name} | fields
+    structured = send_structured(function, data=event)
+    assert structured.body["verdict"] == verdict
+    assert structured.body["canproceed"] == can_proceed
+    binary = function.send(event, headers=binary_headers())
+    assert binary.headers["ce-verdict"] == verdict
+    assert binary.headers["ce-canproceed"] == can_proceed
+
+
+# Texts and fields
+
+
+def test_texts_are_unchanged(function: Function, fake_ddm: FakeDDM):
+    item = check("主键检查", "WARN", note=" 没有主键 \U0001f511\n", error_message='"\\ <b>')
+    fake_ddm.behaviours["texts"] = results(item)
+    for each in function.send_event("texts", pre_check_results=[item]).summary["checks"]:
+        assert each["name"] == "主键检查"
+        assert each["note"] == " 没有主键 \U0001f511\n"
+        assert each["error"] == '"\\ <b>'
+
+
+def test_unknown_fields_of_ddm_are_ignored(function: Function, fake_ddm: FakeDDM):
+    item = {"name": "x", "status": "SUCCESS", "level": 3, "error_code": "x"}
+    body = {"job_id": EVENT["job_id"], "pre_check_results": [item], "total": 1}
     fake_ddm.behaviours["more"] = lambda _: FakeResponse(200, body)
-    assert function.send_event("more").summary["verdict"] == "PASS"
+    assert function.send_event("more", pre_check_results=[item]).verdict == "PASS"
 
 
-def test_region(function: Function):
-    """The summary has the region of the event, or else of `DDM_REGION`."""
-    assert function.send_event(region="ap-southeast-3").summary["region"] == "ap-southeast-3"
-    assert function.send_event().summary["region"] == "cn-north-4"
+@pytest.mark.parametrize(("fields", "region"), [({"region": "ap-southeast-3"}, "ap-southeast-3"), ({}, "cn-north-4")])
+def test_region_of_the_event_precedes_the_default(function: Function, fields, region):
+    assert function.send_event(**fields).summary["region"] == region
 
 
-@pytest.fixture
-def time_zone_ahead_of_utc():
-    """Sets the time zone of this process to eight hours ahead of UTC."""
+def test_region_is_null_if_the_endpoint_has_none(start):
+    assert start(DDM_REGION=None).send_event().summary["region"] is None
+
+
+def test_checked_at_is_utc(function: Function):
     before = os.environ.get("TZ")
     os.putenv("TZ", "XXX-8")  # not os.environ: the fixture `environment` replaces it with a dict
     time.tzset()
-    yield
-    os.unsetenv("TZ") if before is None else os.putenv("TZ", before)
-    time.tzset()
-
-
-def test_time_is_utc(start, time_zone_ahead_of_utc):
-    """`checked_at` is in UTC, even if the process has another time zone."""
-    checked_at = datetime.fromisoformat(start().send_event().summary["checked_at"])
+    try:
+        checked_at = datetime.fromisoformat(function.send_event().summary["checked_at"])
+    finally:
+        os.unsetenv("TZ") if before is None else os.putenv("TZ", before)
+        time.tzset()
     assert abs((datetime.now(UTC) - checked_at).total_seconds()) < 60
+
+
+@pytest.mark.parametrize("db_name", BEHAVIOURS)
+def test_each_behaviour_of_the_fake_ddm_has_a_valid_response(function: Function, db_name):
+    assert function.send_event(db_name).outcome

@@ -12,12 +12,12 @@ import json
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from tools.openapi import Description
+from tools import openapi
 from tools.sample_responses import sample_responses
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+_ROOT: Final = Path(__file__).resolve().parent.parent
 
 
 def main() -> int:
@@ -25,32 +25,26 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Write the OpenAPI descriptions and the sample responses.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a file is out of date")
     arguments = parser.parse_args()
-    files = generate()
-    outdated = [path for path, text in files.items() if not path.is_file() or path.read_text("utf-8") != text]
-    if arguments.check:
-        for path in outdated:
-            print(f"{path.relative_to(ROOT)} is out of date: run python -m tools.generate")
-        return 1 if outdated else 0
-    for path in outdated:
-        path.write_text(files[path], "utf-8")
-        print(f"wrote {path.relative_to(ROOT)}")
-    return 0
-
-
-def generate() -> dict[Path, str]:
-    """Return the text of each generated file by its path."""
-    responses = dict(sample_responses())
-    description = Description(_version(), responses)
-    values = {ROOT / "examples" / "responses" / f"{name}.json": body for name, body in responses.items()} | {
-        ROOT / "schemas" / "openapi-3.0.json": description.openapi_3(),
-        ROOT / "schemas" / "openapi-2.0.json": description.openapi_2(),
+    outdated = {
+        path: text for path, text in _generate().items() if not path.is_file() or path.read_text("utf-8") != text
     }
+    for path, text in outdated.items():
+        if arguments.check:
+            print(f"{path.relative_to(_ROOT)} is out of date: run python -m tools.generate")
+        else:
+            path.write_text(text, "utf-8")
+            print(f"wrote {path.relative_to(_ROOT)}")
+    return 1 if arguments.check and outdated else 0
+
+
+def _generate() -> dict[Path, str]:
+    """Return the content of each generated file by its path."""
+    version = tomllib.loads((_ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    samples = dict(sample_responses())
+    values = {_ROOT / "examples" / "responses" / f"{name}.json": body for name, body in samples.items()}
+    values[_ROOT / "schemas" / "openapi-3.0.json"] = openapi.openapi_3(version, samples)
+    values[_ROOT / "schemas" / "openapi-2.0.json"] = openapi.openapi_2(version, samples)
     return {path: json.dumps(value, indent=2, ensure_ascii=False) + "\n" for path, value in values.items()}
-
-
-def _version() -> str:
-    project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    return str(project["version"])
 
 
 if __name__ == "__main__":

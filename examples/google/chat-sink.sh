@@ -7,7 +7,7 @@
 # stdin is the URL of the chat's webhook, a secret. The URL goes to Secret Manager through a pipe.
 #
 # **Pub/Sub, Eventarc, Workflows and a chat's webhook cannot be the sink: the first three need an access token that the
-# function does not send, and a webhook accepts {"text": …} and refuses a CloudEvent.** The function sends no identity
+# function does not send, and a webhook accepts {"text": …} and rejects a CloudEvent.** The function sends no identity
 # to its sink, so the service is public, and the last part of its URL is a random key.
 set -euo pipefail
 

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Deploys the function for events without a token, with a sink. pubsub.sh and eventarc.sh source this file.
+# Deploys the function for events without a token, and with a sink. pubsub.sh and eventarc.sh source this file.
 
 : "${PROJECT:?PROJECT is not set: the Google Cloud project}"
 : "${REGION:?REGION is not set: the region of the Cloud Run service}"
@@ -19,7 +19,7 @@ deploy_function() {
     "$here/../../deploy.sh" cloud-run --project "$PROJECT" --region "$REGION" --ddm-region "$DDM_REGION" \
         --service-account "$account" --token-secret ddm-token --allow "$ALLOW" \
         --env "DDM_EXPECTED_CHECKS=$EXPECTED_CHECKS"
-    # **Without a sink, nobody receives the verdict: also for a FAIL, the function responds 200, and Pub/Sub and
+    # **Without a sink, nobody receives the verdict: the function responds 200 even for a FAIL, and Pub/Sub and
     # Eventarc discard the body of the response.** With K_SINK, the function first sends each summary to this URL; if
     # the sink does not accept the summary, the broker retries. deploy.sh --env K_SINK=URL also sets K_SINK. This URL
     # contains a key, so the URL is in Secret Manager and in no argument.

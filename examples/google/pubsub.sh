@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Deploys the function, and lets Pub/Sub push events to the function, with an identity, a backoff and a max number of
+# Deploys the function, and lets Pub/Sub push events to the function, with an identity, a backoff and a limit of
 # attempts. The events need no token, and each report goes to a chat.
 #
 # Usage: PROJECT=my-project REGION=europe-west1 DDM_REGION=cn-north-4 ALLOW=PROJECT_ID/INSTANCE_ID EXPECTED_CHECKS=8 \
 #          ./pubsub.sh
 #
 # First run ../token-renewal/google.sh (the secret ddm-token) and chat-sink.sh (the secret precheck-sink). To find the
-# number of checks, send the event of a precheck that has finished, and count the different names in the list `checks`.
-# The data of a message to precheck-wanted is the event, {"project_id": …, "instance_id": …, "db_name": …, "job_id": …}.
+# number of checks, see docs/reference.md. The data of a message to precheck-wanted is the event: the response that
+# started the precheck, {"job_id": …, "pre_check_results": …}, with project_id, instance_id and db_name.
 set -euo pipefail
 
 # shellcheck source-path=SCRIPTDIR source=function.sh

@@ -1,68 +1,50 @@
 #!/usr/bin/env bash
-# Huawei Cloud: lets EventGrid send events to the function on FunctionGraph. The events need no token: FunctionGraph
-# puts the token of an agency into each request.
+# Huawei Cloud: EventGrid delivers CloudEvents to the event function.
 #
-# 1. In IAM, create an agency for FunctionGraph with the policy DDM ReadOnlyAccess, for the project of the DDM instance.
-# 2. Deploy the function with the agency and a sink. EventGrid discards the body of a response, so **without a sink,
-#    nobody receives the verdict**. To find the number of checks, send the event of a precheck that has finished, and
-#    count the different names in the list `checks`:
-#      ./deploy.sh functiongraph --project-id … --region … --ddm-region … --agency AGENCY \
-#        --allow PROJECT_ID/INSTANCE_ID --env DDM_EXPECTED_CHECKS=8 --env K_SINK=https://…
-# 3. In the FunctionGraph console, create an API Gateway trigger: security authentication App with simple
-#    authentication, timeout 60000 ms.
-# 4. Run this script, once:
-#      PROJECT_ID=… REGION=cn-north-4 FUNCTION_URL=https://… ./eventgrid.sh
-# 5. In the console, enable the subscription's dead-letter queue: otherwise an event is lost after the last retry.
+#   ./eventgrid.sh                                  create a channel, a source and a subscription; prints the channel ID
+#   ./eventgrid.sh publish CHANNEL_ID < event.json  publish an event, as the data of a CloudEvent
 #
-# Then publish CloudEvents to the channel: source precheck-wanted, type com.example.ddm.precheck.wanted, and as data
-# {"project_id": …, "instance_id": …, "db_name": …, "job_id": …, "wait_seconds": 40}. With wait_seconds 40, a precheck
-# that finishes within about 35 s needs one event delivery.
+# The event is that of docs/reference.md without a token: the function uses the token of its agency. EventGrid invokes
+# the function asynchronously, so async.sh sets the retries and where a verdict or a failure goes. The user of
+# HUAWEICLOUD_TOKEN needs the policy EG FullAccess.
 #
-# environment           meaning
-#   PROJECT_ID          the Huawei Cloud project
-#   REGION              the region of EventGrid
-#   FUNCTION_URL        the URL of the trigger
-#   HUAWEICLOUD_TOKEN   IAM token of a user with the policy EG FullAccess
-#   APP_CODE            the AppCode of the trigger's credential in API Gateway
-#   EVENTGRID_ENDPOINT  default: https://eg.REGION.myhuaweicloud.com
+# environment, besides that of common.sh:
+#   EVENTGRID_AGENCY   the agency with which EventGrid invokes functions: by default EG_TARGET_AGENCY
 set -euo pipefail
 
-for name in PROJECT_ID REGION FUNCTION_URL HUAWEICLOUD_TOKEN APP_CODE; do
-    : "${!name:?$name is not set}"
-done
-export FUNCTION_URL APP_CODE
-api=${EVENTGRID_ENDPOINT:-https://eg.$REGION.myhuaweicloud.com}/v1/$PROJECT_ID
+# shellcheck source=common.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 
-# create COLLECTION: sends the JSON on stdin, and prints the ID of the created object. The token and the body go through
-# pipes, because other users of the machine can read the arguments of a process.
-create() {
-    curl --disable --silent --show-error --fail --max-time 30 \
-        --header @<(printf 'X-Auth-Token: %s\n' "$HUAWEICLOUD_TOKEN") --header 'Content-Type: application/json' \
-        --data-binary @- "$api/$1" | jq --raw-output --exit-status .id
-}
-
-channel=$(jq -n '{name: "precheck"}' | create channels)
-jq -n --arg channel "$channel" '{name: "precheck-wanted", channel_id: $channel}' | create sources
-jq -n --arg channel "$channel" '{
-    name: "ddm-precheck",
-    channel_id: $channel,
-    sources: [{
-        name: "precheck-wanted",
-        provider_type: "CUSTOM",
-        filter: {
-            source: [{op: "StringIn", values: ["precheck-wanted"]}],
-            type: [{op: "StringIn", values: ["com.example.ddm.precheck.wanted"]}]
-        }
-    }],
-    targets: [{
-        name: "HC.APIGW",
-        provider_type: "OFFICIAL",
-        apigw_detail: {
-            url: env.FUNCTION_URL,
-            invocation_http_parameters: {
-                header_parameters: [{key: "X-Apig-AppCode", value: env.APP_CODE, is_value_secret: true}]
-            }
-        },
-        transform: {type: "ORIGINAL", value: ""}
-    }]
-}' | create subscriptions
+case ${1-create} in
+    create)
+        channel=$(jq --null-input '{name: "precheck"}' | send POST "$eventgrid/channels" | jq -re .id)
+        jq --null-input --arg channel "$channel" '{name: "precheck-wanted", channel_id: $channel}' \
+            | send POST "$eventgrid/sources" >/dev/null
+        agency=${EVENTGRID_AGENCY:-EG_TARGET_AGENCY}
+        jq --null-input --arg channel "$channel" --arg urn "$urn" --arg agency "$agency" '{
+            name: "ddm-precheck",
+            channel_id: $channel,
+            sources: [{
+                name: "precheck-wanted",
+                provider_type: "CUSTOM",
+                filter: {
+                    source: [{op: "StringIn", values: ["precheck-wanted"]}],
+                    type: [{op: "StringIn", values: ["com.example.ddm.precheck.wanted"]}]
+                }
+            }],
+            targets: [{
+                name: "HC.FunctionGraph",
+                provider_type: "OFFICIAL",
+                detail: {urn: $urn, invoke_type: "ASYNC", agency_name: $agency},
+                transform: {type: "ORIGINAL", value: ""}
+            }]
+        }' | send POST "$eventgrid/subscriptions" >/dev/null
+        printf '%s\n' "$channel"
+        ;;
+    publish)
+        [[ ${2-} ]] || die 'usage: eventgrid.sh publish CHANNEL_ID'
+        event=$(stored_event)
+        as_cloudevent <<<"$event" | jq '{events: [.]}' | send POST "$eventgrid/channels/$2/events" >/dev/null
+        ;;
+    *) die 'usage: eventgrid.sh [publish CHANNEL_ID]' ;;
+esac

@@ -4,6 +4,7 @@ A token is valid for 24 hours. Run this program every 12 hours, so that one run 
 Kubernetes, ``google.sh`` on Google Cloud. Requires Python 3.11 or newer and no packages. Environment variables:
 
 - HUAWEICLOUD_REGION, HUAWEICLOUD_PROJECT_ID: the region and the project of the DDM instance.
+- IAM_ENDPOINT: by default ``https://iam.REGION.myhuaweicloud.com``.
 - HUAWEICLOUD_ACCOUNT, HUAWEICLOUD_USER: an IAM user with only the policy DDM ReadOnlyAccess.
 - HUAWEICLOUD_PASSWORD_FILE: a file with the user's password.
 - KUBERNETES_SECRET: the name of the secret in the pod's namespace; the program sets its key ``token``. Or:
@@ -28,7 +29,7 @@ from urllib.parse import urlencode
 
 TIMEOUT_SECONDS: Final = 20
 VERSIONS_TO_KEEP: Final = 2
-TOKEN: Final = re.compile(r"[!-~]{1,65536}")
+TOKEN: Final = re.compile(r"[A-Za-z0-9+/=_.~-]{1,65536}")
 METADATA_PATH: Final = "/computeMetadata/v1/instance/service-accounts/default/token"
 
 

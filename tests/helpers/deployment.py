@@ -1,9 +1,8 @@
-"""`deploy.sh` in a copy of the repository, and the programs that it finds on PATH.
+"""`deploy.sh`: in this process, or as a command in a copy of the repository.
 
 The fixtures at the end are available in all test modules.
 """
 
-import hashlib
 import json
 import os
 import shlex
@@ -21,17 +20,20 @@ from typing import Any, Final
 
 import pytest
 
-from deploy.package import download
+from deploy import cli
+from deploy import package as deploy_package
+from testing.fake_functiongraph import FakeFunctionGraph
+from testing.fake_gcloud import FakeGcloud
 from testing.function_server import free_port
 
 ROOT: Final = Path(__file__).parent.parent.parent
-TOKEN: Final = "MIIFAKETOKEN+/=0123456789abcdef"
+TOKEN: Final = "MIIFAKETOKEN+/=0123456789abcdef" * 40
 PROJECT_ID: Final = "0123456789abcdef0123456789abcdef"
 CLOUD_RUN: Final = ("cloud-run", "--project", "demo-project", "--region", "europe-west1")
 FUNCTIONGRAPH: Final = ("functiongraph", "--project-id", PROJECT_ID, "--region", "cn-north-4")
 DRY_RUN_ENDS: Final = "Dry run: nothing was deployed."
 MAX_SECONDS: Final = 180
-_TOOLS: Final = ("awk", "bash", "cat", "cmp", "env", "mkdir", "readlink", "touch")
+_TOOLS: Final = ("bash", "cp", "env", "readlink", "rm", "touch")
 _READ_VARIABLES: Final = ("DDM_", "K_SINK", "HUAWEICLOUD_TOKEN", "FUNCTIONGRAPH_ENDPOINT", "PORT")
 _NOT_COPIED: Final = shutil.ignore_patterns(
     *(".git", ".venv", "dist", "mutants", "node_modules", "__pycache__"),
@@ -57,6 +59,12 @@ class Result:
         """The last line of standard output."""
         return self.stdout.splitlines()[-1]
 
+    @property
+    def call(self) -> str:
+        """The printed command that calls the function, on one line."""
+        lines = self.stdout.removesuffix(f"{DRY_RUN_ENDS}\n").rpartition("Call the function")[2].splitlines()[1:]
+        return "\n".join(lines)
+
 
 @dataclass(frozen=True)
 class Checkout:
@@ -67,13 +75,9 @@ class Checkout:
 
     def run(self, *arguments: str, **variables: str) -> Result:
         """Run deploy.sh in the working directory, with further environment variables."""
-        return self.execute([str(self.root / "deploy.sh"), *arguments], self.work, **variables)
-
-    def execute(self, command: list[str], folder: Path, **variables: str) -> Result:
-        """Run a command in a folder, with further environment variables."""
         result = subprocess.run(
-            command,
-            cwd=folder,
+            [str(self.root / "deploy.sh"), *arguments],
+            cwd=self.work,
             env=self.environment(**variables),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -108,7 +112,6 @@ class Checkout:
 
 
 def copy_repository(target: Path) -> Checkout:
-    """Copy the repository to the target folder."""
     shutil.copytree(ROOT, target, ignore=_NOT_COPIED)
     work = target.parent / f"{target.name} work"
     work.mkdir()
@@ -163,40 +166,43 @@ def post(port: int, event: object) -> tuple[int, dict[str, Any]]:
     pytest.fail("nothing listens")
 
 
-@dataclass(frozen=True)
-class GcloudStub:
-    """A fake gcloud that records its arguments and prints the URL of a service. `path` is a PATH with this gcloud."""
-
-    url = "https://ddm-precheck-abc123-ew.a.run.app"
-    path: str
-    log: Path
-
-    @property
-    def calls(self) -> list[list[str]]:
-        """The arguments of each call."""
-        text = self.log.read_text() if self.log.exists() else ""
-        return [call.splitlines() for call in text.split("call\n") if call]
+def run_in_bash(command: str, **variables: str) -> str:
+    """Run a printed command, and return what it prints."""
+    environment = os.environ | variables | {"no_proxy": "127.0.0.1"}
+    return subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.fixture
-def make_gcloud(tmp_path: Path) -> Callable[..., GcloudStub]:
-    """A function that creates a gcloud stub with an exit status."""
+def deploy_sh(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., Result]:
+    """A function that runs deploy.sh in this process, with environment variables. The package has no real content."""
+    content = tmp_path / "ddm-precheck.zip"
+    content.write_bytes(b"the package")
+    monkeypatch.setattr(deploy_package, "TARGET", content)
+    monkeypatch.setattr(deploy_package, "run", lambda: None)
+    for name in os.environ:
+        if name.startswith(_READ_VARIABLES):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # the token may not be sent to a proxy
 
-    def make(status: int = 0) -> GcloudStub:
-        log = tmp_path / "gcloud calls"
-        script = (
-            f'#!/bin/sh\nprintf "%s\\n" call "$@" >> {shlex.quote(str(log))}\necho {GcloudStub.url}\nexit {status}\n'
-        )
-        path = make_path(tmp_path / "tools", gcloud=script, python3=launcher(sys.executable))
-        return GcloudStub(path, log)
+    def run(*arguments: str, **variables: str) -> Result:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        capfd.readouterr()
+        status = cli.main(arguments)
+        return Result(status, *capfd.readouterr())
 
-    return make
+    return run
 
 
 @pytest.fixture
-def gcloud(make_gcloud: Callable[..., GcloudStub]) -> GcloudStub:
-    """A gcloud stub that succeeds."""
-    return make_gcloud()
+def gcloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeGcloud:
+    """A fake gcloud on PATH, without a service."""
+    folder = tmp_path / "gcloud"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    return FakeGcloud(folder)
 
 
 @pytest.fixture(scope="session")
@@ -225,30 +231,25 @@ def registry() -> None:
 def local_wheels(registry: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Pip's variables for a build from a folder: the wheels of the package, downloaded once for the whole run."""
     folder = tmp_path_factory.mktemp("wheels")
-    download(ROOT, folder)
+    deploy_package.download(ROOT, folder)
     return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": folder.as_uri()}
 
 
 @pytest.fixture(scope="session")
-def package(checkout: Checkout, local_wheels: dict[str, str]) -> Path:
-    """The package for FunctionGraph with bytecode, built once for the whole run."""
+def whole_deployment(checkout: Checkout, local_wheels: dict[str, str]) -> tuple[Result, FakeFunctionGraph]:
+    """A run of deploy.sh that builds the package, with bytecode, and deploys the event function."""
     find_python("3.12")
-    result = checkout.run("functiongraph", "--package-only", **local_wheels)
-    content = checkout.package.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    assert result == Result(0, f"dist/ddm-precheck.zip: {len(content):,} bytes, sha256 {digest}\n", "")
-    return checkout.package
+    with FakeFunctionGraph() as api:
+        secrets = {"HUAWEICLOUD_TOKEN": TOKEN, "FUNCTIONGRAPH_ENDPOINT": api.url}
+        result = checkout.run(*FUNCTIONGRAPH, "--event", **secrets, **local_wheels)
+    assert result.status == 0, result
+    return result, api
 
 
 @pytest.fixture(scope="session")
-def built_checkout(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A copy of the repository with the package, for the whole run. Its deploy.sh does not build the package again."""
-    copy = copy_repository(tmp_path_factory.mktemp("built") / "a built copy")
-    copy.package.parent.mkdir()
-    shutil.copy(package, copy.package)
-    module = copy.root / "deploy" / "package.py"
-    module.write_text(module.read_text().partition("\nif __name__ ==")[0])
-    return copy
+def package(checkout: Checkout, whole_deployment: tuple[Result, FakeFunctionGraph]) -> Path:
+    """The package for FunctionGraph with bytecode, built once for the whole run."""
+    return checkout.package
 
 
 @pytest.fixture(scope="session")
@@ -257,6 +258,6 @@ def installed_checkout(registry: None, tmp_path_factory: pytest.TempPathFactory)
     copy = copy_repository(tmp_path_factory.mktemp("installed") / "an installed copy")
     # Without compilation: Python compiles a module at its import, and many modules are never imported.
     result = copy.run("local", "--once", PORT=str(free_port()), PIP_NO_COMPILE="1")
-    assert (result.status, result.last_line) == (0, "5 of 5 responses as expected.")
-    assert "Installing the requirements" in result.stderr
+    assert (result.status, result.last_line) == (0, "7 of 7 responses as expected.")
+    assert "installing the requirements" in result.stderr
     return copy

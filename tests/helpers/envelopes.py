@@ -1,7 +1,8 @@
-"""The envelopes of an event: CloudEvents in both modes, and the body of a Pub/Sub push request."""
+"""The formats of a request: CloudEvents in both modes, Pub/Sub push with and without its envelope, and SMN."""
 
 import base64
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
 from helpers.function import STRUCTURED_CONTENT_TYPE, Function, FunctionResponse
@@ -14,6 +15,8 @@ ATTRIBUTES: Final[dict[str, Any]] = {
     "type": "precheck.wanted",
 }
 STRUCTURED_HEADERS: Final = {"Content-Type": STRUCTURED_CONTENT_TYPE}
+UNWRAPPED_HEADERS: Final = {"x-goog-pubsub-subscription-name": "projects/p/subscriptions/s"}
+SMN_HEADERS: Final = {"X-SMN-MESSAGE-TYPE": "Notification"}
 
 
 def base64_json(value: Any) -> str:
@@ -30,6 +33,23 @@ def push_body(value: Any, **message_fields: Any) -> dict[str, Any]:
 def binary_headers(**attributes: str) -> dict[str, str]:
     """Return the headers of a CloudEvent in binary mode."""
     return {f"ce-{name}": value for name, value in (ATTRIBUTES | attributes).items()}
+
+
+def smn_body(message: Any, **fields: Any) -> dict[str, Any]:
+    """Return the body of an SMN message. A message that is not a string is serialized as JSON."""
+    text = message if isinstance(message, str) else json.dumps(message)
+    return {"type": "Notification", "message_id": "m-1", "topic_urn": "urn:smn:t", "message": text} | fields
+
+
+DELIVERIES: Final[dict[str, Callable[[Any], tuple[Any, dict[str, str]]]]] = {
+    "structured": lambda event: (ATTRIBUTES | {"data": event}, STRUCTURED_HEADERS),
+    "binary": lambda event: (event, binary_headers()),
+    "Pub/Sub": lambda event: (push_body(event), {}),
+    "unwrapped Pub/Sub": lambda event: (event, UNWRAPPED_HEADERS),
+    "Eventarc": lambda event: (ATTRIBUTES | {"data": push_body(event)}, STRUCTURED_HEADERS),
+    "SMN": lambda event: (smn_body(event), SMN_HEADERS),
+}
+"""Format of an event delivery: builds its body and headers."""
 
 
 def send_structured(function: Function, **attributes: Any) -> FunctionResponse:

@@ -1,10 +1,13 @@
-"""Sends requests to the function: in this process, or served by functions-framework in its own process.
+"""Sends requests to the function, in this process or over sockets.
 
-`Function.send` validates each response against its JSON Schema and the rules for all responses, and requires exactly
-one log entry.
+`Function.send` validates every response: its JSON Schema, the rules between its fields, its one log line, and that the
+token is in none of them.
 """
 
+import base64
+import functools
 import json
+import random
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +23,9 @@ from functions_framework import create_app
 from testing.function_server import FunctionServer, serve
 
 ROOT: Final = Path(__file__).parent.parent.parent
-TOKEN: Final = "MIISECRETTOKEN+/=0123456789"
+TOKEN: Final = f"MIIFSECRET{base64.b64encode(random.Random(27).randbytes(900)).decode()}_.~-"
+"""A token as long as those of IAM, with each character that a token can have besides letters and digits."""
+
 EVENT: Final[dict[str, Any]] = {
     "project_id": "0483b6b16e954cb88930a360d2c4e663",
     "instance_id": "6a7cf4ec1f6b4a3b9b5a7c1d2e3f4a5bin09",
@@ -59,7 +64,6 @@ class FunctionResponse:
 
     @property
     def body(self) -> Any:
-        """The JSON body, or None if the body is empty."""
         return json.loads(self.text) if self.text else None
 
     @property
@@ -78,31 +82,53 @@ class FunctionResponse:
         return summary
 
     @property
+    def verdict(self) -> str:
+        return str(self.summary["verdict"])
+
+    @property
     def problem_code(self) -> str:
         """The code of the problem. Fails unless the status is 400 or above."""
         assert self.status >= 400, self.text
         return str(self.body["code"])
 
     @property
+    def outcome(self) -> str:
+        """The code of the problem, else the verdict."""
+        return self.problem_code if self.status >= 400 else self.verdict
+
+    @property
+    def message(self) -> str:
+        return str((self.body if self.status >= 400 else self.summary)["message"])
+
+    @property
     def pointers(self) -> list[str]:
         """The JSON Pointers in the problem's ``errors``."""
         return [error["pointer"] for error in self.body["errors"]]
 
-    def validate(self, token: str | None) -> Self:
+    @property
+    def output(self) -> str:
+        """Everything that leaves the function except the request to DDM."""
+        return f"{self.headers}{self.text}{self.log_lines}"
+
+    def validate(self, token: str = TOKEN) -> Self:
         """Validate the rules for every response, and return the response."""
-        if self.status == 200:
+        entry = self.log_entry
+        if self.status == 200 and self.text:
             validate_summary(self.summary)
             validate_retry_after(self.summary, self.headers)
+            assert entry["verdict"] == self.summary["verdict"]
         elif self.status >= 400:
             validate_problem(self.body, self.status)
             validate_retry_after(self.body, self.headers)
+            assert entry["code"] == self.body["code"]
         else:
             assert self.text == ""
-            assert self.status in {202, 204}
-        assert set(LOG_FIELDS) <= self.log_entry.keys() <= {*LOG_FIELDS, *OPTIONAL_LOG_FIELDS}
-        assert self.log_entry["http_status"] == self.status
-        if token and len(token) >= 8:
-            assert token not in f"{self.headers}{self.text}{self.log_lines}"
+            assert self.status in {200, 202, 204}
+        assert set(LOG_FIELDS) <= entry.keys() <= {*LOG_FIELDS, *OPTIONAL_LOG_FIELDS}
+        assert entry["http_status"] == self.status
+        if len(token) >= 8:
+            assert token[:128] not in self.output
+            assert token[-128:] not in self.output
         return self
 
 
@@ -110,7 +136,8 @@ def validate_summary(body: dict[str, Any]) -> None:
     """Validate a summary against its JSON Schema and the rules between its fields."""
     SUMMARY_VALIDATOR.validate(body)
     assert list(body)[:5] == COMMON_FIELDS
-    statuses = [check["status"] for check in body["checks"]]
+    checks = body["checks"]
+    statuses = [check["status"] for check in checks]
     accepted = body["counts"]["accepted"]
     assert 0 <= accepted <= statuses.count("WARN")
     assert body["counts"] == {
@@ -120,20 +147,26 @@ def validate_summary(body: dict[str, Any]) -> None:
         "failed": statuses.count("FAILED"),
         "accepted": accepted,
     }
-
+    phases = [check["phase"] for check in checks]
+    assert phases == sorted(phases, reverse=True)  # synchronous first
+    assert body["covers"] == ["synchronous"] * ("synchronous" in phases) + ["asynchronous"]
     assert len(body["report"].encode()) <= 2000
     order = ["FAILED", "WARN"]
-    assert body["issues"] == [check for status in order for check in body["checks"] if check["status"] == status]
+    assert body["issues"] == [check for status in order for check in checks if check["status"] == status]
     assert not body["can_proceed"] or set(statuses) <= {"SUCCESS", "WARN"} != set()
     assert body["retryable"] == (body["verdict"] == "PENDING") == (body["retry_after_seconds"] == 10)
+    assert body["upstream"]["status"] == 200
 
 
 def validate_problem(body: dict[str, Any], status: int) -> None:
     """Validate a problem against its JSON Schema, the HTTP status and the rules between its fields."""
     PROBLEM_VALIDATOR.validate(body)
     assert list(body)[:5] == COMMON_FIELDS
-    assert (body["status"], body["detail"]) == (status, body["message"])
+    assert body["status"] == status
+    assert body["detail"] == body["message"]
+    assert body["message"] == " ".join(body["message"].split()), "one line"
     assert body["type"] == f"urn:problem-type:ddm-precheck:{body['code']}"
+    assert body["retryable"] == (status == 429 or status >= 500)
     assert body["retryable"] == (body["retry_after_seconds"] is not None)
 
 
@@ -161,7 +194,7 @@ class Function:
         response = self.exchange(method, data, {"Content-Type": "application/json", **(headers or {})})
         response.log_lines = self.new_log_lines()
         token = body.get("token") if isinstance(body, dict) else None
-        return response.validate(token if isinstance(token, str) else TOKEN)
+        return response.validate(token.strip() if isinstance(token, str) else TOKEN)
 
     def send_event(
         self, db_name: str = "pass", *, headers: Mapping[str, str] | None = None, **fields: Any
@@ -173,8 +206,8 @@ class Function:
 class InProcessFunction(Function):
     """The function in this process, where coverage measures it."""
 
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self.client = create_app("precheck", str(ROOT / "main.py")).test_client()
+    def __init__(self, capsys: pytest.CaptureFixture[str], *, shared: bool = False) -> None:
+        self.client = (_shared_app if shared else _new_app)().test_client()
         self._capsys = capsys
 
     def exchange(self, method: str, body: bytes | Iterable[bytes], headers: Mapping[str, str]) -> FunctionResponse:
@@ -185,6 +218,14 @@ class InProcessFunction(Function):
     def new_log_lines(self) -> list[str]:
         """Return the lines written to stdout."""
         return self._capsys.readouterr().out.splitlines()
+
+
+def _new_app() -> Any:
+    return create_app("precheck", str(ROOT / "main.py"))
+
+
+_shared_app = functools.cache(_new_app)
+"""The app with the default settings, which are the same for the whole run: a new one takes 50 ms."""
 
 
 class ServedFunction(Function):

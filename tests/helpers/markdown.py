@@ -1,10 +1,11 @@
 """A Markdown page of this project: its headings, links, code blocks and tables.
 
-A comment in front of a code block or a table names it, such as ``<!-- event: accepted -->``.
+A comment in front of a code block or a table names it, such as ``<!-- response: invalid -->``.
 """
 
 import json
 import re
+import shlex
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,9 +15,6 @@ from typing import Any, Final
 from helpers.function import ROOT
 
 _FENCE: Final = re.compile(r"^```([a-z]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_NAMED_FENCE: Final = r"^<!-- {name} -->\n```([a-z]*)\n(.*?)^```$"
-_LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
-_MAX_PROSE_LENGTH: Final = 120
 
 
 @dataclass(frozen=True)
@@ -35,22 +33,12 @@ class Page:
         """The whole page."""
         return self.path.read_text("utf-8")
 
-    @cached_property
-    def prose(self) -> str:
-        """The page without its code blocks."""
-        return _FENCE.sub("", self.text)
-
-    @property
-    def opening(self) -> str:
-        """The first paragraph after the title."""
-        return self.text.split("\n\n")[1].replace("\n", " ")
-
     @property
     def anchors(self) -> set[str]:
         """The anchors of the headings, as GitHub builds them."""
         counts: Counter[str] = Counter()
         anchors = set()
-        for heading in re.findall(r"^#+ (.+)$", self.prose, re.MULTILINE):
+        for heading in re.findall(r"^#+ (.+)$", _FENCE.sub("", self.text), re.MULTILINE):
             anchor = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
             anchors.add(f"{anchor}-{counts[anchor]}" if counts[anchor] else anchor)
             counts[anchor] += 1
@@ -59,30 +47,26 @@ class Page:
     @property
     def links(self) -> list[str]:
         """The targets of links and images."""
-        return _LINK.findall(self.prose)
-
-    @property
-    def long_lines(self) -> list[str]:
-        """Lines of prose that are too long. Rows of tables are omitted, because they cannot be wrapped."""
-        return [line for line in self.prose.splitlines() if len(line) > _MAX_PROSE_LENGTH and not line.startswith("|")]
+        return re.findall(r"\]\(([^)\s]+)\)", _FENCE.sub("", self.text))
 
     def code_blocks(self, language: str) -> list[str]:
         """Return the code blocks in a language."""
         return [code for name, code in _FENCE.findall(self.text) if name == language]
 
+    def commands(self, program: str) -> list[list[str]]:
+        """Return the words of each command of a program, which is the first word of a line of bash."""
+        lines = "\n".join(self.code_blocks("bash")).replace("\\\n", " ").splitlines()
+        return [shlex.split(line) for line in lines if line.startswith(f"{program} ")]
+
     def code(self, name: str) -> str:
         """Return the code block with this name."""
-        found = re.search(_NAMED_FENCE.format(name=re.escape(name)), self.text, re.MULTILINE | re.DOTALL)
-        assert found, f"{self.name} has no code block named {name}"
-        return found[2]
+        block = _FENCE.match(self.text.partition(f"<!-- {name} -->\n")[2])
+        assert block, f"{self.name} has no code block named {name}"
+        return block[2]
 
     def json(self, name: str) -> Any:
         """Return the value of the JSON block with this name."""
         return json.loads(self.code(name))
-
-    def names(self, kind: str) -> list[str]:
-        """Return the names of all code blocks of a kind, such as ``event``."""
-        return re.findall(rf"^<!-- {kind}: (.+) -->$", self.text, re.MULTILINE)
 
     def table(self, name: str) -> list[list[str]]:
         """Return the cells of the table with this name, without the heading row and without the backquotes of code."""
@@ -91,10 +75,16 @@ class Page:
         rows = rest.split("\n\n", 1)[0].strip().splitlines()[2:]
         return [[re.sub(r"^`([^`]*)`$", r"\1", cell.strip()) for cell in row.strip("|").split("|")] for row in rows]
 
+    def names(self, table: str) -> list[str]:
+        """Return all names in code font in the first column of a table."""
+        return [name for row in self.table(table) for name in re.findall(r"[\w…-]+", row[0])]
+
 
 README: Final = Page("README.md")
 README_CN: Final = Page("README_CN.md")
+CONTRIBUTING: Final = Page("CONTRIBUTING.md")
 SECURITY: Final = Page("SECURITY.md")
+FIRST_PRECHECK: Final = Page("docs/first-precheck.md")
 REFERENCE: Final = Page("docs/reference.md")
 DEPLOYING: Final = Page("docs/deploying.md")
 TRIGGERS: Final = Page("docs/triggers.md")

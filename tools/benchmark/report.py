@@ -1,83 +1,87 @@
-"""The figures of one run as Markdown."""
+"""The figures of one run as Markdown, and the CPU times as a bar chart in SVG, for light and dark mode."""
 
 import os
 import platform
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Final
 
-from tools.benchmark.measurements import FUNCTION, SIZES, THROUGHPUT_CHECKS, Latency
-from tools.benchmark.peers import THREADS
+from tools.benchmark.cold_start import COLD_STARTS
+from tools.benchmark.measurements import FUNCTION, SIZES, THROUGHPUT_CHECKS, Figures
 
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """The figures of one run, by the name of the function.
-
-    - ``cpu``: CPU milliseconds of a request, by number of checks.
-    - ``memory``: MiB of resident memory of a warm instance.
-    - ``throughput``: requests per second on one core; empty on a machine with one core.
-    - ``latency``: the latency of a request under load.
-    - ``cold_start``: CPU milliseconds of a cold start by kind.
-    """
-
-    cpu: Mapping[str, Mapping[int, float]]
-    memory: Mapping[str, float]
-    throughput: Mapping[str, float]
-    latency: Mapping[str, Latency]
-    cold_start: Mapping[str, Mapping[str, float]]
+_STYLE: Final = """
+text { font: 13px system-ui, sans-serif; fill: #1f2328 }
+.bold { font-weight: 600 }
+.peer { fill: #8c959f }
+.function { fill: #0969da }
+@media (prefers-color-scheme: dark) {
+  text { fill: #e6edf3 }
+  .peer { fill: #6e7681 }
+  .function { fill: #4493f8 }
+}
+"""
 
 
 def markdown(figures: Figures) -> str:
-    """Return the report: one table for each kind of figure, with the conditions of the run."""
+    """Return the tables, with the conditions of the run."""
     machine = f"CPython {platform.python_version()}, {os.cpu_count()} cores, {datetime.now(UTC):%Y-%m-%d}"
-    blocks = [
-        f"{machine}. In brackets: the figure of this function divided by the figure of the row.",
-        _table(_requests(figures)),
-        _table(_cold_start(figures)),
-        _table(_latency(figures)),
-        _cost(figures),
-    ]
-    return "\n\n".join(blocks) + "\n"
-
-
-def _requests(figures: Figures) -> Iterator[list[str]]:
     sizes = [f"CPU, {size:,} checks" for size in SIZES]
-    yield ["", *sizes, "warm memory", f"requests/s on one core, {THROUGHPUT_CHECKS} checks"]
+    requests = [["", *sizes, "peak memory", f"requests/s on one core, {THROUGHPUT_CHECKS} checks"]]
     for name, cpu in figures.cpu.items():
-        cells = [_figure_and_ratio(cpu[size], figures.cpu[FUNCTION][size], "{:.2f} ms", name) for size in SIZES]
-        memory = _figure_and_ratio(figures.memory[name], figures.memory[FUNCTION], "{:.0f} MiB", name)
-        rate = "not measured"
+        cells = [_cell(cpu[size], figures.cpu[FUNCTION][size], "{:.2f} ms", name) for size in SIZES]
+        cells.append(_cell(figures.peak_memory[name], figures.peak_memory[FUNCTION], "{:.0f} MiB", name))
         if figures.throughput:
-            rate = _figure_and_ratio(figures.throughput[name], figures.throughput[FUNCTION], "{:.0f}", name)
-        yield [name, *cells, memory, rate]
+            cells.append(_cell(figures.throughput[name], figures.throughput[FUNCTION], "{:.0f}", name))
+        requests.append([name, *cells])
+    starts = [["cold start, CPU", *figures.cold_start]]
+    for kind in COLD_STARTS:
+        function = figures.cold_start[FUNCTION][kind]
+        row = ((name, times.get(kind)) for name, times in figures.cold_start.items())
+        starts.append([kind, *(_cell(value, function, "{:.0f} ms", name) if value else "-" for name, value in row)])
+    http, _, event, _ = (figures.cold_start[FUNCTION][kind] for kind in COLD_STARTS)
+    costs = [f"{figures.cpu[FUNCTION][size] * 1000:,.0f} with {size:,} checks" for size in SIZES]
+    return f"""\
+{machine}. In brackets: the figure of this function divided by that figure.
+
+{_table(requests)}
+
+{_table(starts)}
+
+With bytecode, the event function needs {event / http:.2f} of the CPU time of the HTTP function.
+
+CPU seconds of a million prechecks: {", ".join(costs)}.
+"""
 
 
-def _figure_and_ratio(value: float, function: float, style: str, name: str) -> str:
+def _cell(value: float, function: float, style: str, name: str) -> str:
     return style.format(value) + ("" if name == FUNCTION else f" ({function / value:.2f})")
 
 
-def _cold_start(figures: Figures) -> Iterator[list[str]]:
-    yield ["cold start, CPU", "import of the dependencies", "start with bytecode", "start without bytecode"]
-    for name, times in figures.cold_start.items():
-        imports, compiled, source = (times[kind] for kind in ("imports", "with bytecode", "without bytecode"))
-        cells = [f"{imports:.0f} ms", f"{compiled:.0f} ms ({compiled / imports:.2f} times the import)"]
-        yield [name, *cells, f"{source:.0f} ms (with bytecode: {compiled / source:.2f} times this)"]
-
-
-def _latency(figures: Figures) -> Iterator[list[str]]:
-    ddm = next(iter(figures.latency.values())).ddm
-    yield [f"{THREADS} clients, DDM takes {ddm * 1000:.0f} ms", "median", "95th percentile"]
-    for name, latency in figures.latency.items():
-        values = (latency.median, latency.percentile_95)
-        yield [name, *(f"{value * 1000:.0f} ms ({value / ddm:.2f} times DDM's time)" for value in values)]
-
-
-def _cost(figures: Figures) -> str:
-    costs = [f"{figures.cpu[FUNCTION][size] * 1000:,.0f} for {size:,} checks each" for size in SIZES]
-    return f"CPU-seconds of a million prechecks: {', '.join(costs)}."
-
-
-def _table(rows: Iterator[Sequence[str]]) -> str:
-    head, *body = rows
+def _table(rows: Iterable[Iterable[str]]) -> str:
+    head, *body = (list(row) for row in rows)
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *body])
+
+
+def svg(cpu: Mapping[str, Mapping[int, float]]) -> str:
+    """Return a chart with one panel for each number of checks and one bar for each implementation."""
+    lines = [f"<style>{_STYLE}</style>"]
+    y = 0
+    for size in SIZES:
+        lines.append(f'<text class="bold" x="0" y="{y + 20}">CPU time of one request, {size:,} checks</text>')
+        y += 34
+        for name, times in cpu.items():
+            kind, weight = ("function", ' class="bold"') if name == FUNCTION else ("peer", "")
+            width = round(430 * times[size] / max(each[size] for each in cpu.values()), 1)
+            lines += [
+                f'<text{weight} x="192" y="{y + 12}" text-anchor="end">{name}</text>',
+                f'<rect class="{kind}" x="200" y="{y}" width="{width}" height="14" rx="2"/>',
+                f'<text{weight} x="{206 + width}" y="{y + 12}">{times[size]:.2f} ms</text>',
+            ]
+            y += 22
+        y += 16
+    figures = "; ".join(
+        f"{name} {time:.2f} ms with {size:,} checks" for name in cpu for size, time in cpu[name].items()
+    )
+    title = f"<title>CPU time of one request</title>\n<desc>{figures}</desc>"
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 720 {y}" role="img">'
+    return "\n".join([head, title, *lines, "</svg>\n"])

@@ -1,92 +1,141 @@
-"""Command line of the soak: runs the phases and prints the report."""
+"""Command line of the soak: sends the requests in two halves, measures after each half, and prints the report."""
 
 import argparse
 import asyncio
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
+from testing.fake_ddm import FakeDDM, own_process
 from testing.function_server import FunctionServer, ServerError, serve
-from tools.soak.cases import schedule
-from tools.soak.clients import Statistics, send_all
-from tools.soak.fake_ddm import faulty_ddm
-from tools.soak.usage import THREADS, Usage, exceeded_limits
+from tools.soak.cases import Case, Outcome, behaviours, schedule
+from tools.soak.clients import Client
 
-_IDLE_SECONDS: Final = 2
+_THREADS: Final = 64
+_MAX_PEAK_MIB: Final = 400
+_IDLE_SECONDS: Final = 1
+
+
+class Usage(NamedTuple):
+    """The usage of an idle server: MiB of master and worker, and figures of the worker."""
+
+    worker: int
+    memory: float
+    threads: int
+    connections: int
+    other_descriptors: int
 
 
 def main() -> int:
     """Run the soak, print the report and the failures, and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tools.soak", description="Send mixed requests and DDM faults.")
     parser.add_argument("--requests", type=int, default=20_000, help="number of requests (default: %(default)s)")
-    parser.add_argument("--clients", type=int, default=THREADS, help="concurrent clients (default: %(default)s)")
+    parser.add_argument("--clients", type=int, default=_THREADS, help="concurrent clients (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the random order (default: %(default)s)")
-    parser.add_argument("--max-minutes", type=float, default=30, help="fail after this time (default: %(default)s)")
     parser.add_argument(
         "--max-growth", type=float, default=32, help="MiB by which memory may grow in the second half (default: 32)"
     )
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, faulty_ddm() as ddm:
-        variables = {
-            "DDM_ENDPOINT": ddm,
-            "DDM_REGION": "cn-north-4",
-            "DDM_TIMEOUT_SECONDS": "3",
-            "K_SINK": f"{ddm}/sink",
-            "THREADS": str(THREADS),
-        }
+    with tempfile.TemporaryDirectory() as folder, FakeDDM() as ddm, _Sink() as sink:
+        ddm.behaviours |= behaviours()
         log = Path(folder) / "log"
-        try:
-            with serve(variables, log) as server:
-                failures = list(_soak(server, arguments))
-        except ServerError as error:
-            failures = [str(error)]
+        variables = {
+            "DDM_ENDPOINT": ddm.url,
+            "DDM_REGION": "cn-north-4",
+            "DDM_TIMEOUT_SECONDS": "1",
+            "K_SINK": f"http://127.0.0.1:{sink.server_port}",
+            "THREADS": str(_THREADS),
+        }
+        with own_process(ddm):
+            threading.Thread(target=sink.serve_forever, daemon=True).start()
+            try:
+                with serve(variables, log) as server:
+                    failures = list(_soak(server, arguments))
+            except ServerError as error:
+                failures = [str(error)]
         failures += _unexpected_lines(log)
-    for failure in failures:
+    for failure in failures[:20]:
         print(f"FAILED: {failure}")
     print("failed" if failures else "passed")
     return 1 if failures else 0
 
 
+class _Sink(ThreadingHTTPServer):
+    """Accepts each summary, except of the job ``job-refused``."""
+
+    request_queue_size = 256
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _SinkHandler)
+
+
+class _SinkHandler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(503 if self.headers["ce-subject"].endswith("job-refused") else 200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
 def _soak(server: FunctionServer, arguments: argparse.Namespace) -> Iterator[str]:
-    """Send the requests, measure after each half of them, and yield a description of each failure."""
+    """Send the requests, and yield a description of each failure."""
     cases = schedule(arguments.requests, arguments.seed)
-    half = len(cases) // 2
-    statistics = Statistics()
+    outcomes: Counter[tuple[str, Outcome]] = Counter()
+    failures: list[str] = []
+
+    async def send(half: Sequence[Case]) -> None:
+        queue = iter(half)
+        await asyncio.gather(*(Client(server.port, outcomes, failures).run(queue) for _ in range(arguments.clients)))
+
     start = time.monotonic()
     usages = []
-    for phase in (cases[:half], cases[half:]):
-        remaining = arguments.max_minutes * 60 - (time.monotonic() - start)
-        try:
-            asyncio.run(asyncio.wait_for(send_all(server.port, phase, arguments.clients, statistics), remaining))
-        except TimeoutError:
-            yield f"the requests took longer than {arguments.max_minutes} minutes"
-            return
+    for half in (cases[: len(cases) // 2], cases[len(cases) // 2 :]):
+        asyncio.run(send(half))
         time.sleep(_IDLE_SECONDS)
-        usages.append(Usage.of(server))
-    seconds = time.monotonic() - start
+        connections = server.connections()
+        others = server.file_descriptors() - connections
+        usages.append(Usage(server.worker, server.memory(), server.threads(), connections, others))
     before, after = usages
     peak = server.peak_memory()
-    _print_report(statistics, before, after, peak, seconds)
-    yield from statistics.failures
+    for (group, (status, name)), count in sorted(outcomes.items()):
+        print(f"{group:15} {status or '':>4} {name:24} {count:>7,}")
+    print(f"{outcomes.total():,} requests in {time.monotonic() - start:.0f} s, peak memory {peak:.0f} MiB")
+    print(f"after the first half: {before}\nat the end: {after}")
+    yield from failures
     yield from exceeded_limits(before, after, peak, arguments.max_growth)
 
 
-def _print_report(statistics: Statistics, before: Usage, after: Usage, peak: float, seconds: float) -> None:
-    for (group, (status, name)), count in sorted(statistics.outcomes.items()):
-        print(f"{group:15} {status or '':>4} {name:32} {count:>7,}")
-    print(f"{sum(statistics.outcomes.values()):,} requests in {seconds:.0f} s")
-    print(f"{statistics.resent:,} requests were sent again, because the server had closed an idle connection")
-    print(f"after the first half: {before}\nat the end:           {after}\npeak memory:          {peak:.0f} MiB")
+def exceeded_limits(before: Usage, after: Usage, peak: float, max_growth: float) -> Iterator[str]:
+    """Describe each limit that the server exceeded."""
+    if before.worker != after.worker:
+        yield "the worker ended and was replaced"
+    if peak >= _MAX_PEAK_MIB:
+        yield f"peak memory {peak:.0f} MiB is not below {_MAX_PEAK_MIB} MiB"
+    if after.memory - before.memory > max_growth:
+        yield f"memory grew by {after.memory - before.memory:.0f} MiB"
+    if after.threads > _THREADS + 4:
+        yield f"{after.threads} threads"
+    if after.connections > 2 * _THREADS:  # of each host, DDM and the sink
+        yield f"{after.connections} connections"
+    if after.other_descriptors > before.other_descriptors + 2:
+        yield f"other file descriptors grew from {before.other_descriptors} to {after.other_descriptors}"
 
 
 def _unexpected_lines(log: Path) -> list[str]:
-    """Return the first lines of the server's output that are not log entries, such as warnings and stack traces."""
-    known = ("{", "[")  # a log entry, and gunicorn's own lines
-    lines = [line for line in log.read_text(errors="replace").splitlines() if not line.startswith(known)]
-    return [f"unexpected output: {line[:200]}" for line in lines[:5]]
+    """Return lines of the server's output that are neither log entries nor gunicorn's, such as stack traces."""
+    lines = log.read_text(errors="replace").splitlines()
+    return [f"unexpected output: {line[:200]}" for line in lines if not line.startswith(("{", "["))]
 
 
 if __name__ == "__main__":

@@ -1,21 +1,47 @@
-"""The kinds of requests, their frequency and their expected outcomes."""
+"""The kinds of requests, how often each kind is sent, and the outcomes that are expected."""
 
 import base64
 import json
 import random
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from testing.hostile_bodies import EVENT, EVENT_BYTES, hostile_events, hostile_results
+from testing import EVENT, TOKEN
+from testing.fake_behaviours import SYNCHRONOUS_CHECKS, Behaviour, fault
+from testing.fault_server import Action, complete_response, reset, response_head, send, send_slowly, wait_for_close
+from testing.hostile_bodies import EVENT_BYTES, INVALID_RESULTS, SCRIPTS, VALID_RESULTS, hostile_events
 
 Outcome = tuple[int, str]
-"""HTTP status, and the verdict of a summary, the code of a problem, or "" for a response without a body."""
+"""The HTTP status, and the verdict of a summary, the code of a problem, or "" for a response without a body."""
 
-_BUSY: Final = frozenset({(504, "upstream-timeout")})
-"""Also expected for each event that causes a request to DDM, because a busy machine may exceed the timeout."""
+_UNAVAILABLE, _CONTRACT = (502, "upstream-unavailable"), (502, "upstream-contract")
+_INVALID, _NOT_FOUND = (400, "invalid-event"), (404, "not-found")
+_TIMEOUT: Final = (504, "upstream-timeout")
+"""Expected for each event that causes a request to DDM: a busy machine may exceed the timeout."""
 
-_ENVELOPE: Final = {"specversion": "1.0", "id": "soak-1", "source": "/soak", "type": "precheck.wanted"}
-_BINARY: Final = {f"ce-{name}": value for name, value in _ENVELOPE.items()}
+_ATTRIBUTES: Final = {"specversion": "1.0", "id": "soak-1", "source": "/soak", "type": "precheck.wanted"}
+_ERROR: Final = complete_response(
+    b'{"error_code":"DBS.300400","error_msg":"The job does not exist."}', "400 Bad Request"
+)
+_UNFINISHED: Final = response_head(Content_Length=1000)
+
+_FAULTS: Final[dict[str, tuple[Sequence[Action], set[Outcome]]]] = {
+    "closed": ([], {_UNAVAILABLE}),
+    "reset": ([reset], {_UNAVAILABLE}),
+    "reset_in_body": ([send(_UNFINISHED + b"{"), reset], {_UNAVAILABLE, _CONTRACT}),
+    "truncated": ([send(_UNFINISHED + b"{")], {_UNAVAILABLE, _CONTRACT}),
+    "slow_head": ([send_slowly(response_head(X_Slow="1" * 1000))], {_TIMEOUT}),
+    "slow_body": ([send(_UNFINISHED), send_slowly(b" " * 1000)], {_TIMEOUT}),
+    "silent": ([wait_for_close], {_TIMEOUT}),
+    "interim": ([send(response_head("103 Early Hints") + _ERROR)], {_NOT_FOUND}),
+    "unread_bytes": ([send(_ERROR + complete_response()), wait_for_close], {_NOT_FOUND}),
+    "redirect": ([send(complete_response(b"", "302 Found", Location="http://127.0.0.1:9/"))], {_CONTRACT}),
+    "html": ([send(complete_response(b"<html></html>"))], {_CONTRACT}),
+}
+
+_SHARES: Final = {"good": 50, "delivery": 15, "refused": 20, "fault": 10, "hostile event": 4, "hostile result": 1}
+"""The percentage of the requests in each group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,159 +49,129 @@ class Case:
     """One kind of request.
 
     ``reading_delay`` is the number of seconds that the client waits before it reads the response. If ``cut`` is set,
-    the client sends this number of bytes of the body and closes the connection before the response.
+    the client sends this number of bytes of the body and closes the connection.
     """
 
-    name: str
     group: str
+    name: str
     body: bytes
-    outcomes: frozenset[Outcome]
+    outcomes: set[Outcome] = field(default_factory=set)
     headers: dict[str, str] = field(default_factory=dict)
     method: str = "POST"
     reading_delay: float = 0
     cut: int | None = None
 
 
-_FREQUENCY: Final = {
-    "good": 50,
-    "event delivery": 15,
-    "refused": 20,
-    "fault": 10,
-    "hostile event": 4,
-    "hostile result": 1,
-}
-"""The percentage of requests in each group."""
+def behaviours() -> dict[str, Behaviour]:
+    """Return the behaviours of the fake DDM that the cases need in addition to the standard ones."""
+    scripts = {name: actions for name, (actions, _) in _FAULTS.items()}
+    scripts |= {_db_name(name): actions for name, actions in SCRIPTS.items()}
+    scripts |= {
+        _db_name(name): [send(complete_response(body))] for name, body in (VALID_RESULTS | INVALID_RESULTS).items()
+    }
+    return {name: fault(*actions) for name, actions in scripts.items()}
+
+
+def _db_name(name: str) -> str:
+    return "x_" + "".join(character if character.isalnum() else "_" for character in name.lower())
 
 
 def schedule(count: int, seed: int) -> list[Case]:
-    """Return about ``count`` requests in random order, at least one of each group."""
+    """Return about ``count`` requests in random order: each group by its share, its cases about equally often."""
     source = random.Random(seed)
-    cases = _all_cases()
-    chosen = [
-        case
-        for group, share in _FREQUENCY.items()
-        for case in _choose([each for each in cases if each.group == group], max(count * share // 100, 1), source)
-    ]
+    chosen = []
+    for group, share in _SHARES.items():
+        cases = [case for case in all_cases() if case.group == group]
+        source.shuffle(cases)
+        chosen += [cases[number % len(cases)] for number in range(max(count * share // 100, 1))]
     source.shuffle(chosen)
     return chosen
 
 
-def _choose(cases: list[Case], count: int, source: random.Random) -> list[Case]:
-    """Return ``count`` of the cases, each about equally often."""
-    order = source.sample(cases, len(cases))
-    return [order[number % len(order)] for number in range(count)]
-
-
-def _all_cases() -> list[Case]:
-    return [*_good(), *_deliveries(), *_refused(), *_faults(), *_hostile_events(), *_hostile_results()]
+def all_cases() -> list[Case]:
+    """Return each kind of request once."""
+    return [*_good(), *_deliveries(), *_refused(), *_upstream()]
 
 
 def _event(db_name: str = "pass", **fields: Any) -> dict[str, Any]:
-    return EVENT | {"db_name": db_name} | fields
+    return EVENT | {"db_name": db_name, "expected_checks": 2, "token": TOKEN} | fields
 
 
-def _case(group: str, name: str, event: object, *outcomes: Outcome, **options: Any) -> Case:
-    body = event if isinstance(event, bytes) else json.dumps(event).encode()
-    return Case(name, group, body, frozenset(outcomes), **options)
+def _bytes(event: object) -> bytes:
+    return event if isinstance(event, bytes) else json.dumps(event).encode()
 
 
-def _good() -> list[Case]:
-    verdicts = {"pass": "PASS", "warn": "WARN", "fail": "FAIL", "pending": "PENDING", "compressed": "PASS"}
-    cases = [_case("good", name, _event(name), (200, verdict), *_BUSY) for name, verdict in verdicts.items()]
-    slow = _case("good", "slow reader", _event("valid_long_texts"), (200, "FAIL"), *_BUSY, reading_delay=3)
-    return [*cases * 4, slow]
+def _good() -> Iterator[Case]:
+    for name, verdict in {"pass": "PASS", "warn": "WARN", "fail": "FAIL", "pending": "PENDING"}.items():
+        yield Case("good", name, _bytes(_event(name)), {(200, verdict), _TIMEOUT})
+        whole = _event(name, pre_check_results=SYNCHRONOUS_CHECKS)
+        yield Case("good", f"{name}, both phases", _bytes(whole), {(200, verdict), _TIMEOUT})
+    many = _event(pre_check_results=[{"name": str(number), "status": "WARN"} for number in range(1000)])
+    yield Case("good", "1,000 synchronous checks", _bytes(many), {(200, "WARN"), _TIMEOUT})
+    slow = _bytes(_event(_db_name("1,000 texts of 1 KiB")))
+    yield Case("good", "slow reader", slow, {(200, "FAIL"), _TIMEOUT}, reading_delay=1)
 
 
-def _deliveries() -> list[Case]:
-    def push(event: dict[str, Any]) -> dict[str, Any]:
-        data = base64.b64encode(json.dumps(event).encode()).decode()
-        return {"message": {"data": data, "messageId": "1"}, "subscription": "projects/p/subscriptions/s"}
-
+def _deliveries() -> Iterator[Case]:
     events = {
-        "accepted": (_event(), {(202, "")}),
-        "refused by the sink": (_event(job_id="job-refused"), {(502, "sink-unavailable")}),
-        "pending": (_event("pending"), {(503, "pending")}),
-        "invalid": ({"db_name": "pass"}, {(400, "invalid-event")}),
-        "reset": (_event("reset"), {(502, "upstream-unavailable")}),
+        "accepted": (_event(), (202, "")),
+        "refused by the sink": (_event(job_id="job-refused"), (502, "sink-unavailable")),
+        "pending": (_event("pending"), (503, "pending")),
+        "invalid": ({"db_name": "pass"}, _INVALID),
+        "reset": (_event("reset"), _UNAVAILABLE),
     }
-    cases = []
-    for name, (event, outcomes) in events.items():
-        expected = *outcomes, *_BUSY
-        cases += [
-            _case("event delivery", f"structured, {name}", _ENVELOPE | {"data": event}, *expected),
-            _case("event delivery", f"binary, {name}", event, *expected, headers=_BINARY),
-            _case("event delivery", f"push, {name}", push(event), *expected),
-            _case("event delivery", f"eventarc, {name}", push(event), *expected, headers=_BINARY),
-        ]
-    return cases
+    for name, (event, outcome) in events.items():
+        data = base64.b64encode(_bytes(event)).decode()
+        push = {"message": {"data": data, "messageId": "1"}, "subscription": "projects/p/subscriptions/s"}
+        notification = {"Type": "Notification", "message_id": "1", "message": json.dumps(event)}
+        binary = {f"ce-{attribute}": value for attribute, value in _ATTRIBUTES.items()}
+        for form, body, headers in (
+            ("structured", _ATTRIBUTES | {"data": event}, {}),
+            ("binary", event, binary),
+            ("push", push, {}),
+            ("eventarc", push, binary),
+            ("SMN", notification, {"X-SMN-MESSAGE-TYPE": "Notification"}),
+        ):
+            yield Case("delivery", f"{form}, {name}", _bytes(body), {outcome, _TIMEOUT}, headers)
 
 
-def _refused() -> list[Case]:
-    invalid = (400, "invalid-event")
-    long_response = _event("valid_long_texts")
-    return [
-        _case("refused", "empty", b"", invalid),
-        _case("refused", "not JSON", b"<html></html>", invalid),
-        _case("refused", "not UTF-8", b'{"job_id": "\xff"}', invalid),
-        _case("refused", "duplicate names", b'{"job_id": "a", "job_id": "b"}', invalid),
-        _case("refused", "NaN", b'{"expected_checks": NaN}', invalid),
-        _case("refused", "not an object", [EVENT], invalid),
-        _case("refused", "fields missing", {"db_name": "pass"}, invalid),
-        _case("refused", "wrong types", dict.fromkeys(EVENT, 0), invalid),
-        _case("refused", "unknown fields", EVENT | {f"field_{number}": number for number in range(50)}, invalid),
-        _case("refused", "no token", {name: EVENT[name] for name in EVENT if name != "token"}, invalid),
-        _case("refused", "token with a space", _event(token="a b"), invalid),
-        _case("refused", "CloudEvent without id", {"specversion": "1.0", "data": EVENT}, invalid),
-        _case("refused", "invalid base64", {"message": {"data": "%"}, "subscription": "s"}, invalid),
-        _case("refused", "GET", b"", (405, "method-not-allowed"), method="GET"),
-        _case("refused", "OPTIONS", b"", (204, ""), method="OPTIONS"),
-        _case("refused", "too large", b"[" * (EVENT_BYTES + 1), (413, "event-too-large")),
-        _case("refused", "far too large", b" " * 4 * EVENT_BYTES, (413, "event-too-large")),
-        _case("refused", "closed in the body", _event(), cut=50),
-        _case("refused", "closed before the response", long_response, cut=len(json.dumps(long_response))),
-    ]
-
-
-def _faults() -> list[Case]:
-    unavailable, contract = (502, "upstream-unavailable"), (502, "upstream-contract")
-    timeout, not_found = (504, "upstream-timeout"), (404, "not-found")
-    outcomes = {
-        "interim": {not_found},
-        "unauthorized": {(401, "unauthorized")},
-        "not_found": {not_found},
-        "rejected": {(422, "rejected")},
-        "throttled": {(429, "throttled")},
-        "broken": {unavailable},
-        "down": {unavailable},
-        "redirect": {contract},
-        "not_json": {contract},
-        "unread_bytes": {not_found},
-        "closed": {unavailable},
-        "truncated": {unavailable},
-        "reset": {unavailable},
-        "reset_in_body": {unavailable},
-        "bad_chunk": {unavailable},
-        "slow_head": {timeout},
-        "slow_body": {timeout},
-        "large_head": {contract, unavailable},
-        "large_headers": {contract},
-        "large_body": {contract},
-        "gzip_bomb": {contract},
-        "tiny_chunks": {contract},
+def _refused() -> Iterator[Case]:
+    events = {
+        "empty": b"",
+        "not JSON": b"<html></html>",
+        "not UTF-8": b'{"job_id": "\xff"}',
+        "duplicate keys": b'{"job_id": "a", "job_id": "b"}',
+        "NaN": b'{"expected_checks": NaN}',
+        "wrong types": dict.fromkeys(EVENT, 0),
+        "unknown fields": _event() | {f"field_{number}": number for number in range(50)},
+        "no token": EVENT,
+        "CloudEvent without id": {"specversion": "1.0", "data": _event()},
+        "invalid base64": {"message": {"data": "%"}, "subscription": "s"},
     }
-    return [_case("fault", name, _event(name), *expected, *_BUSY) for name, expected in outcomes.items()]
+    for name, event in events.items():
+        yield Case("refused", name, _bytes(event), {_INVALID})
+    for size in (EVENT_BYTES + 1, 4 * EVENT_BYTES):
+        yield Case("refused", f"{size:,} bytes", b"[" * size, {(413, "event-too-large")})
+    yield Case("refused", "GET", b"", {(405, "method-not-allowed")}, method="GET")
+    yield Case("refused", "OPTIONS", b"", {(204, "")}, method="OPTIONS")
+    large = _bytes(_event(_db_name("1,000 texts of 1 KiB")))
+    yield Case("refused", "closed in the body", large, cut=50)
+    yield Case("refused", "closed before the response", large, cut=len(large))
 
 
-def _hostile_events() -> list[Case]:
-    return [_case("hostile event", name, body, (400, "invalid-event")) for name, body in hostile_events().items()]
-
-
-def _hostile_results() -> list[Case]:
-    cases = []
-    for name in hostile_results():
-        expected = (200, "FAIL" if name.startswith(("valid_long", "valid_tiny")) else "WARN")
-        if not name.startswith("valid"):
-            expected = (502, "upstream-contract")
-        names = (name, f"{name}_gzip")
-        cases += [_case("hostile result", each, _event(each), expected, *_BUSY) for each in names]
-    return cases
+def _upstream() -> Iterator[Case]:
+    for code, status in {"unauthorized": 401, "rejected": 422, "throttled": 429}.items():
+        yield Case("fault", code, _bytes(_event(code)), {(status, code), _TIMEOUT})
+    for name in ("broken", "down"):
+        yield Case("fault", name, _bytes(_event(name)), {_UNAVAILABLE, _TIMEOUT})
+    for name, (_, outcomes) in _FAULTS.items():
+        yield Case("fault", name, _bytes(_event(name)), outcomes | {_TIMEOUT})
+    for name in SCRIPTS:
+        yield Case("fault", name, _bytes(_event(_db_name(name))), {_CONTRACT, _UNAVAILABLE, _TIMEOUT})
+    for name, body in hostile_events().items():
+        yield Case("hostile event", name, body, {_INVALID})
+    for name, body in VALID_RESULTS.items():
+        verdict = "FAIL" if b'"FAILED"' in body else "PENDING"  # of two expected checks, one is there
+        yield Case("hostile result", name, _bytes(_event(_db_name(name))), {(200, verdict), _TIMEOUT})
+    for name in INVALID_RESULTS:
+        yield Case("hostile result", name, _bytes(_event(_db_name(name))), {_CONTRACT, _TIMEOUT})

@@ -1,6 +1,6 @@
 """A sink for K_SINK: receives each summary as a CloudEvent, and posts its report to a chat.
 
-A chat's webhook cannot be the sink: a webhook accepts ``{"text": …}`` and refuses a CloudEvent. Environment variables:
+A chat's webhook cannot be the sink: a webhook accepts ``{"text": …}`` and rejects a CloudEvent. Environment variables:
 
 - CHAT_WEBHOOK: the URL of a webhook that accepts ``{"text": …}``, such as in Slack, Google Chat and Mattermost.
 - SINK_KEY: the path at which this service accepts events. Only the function knows the path.
@@ -50,7 +50,7 @@ def receive(request: Request) -> tuple[str, int]:
 
 
 def read_report(body: bytes) -> str | None:
-    """Return the report in a summary, or None if the body is no summary."""
+    """Return the report in a summary, or None if the body is not a summary."""
     try:
         summary: Any = json.loads(body)
         report = summary["report"]

@@ -1,0 +1,460 @@
+"""The event function of FunctionGraph, with events in the formats that its triggers send."""
+
+import copy
+import json
+import os
+from functools import cache
+
+import pytest
+from helpers.envelopes import TRACEPARENT, push_body
+from helpers.event_function import (
+    BATCHES,
+    CLOUDEVENT,
+    DELIVERIES,
+    FOREIGN,
+    PASSWORD,
+    Context,
+    EventFunction,
+    cloudevent,
+    gateway,
+    published,
+    queue,
+    smn,
+    text,
+    timer,
+)
+from helpers.function import COMMON_FIELDS, EVENT, EVENT_WITHOUT_TOKEN, TOKEN, InProcessFunction
+from helpers.platform_token import AGENCY_VARIABLES, sent_tokens
+from helpers.sink import Sink
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import event_function
+from ddm_precheck import app
+from testing.fake_behaviours import BEHAVIOURS, check, results
+from testing.fake_ddm import FakeDDM
+
+IDS = ["project_id", "instance_id", "db_name", "job_id"]
+SLIM_FIELDS = [*COMMON_FIELDS, *IDS, "covers", "counts", "report", "checked_at"]
+FIXTURES = HealthCheck.function_scoped_fixture
+http_function = cache(InProcessFunction)
+deliveries = pytest.mark.parametrize("deliver", DELIVERIES.values(), ids=DELIVERIES)
+
+
+@pytest.fixture
+def start(environment, capsys):
+    """Start the event function with further environment variables."""
+
+    def start_function(**variables: str) -> EventFunction:
+        environment.update(variables)
+        return EventFunction(capsys)
+
+    yield start_function
+    event_function._function.cache_clear()
+
+
+@pytest.fixture
+def function(start) -> EventFunction:
+    return start()
+
+
+def event(db_name: str = "pass", **fields) -> dict:
+    return EVENT | {"db_name": db_name} | fields
+
+
+# Direct invocations
+
+
+@pytest.mark.parametrize("db_name", ["pass", "warn", "fail", "pending"])
+def test_a_direct_invocation_returns_the_summary(function, db_name):
+    result = function(event(db_name))
+    assert result["verdict"] == db_name.upper()
+    assert "checks" in result
+    assert function.log[0]["verdict"] == db_name.upper()
+
+
+@pytest.mark.parametrize("db_name", ["unauthorized", "throttled", "down", "running", "not_found"])
+def test_a_direct_invocation_returns_the_problem(function, db_name):
+    """A flow branches on its fields, so nothing is raised."""
+    result = function(event(db_name))
+    assert list(result)[:5] == COMMON_FIELDS
+    assert result["can_proceed"] is False
+    assert result["status"] == function.log[0]["http_status"] >= 400
+
+
+CHECKS = st.lists(
+    st.builds(check, st.sampled_from(["A", "B", "C"]), st.sampled_from(["SUCCESS", "WARN", "FAILED"])), max_size=4
+)
+OPTIONS = st.fixed_dictionaries(
+    {"db_name": st.sampled_from(["generated", *set(BEHAVIOURS) - {"slow", "many", "down", "down_twice"}])},
+    optional={
+        "pre_check_results": CHECKS,
+        "accepted_warnings": st.lists(st.sampled_from(["A", "B", "C"]), max_size=3),
+        "proceed_on_warn": st.booleans(),
+        "expected_checks": st.integers(-1, 4) | st.sampled_from(["2", None]),
+        "region": st.sampled_from(["cn-north-4", "cn-north-4a", ""]),
+        "job_id": st.sampled_from(["b2a0c4de-7f51-4f0c-9a3e-2f6d1c8b5e90", "", "a b"]),
+        "unknown": st.none(),
+    },
+)
+
+
+@given(checks=CHECKS, options=OPTIONS)
+@settings(max_examples=100, deadline=None, suppress_health_check=[FIXTURES])
+def test_both_entry_points_agree(function, fake_ddm: FakeDDM, capsys, checks, options):
+    """The result of a direct invocation is the body of the response over HTTP, for verdicts and problems."""
+    http = http_function(capsys)
+    outcomes = []
+    for send in (function, lambda value: http.exchange("POST", json.dumps(value).encode(), {}).body):
+        fake_ddm.reset()
+        fake_ddm.behaviours["generated"] = results(*checks)
+        outcomes.append(without_changing_values(send(EVENT | options)))
+    assert outcomes[0] == outcomes[1]
+
+
+def without_changing_values(body: dict) -> dict:
+    body = copy.deepcopy(body)
+    body.pop("checked_at", None)
+    if "report" in body:
+        body["report"] = [line for line in body["report"].splitlines() if not line.startswith("Job ")]
+    if body.get("upstream"):
+        body["upstream"].pop("request_id")
+    return body
+
+
+# Deliveries
+
+
+@deliveries
+@pytest.mark.parametrize("db_name", ["pass", "warn", "fail"])
+def test_a_delivery_returns_a_slim_summary(function, deliver, db_name):
+    result = function(deliver(event(db_name)))
+    assert list(result) == SLIM_FIELDS
+    whole = function(event(db_name))
+    assert without_changing_values(result) == {
+        name: value for name, value in without_changing_values(whole).items() if name in result
+    }
+
+
+@deliveries
+@pytest.mark.parametrize(
+    ("db_name", "code"),
+    [
+        ("pending", "pending"),
+        ("unauthorized", "unauthorized"),
+        ("broken", "upstream-unavailable"),
+        ("B", "invalid-event"),
+    ],
+)
+def test_a_delivery_without_a_verdict_raises(function, deliver, db_name, code):
+    failure = function.failure(deliver(event(db_name)))
+    assert failure.startswith(f"{code}: ")
+    assert function.log[0]["code"] == code
+
+
+@deliveries
+def test_a_delivery_covers_the_synchronous_checks(function, deliver):
+    result = function(deliver(event("pass", pre_check_results=[check("Binlog", "FAILED")])))
+    assert result["verdict"] == "FAIL"
+    assert result["covers"] == ["synchronous", "asynchronous"]
+
+
+def test_one_invocation_waits_for_the_precheck(function, monkeypatch):
+    monkeypatch.setattr(app, "_POLL_SECONDS", 0.01)
+    assert function(smn(event("pending_twice", wait_seconds=40)))["verdict"] == "PASS"
+
+
+@pytest.mark.parametrize("batch", BATCHES.values(), ids=BATCHES)
+def test_a_batch_returns_a_list(function, batch):
+    result = function(batch(*(event(name) for name in ("pass", "warn", "fail"))))
+    assert [each["verdict"] for each in result] == ["PASS", "WARN", "FAIL"]
+
+
+@pytest.mark.parametrize("batch", BATCHES.values(), ids=BATCHES)
+def test_one_bad_message_of_five_does_not_stop_the_others(start, fake_ddm, batch):
+    names = ["pass", "warn", "unauthorized", "fail", "two_warnings"]
+    with Sink() as sink:
+        function = start(K_SINK=sink.url)
+        failure = function.failure(batch(*map(event, names)))
+        assert [body["db_name"] for _, body in sink.received] == ["pass", "warn", "fail", "two_warnings"]
+    assert failure.startswith("unauthorized: ")
+    assert "/2" in failure
+    assert [request.db_name for request in fake_ddm.requests] == names
+    assert len(function.log) == 5
+
+
+def test_several_bad_messages_are_counted(function):
+    failure = function.failure(queue(event("pass"), "hello", event("pending"), event("throttled")))
+    assert failure.startswith("invalid-event: ")
+    assert "/records/0/messages/1" in failure
+    assert "(and 2 more of 4 messages)" in failure
+
+
+@deliveries
+def test_the_sink_receives_the_summary(start, deliver):
+    with Sink() as sink:
+        assert start(K_SINK=sink.url)(deliver(event("fail")))["verdict"] == "FAIL"
+    ((headers, summary),) = sink.received
+    assert headers["ce-verdict"] == "FAIL"
+    assert headers["ce-id"]
+    assert len(summary["checks"]) == 3
+
+
+def test_the_sink_gets_the_id_of_the_message(start):
+    with Sink() as sink:
+        function = start(K_SINK=sink.url)
+        function(smn(event()))
+        function(cloudevent(event()))
+    assert [headers["ce-id"] for headers, _ in sink.received] == ["m-0", CLOUDEVENT["id"]]
+
+
+def test_a_sink_that_does_not_accept_fails_the_delivery(start):
+    with Sink() as sink:
+        sink.status = 500
+        assert start(K_SINK=sink.url).failure(smn(event("fail"))).startswith("sink-unavailable: ")
+
+
+def test_a_direct_invocation_uses_no_sink(start):
+    with Sink() as sink:
+        start(K_SINK=sink.url)(event())
+    assert sink.received == []
+
+
+# Contents that are not ours
+
+
+@pytest.mark.parametrize("service", FOREIGN)
+def test_records_of_other_services(function, fake_ddm, service):
+    """They raise, so that nothing is lost silently, and no byte of the record leaves the function."""
+    failure = function.failure(FOREIGN[service])
+    assert failure.startswith("invalid-event: ")
+    assert service in failure
+    assert PASSWORD not in f"{failure}{function.log}"
+    assert fake_ddm.requests == []
+
+
+@pytest.mark.parametrize(
+    ("value", "place"),
+    [
+        pytest.param(timer(""), "/user_event", id="timer-empty"),
+        pytest.param(timer("Hello world"), "/user_event", id="timer-text"),
+        pytest.param(timer(None), "/user_event", id="timer-null"),
+        pytest.param({"trigger_type": "TIMER"}, "/user_event", id="timer-without"),
+        pytest.param(smn("this is a message"), "/record/0/smn/message", id="SMN-text"),
+        pytest.param(smn("{}"), "/record/0/smn/message", id="SMN-empty-object"),
+        pytest.param(smn("[]"), "/record/0/smn/message", id="SMN-list"),
+        pytest.param({"record": []}, "/record", id="SMN-no-record"),
+        pytest.param({"record": [{"smn": None}]}, "/record/0/smn/message", id="SMN-null"),
+        pytest.param({"record": [{"smn": {"message": 1}}]}, "/record/0/smn/message", id="SMN-number"),
+        pytest.param(queue("a message"), "/records/0/messages/0", id="Kafka-text"),
+        pytest.param(queue(), "/records", id="Kafka-no-message"),
+        pytest.param({"trigger_type": "KAFKA", "records": []}, "/records", id="Kafka-no-record"),
+        pytest.param({"trigger_type": "KAFKA", "records": None}, "/records", id="Kafka-null"),
+        pytest.param({"trigger_type": "KAFKA"}, "/records", id="Kafka-without"),
+        pytest.param({"trigger_type": "KAFKA", "records": [{"messages": [None]}]}, "/records/0/messages/0", id="null"),
+        pytest.param({"trigger_type": "IOTDA", "x": 1}, "/trigger_type", id="another-trigger"),
+        pytest.param({"events": []}, "/events", id="no-CloudEvent"),
+        pytest.param({"events": [cloudevent(EVENT)] * 2}, "/events", id="two-CloudEvents"),
+        pytest.param(published("a text"), "/data", id="CloudEvent-text"),
+        pytest.param(CLOUDEVENT, "/data", id="CloudEvent-without-data"),
+        pytest.param(cloudevent(EVENT) | {"id": None}, "/id", id="CloudEvent-without-id"),
+    ],
+)
+def test_a_delivery_of_something_else_raises(function, fake_ddm, value, place):
+    """Empty, plain text or misshapen: one clear error that names the place, and never a silent success."""
+    failure = function.failure(value)
+    assert failure.startswith("invalid-event: ")
+    assert place in failure
+    assert fake_ddm.requests == []
+
+
+NAMES = st.text(max_size=9) | st.sampled_from([*EVENT, TOKEN])  # errors quote a name, so that none is the password
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from([TOKEN, PASSWORD]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner),
+    max_leaves=10,
+)
+TRIGGER_FIELDS = ("specversion", "events", "trigger_type", "record", "records", "Records", "cts", "lts", "httpMethod")
+
+
+@given(JSON.filter(lambda value: not (isinstance(value, dict) and value.keys() & set(TRIGGER_FIELDS))))
+@settings(max_examples=150, deadline=None, suppress_health_check=[FIXTURES])
+def test_a_direct_invocation_never_raises(function, value):
+    result = function(value)
+    assert result["code"] == "invalid-event"
+    assert PASSWORD not in f"{result}{function.log}"
+
+
+@given(st.sampled_from(TRIGGER_FIELDS[:-1]), JSON)
+@settings(max_examples=150, deadline=None, suppress_health_check=[FIXTURES])
+def test_a_misshapen_delivery_raises_or_is_a_problem(function, name, value):
+    """Whatever a field of a trigger holds, the outcome is not a success and quotes nothing."""
+    try:
+        result = json.dumps(function({name: value}))
+    except Exception as failure:  # noqa: BLE001 - its type and text are the subject
+        result = f"{type(failure).__name__}: {failure}"
+    assert "invalid-event" in result
+    assert PASSWORD not in f"{result}{function.log}"
+
+
+# The token of the agency
+
+
+def test_the_token_of_the_agency(start, fake_ddm):
+    function = start(**AGENCY_VARIABLES)
+    assert function(smn(EVENT_WITHOUT_TOKEN), Context(f"{TOKEN}\n"))["verdict"] == "PASS"
+    assert sent_tokens(fake_ddm) == [TOKEN]
+    assert function.log[0]["token_from"] == "agency"
+
+
+def test_the_token_of_the_event_comes_first(start, fake_ddm):
+    start(**AGENCY_VARIABLES)(event(token="another-token"), Context(TOKEN))
+    assert sent_tokens(fake_ddm) == ["another-token"]
+
+
+@pytest.mark.parametrize(
+    "context",
+    [Context(""), Context("null"), Context(None), Context(b"x"), object(), None],
+    ids=["empty", "null", "None", "bytes", "without the method", "no context"],
+)
+def test_without_a_token_of_the_agency(start, fake_ddm, context):
+    function = start(**AGENCY_VARIABLES)
+    assert function.failure(timer(EVENT_WITHOUT_TOKEN), context).startswith("invalid-event: /token ")
+    assert function(EVENT_WITHOUT_TOKEN, context)["code"] == "invalid-event"
+    assert fake_ddm.requests == []
+
+
+def test_without_the_setting_the_agency_gives_no_token(function, fake_ddm):
+    assert function.failure(timer(EVENT_WITHOUT_TOKEN), Context(TOKEN)).startswith("invalid-event: /token ")
+    assert fake_ddm.requests == []
+
+
+def test_the_agency_only_for_allowed_instances(start, fake_ddm):
+    function = start(**AGENCY_VARIABLES)
+    other = EVENT_WITHOUT_TOKEN | {"instance_id": "another"}
+    assert function.failure(queue(other), Context(TOKEN)).startswith("forbidden: ")
+    assert fake_ddm.requests == []
+
+
+def test_the_agency_only_for_the_region_of_the_setting(start, fake_ddm):
+    function = start(**AGENCY_VARIABLES, DDM_ENDPOINT="https://ddm.{region}.example.com")
+    other = EVENT_WITHOUT_TOKEN | {"region": "cn-south-1"}
+    assert function(other, Context(TOKEN))["code"] == "forbidden"
+
+
+@deliveries
+def test_a_token_that_ddm_repeats_is_redacted(start, fake_ddm, deliver):
+    """The token is in no result, exception or log line; `EventFunction` searches them."""
+    function = start(**AGENCY_VARIABLES)
+    context = Context(TOKEN)
+    fake_ddm.behaviours["pass"] = results(check("Primary keys", "FAILED", error_message=f"Bad {TOKEN}!"))
+    assert "Bad ***!" in function(deliver(EVENT_WITHOUT_TOKEN), context)["report"]
+    fake_ddm.behaviours["pass"] = BEHAVIOURS["rejected"]
+    function.failure(deliver(EVENT_WITHOUT_TOKEN), context)
+
+
+@deliveries
+@pytest.mark.parametrize("place", ["db_name", "job_id", "unknown", "region", "accepted_warnings"])
+def test_a_token_in_a_wrong_field_is_not_repeated(function, deliver, place):
+    fields = {place: [TOKEN, 1] if place == "accepted_warnings" else TOKEN}
+    function.failure(deliver(EVENT | fields))
+    function.failure(deliver(f"{TOKEN}"))
+
+
+# API Gateway
+
+
+@pytest.mark.parametrize("is_base64", [False, True])
+@pytest.mark.parametrize(
+    ("db_name", "status"), [("pass", 200), ("fail", 200), ("unauthorized", 401), ("throttled", 429)]
+)
+def test_an_api_gateway_event_returns_a_response(function, db_name, status, is_base64):
+    result = function(gateway(text(event(db_name)), is_base64=is_base64))
+    assert result.keys() == {"statusCode", "headers", "body", "isBase64Encoded"}
+    assert (result["statusCode"], result["isBase64Encoded"]) == (status, False)
+    assert result["headers"]["Content-Type"] == "application/json"
+    assert result["headers"].get("Retry-After") == ("7" if db_name == "throttled" else None)
+    assert without_changing_values(json.loads(result["body"])) == without_changing_values(function(event(db_name)))
+
+
+@pytest.mark.parametrize(
+    ("envelop", "headers"),
+    [
+        pytest.param(cloudevent, {"content_type": "application/cloudevents+json"}, id="structured"),
+        pytest.param(lambda value: value, {f"CE_{name}": value for name, value in CLOUDEVENT.items()}, id="binary"),
+        pytest.param(lambda value: {"message": text(value)}, {"X_SMN_MESSAGE_TYPE": "Notification"}, id="SMN"),
+        pytest.param(push_body, {"traceparent": TRACEPARENT}, id="Pub/Sub"),
+    ],
+)
+@pytest.mark.parametrize(("db_name", "status"), [("fail", 200), ("pending", 503)])
+def test_envelopes_inside_an_api_gateway_event(function, envelop, headers, db_name, status):
+    assert function(gateway(text(envelop(event(db_name))), **headers))["statusCode"] == status
+
+
+@pytest.mark.parametrize(("method", "status"), [("OPTIONS", 204), ("GET", 405), ("post", 405), ("", 405)])
+def test_methods(function, method, status):
+    result = function(gateway("", method=method))
+    assert (result["statusCode"], result["headers"]["Allow"]) == (status, "POST, OPTIONS")
+
+
+def test_an_agency_header_from_outside_is_dropped(start, fake_ddm):
+    function = start(**AGENCY_VARIABLES)
+    request = gateway(text(EVENT_WITHOUT_TOKEN), X_CFF_Auth_Token="forged-by-a-caller")
+    assert function(request)["statusCode"] == 400
+    assert function(request, Context(TOKEN))["statusCode"] == 200
+    assert sent_tokens(fake_ddm) == [TOKEN]
+
+
+def test_the_token_in_a_header(function, fake_ddm):
+    function(gateway(text(EVENT_WITHOUT_TOKEN), X_Auth_Token=TOKEN))
+    assert sent_tokens(fake_ddm) == [TOKEN]
+
+
+@given(body=JSON | st.just(text(EVENT)), headers=JSON, method=JSON | st.just("POST"), is_base64=JSON | st.booleans())
+@settings(max_examples=200, deadline=None, suppress_health_check=[FIXTURES])
+def test_an_api_gateway_event_never_raises(function, body, headers, method, is_base64):
+    result = function({"httpMethod": method, "headers": headers, "body": body, "isBase64Encoded": is_base64})
+    assert result["statusCode"] in {200, 204, 400, 405, 413}
+    assert PASSWORD not in f"{result}{function.log}"
+
+
+def test_a_large_event(function):
+    large = event(accepted_warnings=["x" * 256 * 1024])
+    assert function(gateway(text(large)))["statusCode"] == 413
+    assert function(large)["code"] == "event-too-large"
+    assert function.failure(smn(large)).startswith("event-too-large: ")
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    "call", [lambda: event_function.handler(EVENT, None), lambda: event_function.initializer(None)]
+)
+@pytest.mark.parametrize(
+    ("variables", "name"),
+    [
+        ({"DDM_TIMEOUT_SECONDS": "soon"}, "DDM_TIMEOUT_SECONDS"),
+        ({"RUNTIME_USERDATA": json.dumps({"DDM_MAX_WAIT_SECONDS": "x"})}, "DDM_MAX_WAIT_SECONDS"),
+        ({"RUNTIME_USERDATA": "{"}, "RUNTIME_USERDATA"),
+        ({"RUNTIME_USERDATA": "[]"}, "RUNTIME_USERDATA"),
+    ],
+)
+def test_a_wrong_setting_is_one_line(start, call, variables, name):
+    start(**variables)
+    with pytest.raises(event_function.StartError) as raised:
+        call()
+    message = str(raised.value)
+    assert message.startswith("ddm-precheck cannot start: ")
+    assert name in message
+    assert len(message.splitlines()) == 1
+    assert raised.value.__suppress_context__
+
+
+def test_settings_in_the_user_data(start, fake_ddm):
+    """FunctionGraph provides the variables of the function in RUNTIME_USERDATA; real variables come first."""
+    user_data = {"DDM_EXPECTED_CHECKS": "3", "DDM_ENDPOINT": "https://unused.example.com", "OTHER": 1}
+    function = start(RUNTIME_USERDATA=json.dumps(user_data))
+    event_function.initializer(None)
+    assert function(event())["verdict"] == "PENDING"
+    assert os.environ["DDM_ENDPOINT"] == fake_ddm.url
