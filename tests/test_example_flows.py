@@ -184,13 +184,12 @@ def sample_events() -> dict[str, dict[str, Any]]:
     rule = red["Event"]["rules"][0]["to"]
     n8n = {node["name"]: node["parameters"] for node in json.loads((EXAMPLES / "n8n.json").read_text())["nodes"]}
     settings = {item["name"]: item["value"] for item in n8n["Settings"]["assignments"]["assignments"]}
-    n8n_fields = settings["event"].removeprefix("={{ ({\n  ...$json,").removesuffix(") }}")
     head = (EXAMPLES / "google-workflows.yaml").read_text()
     workflow = head[head.index("event: {project_id") : head.index("}}' started.json")].replace("\n#", "") + "}"
     return {
         "event.json": json.loads((EXAMPLES / "event.json").read_text()),
         "node-red": json.loads(rule[rule.index("{") : rule.index("}") + 1]) | json.loads(red["Started"]["payload"]),
-        "n8n": json.loads("{" + n8n_fields) | json.loads(n8n["Started"]["jsonOutput"]),
+        "n8n": json.loads(settings["event"].removeprefix("=")) | json.loads(n8n["Started"]["jsonOutput"]),
         "workflows": yaml.safe_load(workflow)["event"],
     }
 
