@@ -44,8 +44,7 @@ def _function() -> Callable[[Any, Any], Any]:
     from ddm_precheck.functiongraph import handle  # noqa: PLC0415
     from ddm_precheck.settings import SettingsError  # noqa: PLC0415
 
-    for name, value in _user_data().items():
-        os.environ.setdefault(name, value)  # requests reads the proxies and the CA bundle there
+    _complete_environment()
     try:
         app = App.from_environment(os.environ)
     except SettingsError as error:
@@ -62,12 +61,10 @@ def _check_libraries() -> None:
             )
 
 
-def _user_data() -> dict[str, str]:
-    """Return the function's variables in RUNTIME_USERDATA, which FunctionGraph sets to a JSON object."""
+def _complete_environment() -> None:
+    """Add the variables in RUNTIME_USERDATA, a JSON object, to those that requests and the settings read."""
     try:
-        value = json.loads(os.environ.get("RUNTIME_USERDATA") or "{}")
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise StartError("RUNTIME_USERDATA must be a JSON object")
-    return {name: value for name, value in value.items() if isinstance(value, str)}
+        for name, value in json.loads(os.environ.get("RUNTIME_USERDATA") or "{}").items():
+            os.environ.setdefault(name, str(value))
+    except (OSError, ValueError, AttributeError):
+        raise StartError("RUNTIME_USERDATA must be a JSON object of environment variables") from None

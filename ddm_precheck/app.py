@@ -7,6 +7,7 @@ from time import monotonic, sleep
 from typing import Final, NamedTuple, Self
 
 from ddm_precheck import cloudevents, credentials, envelopes, log, serialization, server, settings, sink
+from ddm_precheck.checks import pack_checks, unpack_checks
 from ddm_precheck.ddm import Client, DDMResponse, parse_result
 from ddm_precheck.envelopes import Envelope, Handshake
 from ddm_precheck.event import Precheck, parse_event
@@ -25,6 +26,7 @@ _PROBLEM_JSON: Final = "application/problem+json"
 class _Request(NamedTuple):
     envelope: Envelope
     precheck: Precheck
+    synchronous_checks: bytes
     caller_token: credentials.Token | None
 
 
@@ -69,11 +71,8 @@ class App:
         entry.precheck = request.precheck
         token = credentials.resolve_token(request.caller_token, request.precheck, incoming.agency_token, self._settings)
         entry.token_from = token.source
-        precheck = replace(
-            request.precheck, synchronous_checks=token.redact_checks(request.precheck.synchronous_checks)
-        )
         envelope = replace(request.envelope, id=token.redact(request.envelope.id))
-        decision, summary = self._wait_for_decision(precheck, token, entry)
+        decision, summary = self._wait_for_decision(request, token, entry)
         if not envelope.is_delivery:
             return envelope.reply(decision, summary)
         if decision.verdict is Verdict.PENDING:
@@ -90,17 +89,19 @@ class App:
             outgoing, entry.message = envelope.answer(incoming, data, self._settings)
             return outgoing
         token, token_faults = credentials.take_token(data, incoming.header("x-auth-token"), self._settings)
-        return _Request(envelope, parse_event(data, self._settings, token_faults), token)
+        precheck = parse_event(data, self._settings, token_faults)
+        packed = pack_checks(precheck.synchronous_checks)
+        return _Request(envelope, replace(precheck, synchronous_checks=()), packed, token)
 
     def _wait_for_decision(
-        self, precheck: Precheck, token: credentials.Token, entry: log.Entry
+        self, request: _Request, token: credentials.Token, entry: log.Entry
     ) -> tuple[Decision, bytes]:
         """Request the result until the verdict is not PENDING or the wait ends. Return the decision and the summary."""
-        for _ in _polls(min(precheck.wait_seconds, self._settings.max_wait_seconds)):
+        for _ in _polls(min(request.precheck.wait_seconds, self._settings.max_wait_seconds)):
             summary = b""  # the summary of the last poll, of up to 2 MiB, is not kept while the next result arrives
-            response = self._ddm.fetch(precheck, token)
+            response = self._ddm.fetch(request.precheck, token)
             with one_at_a_time:
-                decision, summary = _judge(response, precheck, token)
+                decision, summary = _judge(response, request, token)
             del response
             entry.record_decision(decision)
             if decision.verdict is not Verdict.PENDING:
@@ -108,11 +109,13 @@ class App:
         return decision, summary
 
 
-def _judge(response: DDMResponse, precheck: Precheck, token: credentials.Token) -> tuple[Decision, bytes]:
-    checks, upstream = parse_result(response, precheck, token)
+def _judge(response: DDMResponse, request: _Request, token: credentials.Token) -> tuple[Decision, bytes]:
+    checks, upstream = parse_result(response, request.precheck, token)
+    synchronous_checks = token.redact_checks(unpack_checks(request.synchronous_checks))
+    precheck = replace(request.precheck, synchronous_checks=synchronous_checks)
     summary = judge(precheck, checks, upstream, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
-    # Return only JSON: the checks take many times its memory and must not be kept after the lock is released.
-    return summary.decision, serialization.summary_json(summary)
+    # Without the checks: they take many times the memory of their JSON and must not be kept after the lock is released.
+    return replace(summary.decision, precheck=request.precheck), serialization.summary_json(summary)
 
 
 def _polls(max_seconds: float) -> Iterator[None]:

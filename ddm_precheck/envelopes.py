@@ -15,11 +15,12 @@ from ddm_precheck import cloudevents, strict_json
 from ddm_precheck.messages import MAX_BODY_BYTES, Incoming, Outgoing
 from ddm_precheck.problem import Problem, ProblemCode, Violation, invalid_event
 from ddm_precheck.settings import Settings
+from ddm_precheck.text import encodable
 from ddm_precheck.verdict import Decision
 
 ALLOWED_METHODS: Final = "POST, OPTIONS"
 _SMN_TYPE: Final = "x-smn-message-type"
-_MAX_ORIGIN_LENGTH: Final = 253  # that of a DNS name
+_ORIGIN: Final = re.compile(r"[!-~]{1,253}")  # a DNS name or a pattern
 # No user, and no backslash before the path: a browser would open another host.
 _SUBSCRIBE_URL: Final = re.compile(r"https://([a-z0-9.-]+)(?::[0-9]+)?/[!-~]{0,2000}")
 
@@ -66,7 +67,7 @@ class Options(Handshake):
     def answer(incoming: Incoming, value: Any, settings: Settings) -> tuple[Outgoing, str]:
         headers = {"Allow": ALLOWED_METHODS}
         origin = incoming.header("webhook-request-origin")
-        if 0 < len(origin) <= _MAX_ORIGIN_LENGTH:
+        if _ORIGIN.fullmatch(origin):
             headers |= {"WebHook-Allowed-Origin": origin, "WebHook-Allowed-Rate": "*"}
         return Outgoing(204, headers), "OPTIONS: the allowed methods"
 
@@ -206,7 +207,7 @@ def open_envelope(incoming: Incoming) -> tuple[Envelope, Any]:
 
 
 def message_id(value: object) -> str:
-    return value if isinstance(value, str) and value else str(uuid4())
+    return encodable(value) if isinstance(value, str) and value else str(uuid4())
 
 
 def _read_value(incoming: Incoming) -> Any:
@@ -255,6 +256,8 @@ def _other_format(data: bytes, content_type: str) -> str | None:
         return "has single quotes; JSON needs double quotes"
     if content_type in {"application/x-www-form-urlencoded", "multipart/form-data"} and not start.startswith(b"{"):
         return "is a form; send the event as a JSON object"
+    if start.startswith(b"<"):
+        return "is XML or HTML; send the event as a JSON object"
     return None
 
 

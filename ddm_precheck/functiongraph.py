@@ -57,10 +57,9 @@ def handle(app: App, event: Any, context: Any) -> Any:
     if isinstance(event, dict):
         if "httpMethod" in event and "headers" in event:
             return _gateway_result(_handle(app, lambda: _gateway_request(event, agency_token)))
-        try:
-            messages = _messages(event)
-        except Problem as problem:
-            raise _failure([app.reject(problem)], [""]) from None
+        messages, failure = _messages_or_failure(app, event)
+        if failure:
+            raise failure
         if messages:
             return _deliver(app, messages, agency_token)
     outgoing = _handle(app, lambda: Incoming("POST", {}, _to_bytes(event), agency_token, "the event"))
@@ -82,12 +81,12 @@ def _gateway_request(event: dict[str, Any], agency_token: Callable[[], object]) 
     data = body.encode("utf-8", "surrogatepass")
     if event.get("isBase64Encoded") is True:
         try:
-            data = base64.b64decode(data, validate=True)
+            data = base64.b64decode("".join(body.split()), validate=True)
         except ValueError:
             raise invalid_event(Violation("/body", "must be base64, because isBase64Encoded is true")) from None
     headers = event["headers"] if isinstance(event["headers"], dict) else {}
     return Incoming(
-        str(event["httpMethod"]), {name.lower(): str(value) for name, value in headers.items()}, data, agency_token
+        str(event["httpMethod"]), {str(name).lower(): str(value) for name, value in headers.items()}, data, agency_token
     )
 
 
@@ -100,9 +99,16 @@ def _gateway_result(outgoing: Outgoing) -> dict[str, Any]:
     }
 
 
+def _messages_or_failure(app: App, event: dict[str, Any]) -> tuple[list[_Message] | None, DeliveryFailed | None]:
+    try:
+        return _messages(event), None
+    except Problem as problem:
+        return None, _failure([app.reject(problem)], [""])
+
+
 def _messages(event: dict[str, Any]) -> list[_Message] | None:
     """Return the messages of a delivery, or None for a direct invocation."""
-    trigger, record = event.get("trigger_type"), event.get("record")
+    trigger, record, records = event.get("trigger_type"), event.get("record"), event.get("records")
     if "specversion" in event:
         return [_Message(event, "", {"content-type": cloudevents.STRUCTURED_TYPE})]
     if isinstance(event.get("events"), list):
@@ -113,8 +119,8 @@ def _messages(event: dict[str, Any]) -> list[_Message] | None:
         return [_Message(event.get("user_event"), "/user_event", _headers("timer", None))]
     if isinstance(record, list) and all(isinstance(item, dict) and "smn" in item for item in record):
         return _required(list(_smn_messages(record)), "/record")
-    if trigger in {"KAFKA", "ROCKETMQ"}:
-        return _required(list(_queue_messages(event.get("records"), trigger.lower())), "/records")
+    if isinstance(trigger, str) and isinstance(records, list):
+        return _required(list(_queue_messages(records)), "/records")
     for field, record_name in _FOREIGN_RECORDS.items():
         if field in event:
             raise invalid_event(Violation(f"/{field}", f"belongs to {record_name}, which holds no precheck event"))
@@ -127,11 +133,11 @@ def _smn_messages(record: list[dict[str, Any]]) -> Iterator[_Message]:
         yield _Message(smn.get("message"), f"/record/{index}/smn/message", _headers("smn", smn.get("message_id")))
 
 
-def _queue_messages(records: Any, trigger: str) -> Iterator[_Message]:
-    for index, record in enumerate(records if isinstance(records, list) else []):
+def _queue_messages(records: list[Any]) -> Iterator[_Message]:
+    for index, record in enumerate(records):
         values = record.get("messages") if isinstance(record, dict) else None
         for number, value in enumerate(values if isinstance(values, list) else []):
-            yield _Message(value, f"/records/{index}/messages/{number}", _headers(trigger, None))
+            yield _Message(value, f"/records/{index}/messages/{number}", _headers("queue", None))
 
 
 def _required(messages: list[_Message], pointer: str) -> list[_Message]:
@@ -176,4 +182,6 @@ def _to_bytes(value: Any) -> bytes:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))  # no longer than the caller's own JSON
     except RecursionError:
         raise invalid_event(Violation("", "is nested too deeply")) from None
+    except (TypeError, ValueError):
+        raise invalid_event(Violation("", "is not JSON")) from None
     return text.encode("utf-8", "backslashreplace")  # the JSON escape sequence of a lone surrogate

@@ -6,6 +6,7 @@ invalid value; it may reject a valid one, such as 2.0 for an integer.
 """
 
 import difflib
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -70,7 +71,7 @@ class Schema:
         violations: dict[str, Violation] = {}
         try:
             for error in self._validator.iter_errors(value):
-                for violation in _to_violations(error):
+                for violation in itertools.islice(_to_violations(error), MAX_VIOLATIONS):
                     violations.setdefault(violation.pointer, violation)
                 if error.validator == "maxItems" or len(violations) >= MAX_VIOLATIONS:
                     break

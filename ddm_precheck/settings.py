@@ -19,7 +19,8 @@ _REGION: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _AVAILABILITY_ZONE: Final = re.compile(r".*-[0-9]+[a-z]")
 _INSTANCE: Final = re.compile(r"[A-Za-z0-9_-]{1,64}/([A-Za-z0-9_-]{1,64}|\*)")
 # Host, port and path; urlsplit accepts much more.
-_URL: Final = re.compile(r"(?ai)https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]+)?(/[^\s?#{}\\]*)?")
+_URL: Final = re.compile(r"(?ai)https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?(/[^\s?#{}\\]*)?")
+_MAX_REGION_LENGTH: Final = 32
 _MAX_SECONDS: Final = 3600
 
 
@@ -75,8 +76,14 @@ class Settings:
 
     def is_trusted(self, host: str) -> bool:
         endpoint = urlsplit(self.endpoint).hostname or ""
-        domains = ("myhuaweicloud.com", "myhuaweicloud.eu", "huaweicloud.com", endpoint.partition(".")[2])
-        return host == endpoint or any(host.endswith(f".{domain}") for domain in domains if "." in domain)
+        _, has_region, rest = endpoint.rpartition(f"{_REGION_PLACEHOLDER}.")
+        own_domain = rest if has_region else rest.partition(".")[2]
+        domains = ("myhuaweicloud.com", "myhuaweicloud.eu", "huaweicloud.com", own_domain)
+        return host == endpoint or any(
+            host.endswith(f".{domain}")
+            for domain in domains
+            if "." in domain and not domain.rpartition(".")[2].isdigit()
+        )
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
@@ -123,7 +130,8 @@ def is_availability_zone(region: str) -> bool:
 
 
 def _check_url(variable: str, value: str) -> None:
-    if not _URL.fullmatch(value):
+    match = _URL.fullmatch(value)
+    if not match or not 0 < int(match[2] or 443) < 65536:
         raise SettingsError(f"{variable} must be an http or https URL with a host, without user, query or fragment")
 
 
@@ -157,7 +165,7 @@ def _ca_bundle(environment: Mapping[str, str]) -> str | None:
 def _region(value: str | None) -> str | None:
     if not value:
         return None
-    if not _REGION.fullmatch(value) or is_availability_zone(value):
+    if len(value) > _MAX_REGION_LENGTH or not _REGION.fullmatch(value) or is_availability_zone(value):
         raise SettingsError("DDM_REGION must be a region such as cn-north-4, not an availability zone")
     return value
 

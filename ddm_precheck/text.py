@@ -30,7 +30,11 @@ def one_line(text: str) -> str:
 
 def encodable(text: str) -> str:
     """Return the text with lone surrogates, which UTF-8 cannot encode, replaced by question marks."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text  # not a copy: texts can take much memory
 
 
 def truncate(text: str, max_length: int) -> str:

@@ -59,7 +59,7 @@ class _BudgetExceededError(http.client.HTTPException):
 # The type of a cause, and the message. The first row that has the type of a cause applies.
 _MESSAGES: Final = (
     (urllib3.exceptions.ProxyError, "the proxy did not connect to {host}{status}"),
-    (socket.gaierror, "the host name {host} could not be resolved; check the region"),
+    ((socket.gaierror, UnicodeError), "the host name {host} could not be resolved; check the region"),
     (urllib3.exceptions.SSLError, "no TLS connection to {host}, or its certificate is not trusted"),
     (ConnectionRefusedError, "{host} refused the connection"),
 )

@@ -90,7 +90,6 @@ UNEXPECTED_RESPONSES = {
     "negative chunk size, endless": [send(CHUNKED_HEAD + b"-1\r\n"), send_endlessly(bytes(65536))],
     "endless body": [send(response_head()), send_endlessly(b" " * 65536)],
     "endless chunks": [send(CHUNKED_HEAD), send_endlessly(chunk(b" " * 65536))],
-    "endless chunks of a byte": [send(CHUNKED_HEAD), send_endlessly(b"1\r\n \r\n" * 10_000)],
     "endless trailers": [send(CHUNKED_HEAD + b"0\r\n"), send_endlessly(b"X-Trailer: value\r\n" * 1000)],
     "body of 5 MiB": [send(complete_response(PASS_BODY + b" " * 5 * MIB))],
     "status 101": [send(response_head("101 Switching Protocols", Connection="close"))],
@@ -179,8 +178,6 @@ def test_shortest_timeout(start, fake_ddm):
     [
         ("http://127.0.0.1:1", "127.0.0.1 refused the connection"),
         ("https://ddm.{region}.invalid", "ddm.cn-north-4.invalid could not be resolved; check the region"),
-        ("https://a..b.example", "a..b.example could not be resolved"),
-        (f"https://{'a' * 64}.example", "could not be resolved"),
     ],
 )
 def test_no_connection(start, endpoint, words):

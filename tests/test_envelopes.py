@@ -347,11 +347,6 @@ def test_subscription_url_of_another_host_is_not_logged(start, url):
     assert "example" not in message
 
 
-def test_subscription_url_at_an_endpoint_with_an_address(function: Function):
-    """The endpoint of the tests is 127.0.0.1, which has no domain."""
-    assert "10.0.0.1" not in confirm(function, "https://10.0.0.1/x")
-
-
 # A sender that others wrote
 
 

@@ -17,6 +17,7 @@ from helpers.event_function import (
     EventFunction,
     cloudevent,
     gateway,
+    is_alone,
     published,
     queue,
     smn,
@@ -448,7 +449,7 @@ def test_a_wrong_setting_is_one_line(start, call, variables, name):
     assert message.startswith("ddm-precheck cannot start: ")
     assert name in message
     assert len(message.splitlines()) == 1
-    assert raised.value.__suppress_context__
+    assert is_alone(raised.value)
 
 
 def test_settings_in_the_user_data(start, fake_ddm):

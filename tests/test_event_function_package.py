@@ -18,6 +18,8 @@ from helpers.platform_token import AGENCY_VARIABLES
 
 from testing.fake_behaviours import check, results
 
+pytestmark = pytest.mark.no_mutation  # the processes run the code of the package
+
 LIBRARIES = ("requests", "urllib3", "idna", "certifi", "charset_normalizer", "*__mypyc*", "jsonschema*", "referencing")
 LIBRARIES += ("rpds", "attr", "attrs", "typing_extensions.py")
 OLD_REQUESTS = "__version__ = '2.24.0'\nraise_for_status = Session = get = None\n"

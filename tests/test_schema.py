@@ -114,11 +114,11 @@ def test_predicate_of_each_keyword(schema, valid, invalid):
 
 @pytest.mark.parametrize(
     "schema",
-    [True, False, {"not": {}}, {"x-unknown": 1}, {"type": "text"}, {"type": "number"}, {"pattern": "("}],
+    [True, False, {"not": {}}, {"x-unknown": 1}, {"type": "text"}, {"type": "number"}],
     ids=json.dumps,
 )
 def test_predicate_of_an_unsupported_schema_accepts_nothing(schema):
-    for value in (1, "(", ["a"], {}):
+    for value in (1, "a", ["a"], {}):
         assert not predicate(schema)(value)
         assert not predicate({"properties": {"a": schema}})({"a": value})
         assert not predicate({"items": schema})([value])

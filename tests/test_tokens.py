@@ -291,7 +291,7 @@ def test_redirect_gets_no_token(function_with_file: Function, fake_ddm: FakeDDM)
     [
         ("agency", "", "DDM_TOKEN_SOURCE requires DDM_ALLOWED_INSTANCES"),
         ("", "p/*", "DDM_ALLOWED_INSTANCES requires DDM_TOKEN_SOURCE"),
-        *((source, "p/*", "DDM_TOKEN_SOURCE must be") for source in ("Agency", " agency", "file", "./token", "/a\0b")),
+        *((source, "p/*", "DDM_TOKEN_SOURCE must be") for source in ("Agency", " agency", "file", "./token")),
         *(
             ("agency", allowed, "DDM_ALLOWED_INSTANCES must be a list")
             for allowed in (

@@ -53,9 +53,14 @@ class EventFunction:
         text = str(raised.value)
         assert len(text.splitlines()) == 1
         assert TOKEN not in text
-        assert raised.value.__context__ is None
+        assert is_alone(raised.value)
         assert self.log, "each failure is logged"
         return text
+
+
+def is_alone(error: BaseException) -> bool:
+    """Return whether a traceback of the error shows no other exception."""
+    return error.__suppress_context__ or error.__context__ is None
 
 
 def text(event: Any) -> str:
