@@ -1,71 +1,112 @@
-"""The branches and polls of the example flows, run by their engines with the served function and the fake DDM."""
+"""The example flows, run by their engines with the served function and the fake DDM."""
 
 import json
 import uuid
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pytest
 import yaml
+from helpers.approver import AS_REQUESTED, AS_REQUESTED_TWICE, NO_APPROVAL
 from helpers.fake_function import INVALID_RESPONSES, FakeFunction
-from helpers.flows import (
-    ENGINES,
-    EXAMPLES,
-    MAX_POLLS,
-    End,
-    Engine,
-    Job,
-    environment,
-    node_red,
-    pipeline,
-    run_pipeline,
-)
+from helpers.flows import ENGINES, EXAMPLES, MAX_POLLS, End, Job, environment, run_pipeline
 from helpers.function import EVENT_WITHOUT_TOKEN, TOKEN, ServedFunction
 
-from testing.fake_behaviours import after, results
+from testing.fake_behaviours import (
+    BINLOG_WARNS,
+    PRIMARY_KEYS,
+    PRIMARY_KEYS_FAIL,
+    TIME_ZONE_WARNS,
+    after,
+    check,
+    results,
+)
 from testing.fake_ddm import FakeDDM
-from testing.function_server import free_port
 
 pytestmark = pytest.mark.engines
+
+HOSTILE_NAME: Final = "O'Neil's `check` <!channel> @all $(id) → \\ \""
+BEHAVIOURS: Final = {
+    "two_warnings": results(PRIMARY_KEYS, TIME_ZONE_WARNS, BINLOG_WARNS),
+    "same_warning_twice": results(TIME_ZONE_WARNS, TIME_ZONE_WARNS),
+    "hostile_name": results(check(HOSTILE_NAME, "WARN")),
+    "fails_later": after(1, results(TIME_ZONE_WARNS), results(PRIMARY_KEYS_FAIL, TIME_ZONE_WARNS)),
+    "warns_more_later": after(1, results(TIME_ZONE_WARNS), results(TIME_ZONE_WARNS, BINLOG_WARNS)),
+    "passes_later": after(1, results(TIME_ZONE_WARNS), results(PRIMARY_KEYS)),
+    "undocumented_once": after(1, results(check("Primary keys", "RUNNING")), results(PRIMARY_KEYS)),
+}
+TIME_ZONE_NAME: Final = TIME_ZONE_WARNS["name"]
+SYNCHRONOUS_NAME: Final = "Table name length"
+ALL_ENGINES: Final = tuple(ENGINES)
+NO_EMULATOR: Final = ("pipeline", "node-red")
+FLOW_ENGINES: Final = ("node-red", "workflows")
 
 
 @dataclass(frozen=True)
 class Case:
-    """One event: its ``db_name`` and other fields, its last branch, and the number of requests that DDM receives."""
+    """One run of a flow: its ``db_name`` and other input, its last branch, and the requests that DDM receives."""
 
     db_name: str
     branch: str
     requests: int = 1
-    same_as: str | None = None
-    """Another ``db_name`` with the same last response, if the responses for ``db_name`` change with each request."""
-
-    fields: tuple[tuple[str, Any], ...] = ()
+    approval: Any = NO_APPROVAL
+    synchronous: str = "SUCCESS"
+    fields: dict[str, Any] = field(default_factory=dict)
+    engines: tuple[str, ...] = ALL_ENGINES
 
 
 CASES: Final = {
     "pass": Case("pass", "go"),
-    "pass-with-expected-checks": Case("pass", "go", fields=(("expected_checks", 2),)),
-    "incomplete": Case("pass", "error", MAX_POLLS, fields=(("expected_checks", 3),)),
-    "warn": Case("warn", "approval"),
     "fail": Case("fail", "stop"),
-    "pending-then-pass": Case("pending_twice", "go", 3, "pass"),
-    "pending-then-pass-in-one-request": Case("pending_once", "go", 2, "pass", (("wait_seconds", 6),)),
+    "warn": Case("warn", "approval"),
+    "complete": Case("pass", "go", fields={"expected_checks": 2}),
+    "incomplete": Case("pass", "error", MAX_POLLS, fields={"expected_checks": 3}),
+    "pending-twice": Case("pending_twice", "go", 3),
     "still-pending": Case("pending", "error", MAX_POLLS),
     "throttled": Case("throttled", "error", MAX_POLLS),
+    "undocumented-status-once": Case("undocumented_once", "go", 2),
     "expired-token": Case("unauthorized", "error"),
     "malformed-event": Case("No Schema", "error", 0),
+    "synchronous-failed": Case("pass", "stop", synchronous="FAILED"),
+    "synchronous-failed-while-pending": Case("pending", "stop", synchronous="FAILED"),
+    "synchronous-undocumented-status": Case("pass", "error", 0, synchronous="RUNNING"),
+    # Approvals
+    "synchronous-warn-approved": Case("pass", "go", 2, AS_REQUESTED, "WARN"),
+    "synchronous-warn-not-approved": Case("pass", "approval", synchronous="WARN"),
+    "both-warn-approved": Case("warn", "go", 2, AS_REQUESTED, "WARN"),
+    "two-approved": Case("two_warnings", "go", 2, AS_REQUESTED),
+    "same-warning-twice": Case("same_warning_twice", "go", 2, AS_REQUESTED),
+    "hostile-name": Case("hostile_name", "go", 2, AS_REQUESTED),
+    "passes-before-the-second-request": Case("passes_later", "go", 2, AS_REQUESTED),
+    "fails-before-the-second-request": Case("fails_later", "stop", 2, AS_REQUESTED),
+    "warns-more-before-the-second-request": Case("warns_more_later", "approval", 2, AS_REQUESTED),
+    "failed-check": Case("fail", "stop", approval=["Primary keys", TIME_ZONE_NAME]),
+    "approved-twice": Case("warn", "go", 2, AS_REQUESTED_TWICE, engines=("node-red",)),
+    # A flow accepts exactly the names in the report that it has sent.
+    "one-of-two": Case("two_warnings", "stop", 1, [TIME_ZONE_NAME], engines=FLOW_ENGINES),
+    "one-more": Case("warns_more_later", "stop", 1, [TIME_ZONE_NAME, BINLOG_WARNS["name"]], engines=FLOW_ENGINES),
+    "repeated": Case("warn", "stop", 1, [TIME_ZONE_NAME] * 2, engines=FLOW_ENGINES),
+    "another-case": Case("warn", "stop", 1, [TIME_ZONE_NAME.lower()], engines=FLOW_ENGINES),
+    "no-names": Case("warn", "stop", 1, [], engines=FLOW_ENGINES),
+    "true": Case("warn", "stop", 1, approval=True, engines=FLOW_ENGINES),
+    "null": Case("warn", "stop", 1, None, engines=FLOW_ENGINES),
+    "string": Case("warn", "stop", 1, TIME_ZONE_NAME, engines=FLOW_ENGINES),
+    "object": Case("warn", "stop", 1, {TIME_ZONE_NAME: True}, engines=FLOW_ENGINES),
+    # Other servers. The emulator ends if a connection fails, and Workflows has no option against redirects.
+    **{f"invalid-{name}": Case(name, "error", 0) for name in INVALID_RESPONSES},
+    "redirect": Case("redirect", "error", 0, engines=NO_EMULATOR),
+    "no-response": Case("cut", "error", 0, engines=NO_EMULATOR),
 }
 
 
 @dataclass(frozen=True)
 class Run:
-    """The end of each case in an engine, and the tokens of the requests that DDM received for the case."""
+    """The end of each case in an engine, the tokens that DDM received for it, and the number of followed redirects."""
 
     engine: str
     ends: dict[str, End]
     tokens: dict[str, list[str]]
-    log_entries: list[dict[str, Any]]
+    redirected: int
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -75,76 +116,92 @@ def run(
     fake_ddm_server: FakeDDM,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Run:
-    """One run of an engine with the events of all cases. Each event has its own job."""
-    events = {name: event_for(case.db_name, **dict(case.fields)) for name, case in CASES.items()}
+    """One run of an engine with all its cases at the same time. Each case has its own job."""
+    engine = request.param
     fake_ddm_server.reset()
-    behaviours = fake_ddm_server.behaviours
-    behaviours["pending_once"] = after(1, results(), behaviours["pass"])
-    served_function.new_log_lines()
-    jobs = [Job(event) for event in events.values()]
-    ends = ENGINES[request.param](served_function.url, jobs, tmp_path_factory.mktemp("engine"))
-    requests = list(fake_ddm_server.requests)
-    tokens = {name: [each.token for each in requests if each.job_id == job["job_id"]] for name, job in events.items()}
-    entries = [json.loads(line) for line in served_function.new_log_lines()]
-    return Run(request.param, dict(zip(CASES, ends, strict=True)), tokens, entries)
+    fake_ddm_server.behaviours.update(BEHAVIOURS)
+    cases = {name: case for name, case in CASES.items() if engine in case.engines}
+    jobs = {name: Job(event_for(case), case.approval) for name, case in cases.items()}
+    with FakeFunction(served_function.url) as function:
+        ends = ENGINES[engine](function.url, list(jobs.values()), tmp_path_factory.mktemp(engine))
+    tokens: dict[str, list[str]] = {job.event["job_id"]: [] for job in jobs.values()}
+    for received in list(fake_ddm_server.requests):
+        tokens[received.job_id].append(received.token)
+    by_case = dict(zip(cases, tokens.values(), strict=True))
+    return Run(engine, dict(zip(cases, ends, strict=True)), by_case, function.redirected)
 
 
-def event_for(db_name: str, **fields: Any) -> dict[str, Any]:
-    """Return an event without a token, for a new job."""
-    return EVENT_WITHOUT_TOKEN | {"db_name": db_name, "job_id": str(uuid.uuid4())} | fields
+def event_for(case: Case) -> dict[str, Any]:
+    """Return the event of a case: DDM's response to the POST, and the other fields."""
+    started = {"job_id": str(uuid.uuid4()), "pre_check_results": [check(SYNCHRONOUS_NAME, case.synchronous)]}
+    return EVENT_WITHOUT_TOKEN | started | {"db_name": case.db_name} | case.fields
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_each_response_ends_in_its_branch(run: Run, name: str, served_function: ServedFunction):
-    """Each response ends in the right branch, which receives the message, the issues and the report."""
-    case, end = CASES[name], run.ends[name]
-    last = served_function.send_event(case.same_as or case.db_name, **dict(case.fields)).body
-    if run.engine == "workflows" and name == "warn":
-        # No approval arrives.
-        assert (end.branch, end.message) == ("stop", f"Not approved - {last['message']}")
-    elif run.engine == "workflows" and name == "expired-token":
-        # After a 401, the emulator tries to renew its own credentials. It has none, so the flow gets no response.
-        assert end.branch == case.branch
-    else:
-        names = tuple(issue["name"] for issue in last.get("issues", ()))
-        assert (end.branch, end.message, end.issues) == (case.branch, last["message"], names)
-    if case.branch in {"approval", "stop"}:
-        assert without_job(end.report) == without_job(last["report"])
+def test_each_case_ends_in_its_branch(run: Run):
+    # If no approval arrives, the workflow ends in "stop".
+    expected = {name: CASES[name].branch for name in run.ends}
+    if run.engine == "workflows":
+        expected |= {name: "stop" for name, branch in expected.items() if branch == "approval"}
+    assert {name: end.branch for name, end in run.ends.items()} == expected
 
 
-def without_job(report: str | None) -> list[str]:
-    """Return the lines of a report without the second, which has the job and the time."""
-    lines = (report or "").splitlines()
-    return lines[:1] + lines[2:]
+def test_ddm_receives_as_many_requests_as_needed(run: Run):
+    assert {name: len(tokens) for name, tokens in run.tokens.items()} == {
+        name: CASES[name].requests for name in run.tokens
+    }
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_ddm_receives_as_many_requests_as_needed_with_the_stored_token(run: Run, name: str):
-    """Polling stops at the verdict or after the max number of polls. Every request has the stored token."""
-    assert run.tokens[name] == [TOKEN] * CASES[name].requests
+def test_each_request_has_the_stored_token(run: Run):
+    assert {token for tokens in run.tokens.values() for token in tokens} == {TOKEN}
 
 
-def test_wait_seconds_replaces_polls(run: Run):
-    """With ``wait_seconds``, the function receives one request, and sends two requests to DDM."""
-    entries = [entry for entry in run.log_entries if entry["db_name"] == "pending_once"]
-    assert [(entry["verdict"], entry["duration_ms"] >= 5000) for entry in entries] == [("PASS", True)]
+def test_no_redirect_is_followed(run: Run):
+    assert run.redirected == 0
 
 
-@pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
-def test_an_invalid_response_is_never_go(engine: Engine, tmp_path: Path):
-    """If another server responds at the URL, the flow ends in its error branch."""
-    with FakeFunction() as fake_function:
-        ends = engine(fake_function.url, [Job(event_for(name)) for name in INVALID_RESPONSES], tmp_path)
-    branches = {name: end.branch for name, end in zip(INVALID_RESPONSES, ends, strict=True)}
-    assert branches == dict.fromkeys(INVALID_RESPONSES, "error")
+@pytest.mark.parametrize(
+    ("name", "issues"),
+    [
+        ("fail", ["Primary keys", TIME_ZONE_NAME]),
+        ("synchronous-failed", [SYNCHRONOUS_NAME]),
+        ("both-warn-approved", [SYNCHRONOUS_NAME, TIME_ZONE_NAME]),
+    ],
+)
+def test_the_branch_receives_the_issues_and_the_report(run: Run, name: str, issues: list[str]):
+    end = run.ends[name]
+    assert list(end.issues) == issues
+    assert all(issue in str(end.report) for issue in issues)
 
 
-# The emulator is omitted: it exits if the connection fails, while Workflows raises ConnectionFailedError.
-@pytest.mark.parametrize("engine", [pipeline, node_red], ids=["pipeline", "node-red"])
-def test_no_response_is_an_error(engine: Engine, tmp_path: Path):
-    """If the function cannot be reached, the flow ends in its error branch."""
-    url = f"http://127.0.0.1:{free_port()}/"
-    assert [end.branch for end in engine(url, [Job(event_for("pass"))], tmp_path)] == ["error"]
+def test_node_red_rejects_an_approval_for_an_unknown_job(tmp_path):
+    (end,) = ENGINES["node-red"]("http://127.0.0.1:9/", [Job(None, [TIME_ZONE_NAME])], tmp_path)
+    assert end.branch == "stop"
+
+
+def sample_events() -> dict[str, dict[str, Any]]:
+    """Return the event that each flow sends if its samples are not changed."""
+    red = {node.get("name"): node for node in json.loads((EXAMPLES / "node-red.json").read_text())}
+    rule = red["Event"]["rules"][0]["to"]
+    n8n = {node["name"]: node["parameters"] for node in json.loads((EXAMPLES / "n8n.json").read_text())["nodes"]}
+    settings = {item["name"]: item["value"] for item in n8n["Settings"]["assignments"]["assignments"]}
+    head = (EXAMPLES / "google-workflows.yaml").read_text()
+    workflow = head[head.index("event: {project_id") : head.index("}}' started.json")].replace("\n#", "") + "}"
+    return {
+        "event.json": json.loads((EXAMPLES / "event.json").read_text()),
+        "node-red": json.loads(rule[rule.index("{") : rule.index("}") + 1]) | json.loads(red["Started"]["payload"]),
+        "n8n": json.loads(settings["event"].removeprefix("=")) | json.loads(n8n["Started"]["jsonOutput"]),
+        "workflows": yaml.safe_load(workflow)["event"],
+    }
+
+
+@pytest.mark.parametrize("flow", ["event.json", "node-red", "n8n", "workflows"])
+def test_the_sample_events_are_complete_and_fit_the_timeout_of_60_seconds(flow: str, served_function: ServedFunction):
+    event = sample_events()[flow]
+    assert event["expected_checks"] >= 2
+    assert event["wait_seconds"] == 40
+    assert "token" not in event
+    if flow != "workflows":  # its IDs are placeholders
+        assert served_function.send(event, headers={"X-Auth-Token": TOKEN}).body["can_proceed"] is True
 
 
 @pytest.mark.parametrize(
@@ -156,37 +213,27 @@ def test_no_response_is_an_error(engine: Engine, tmp_path: Path):
         pytest.param({"MAX_WAIT_SECONDS": "soon"}, 2, id="invalid-wait"),
         pytest.param({"PATH": "/nowhere"}, 2, id="no-curl"),
         pytest.param({"MAX_POLLS": "1"}, 3, id="still-pending"),
+        pytest.param({"ACCEPTED_WARNINGS": "DB instance time zone"}, 2, id="no-json"),
+        pytest.param({"ACCEPTED_WARNINGS": "[]"}, 2, id="no-names"),
+        pytest.param({"ACCEPTED_WARNINGS": "[1]"}, 2, id="number"),
+        pytest.param({"ACCEPTED_WARNINGS": '["a"] ["b"]'}, 2, id="two-lists"),
     ],
 )
 def test_the_pipeline_distinguishes_errors_from_pending(
     served_function: ServedFunction, settings: dict[str, str], status: int
 ):
-    """Exit status 2 is an error. Exit status 3 is a precheck that has not finished. Neither of them means "stop"."""
-    run = run_pipeline(event_for("pending"), environment(served_function.url) | settings)
+    run = run_pipeline(Job(event_for(Case("pending", ""))), environment(served_function.url) | settings)
     assert run.returncode == status, run.stderr
 
 
-def sample_events() -> dict[str, dict[str, Any]]:
-    """Return the sample event of each flow."""
-    red = json.loads((EXAMPLES / "node-red.json").read_text())
-    (inject,) = (node for node in red if node["type"] == "inject" and node["name"] == "Event")
-    n8n = json.loads((EXAMPLES / "n8n.json").read_text())
-    (settings,) = (node for node in n8n["nodes"] if node["name"] == "Settings")
-    fields = {field["name"]: field["value"] for field in settings["parameters"]["assignments"]["assignments"]}
-    head = (EXAMPLES / "google-workflows.yaml").read_text()
-    workflow = head[head.index("--data='") + len("--data='") : head.index("}}'") + 2].replace("\n#", "")
-    return {
-        "event.json": json.loads((EXAMPLES / "event.json").read_text()),
-        "node-red": json.loads(inject["payload"]),
-        "n8n": json.loads(fields["event"].removeprefix("=")),
-        "workflows": yaml.safe_load(workflow)["event"],
-    }
+@pytest.mark.parametrize("argument", ["token=x", "accepted_warnings=[]", "wait_seconds=soon", "db_name="])
+def test_the_pipeline_rejects_other_arguments(served_function: ServedFunction, argument: str):
+    run = run_pipeline(Job(event_for(Case("pass", ""))), environment(served_function.url), argument)
+    assert run.returncode == 2
 
 
-@pytest.mark.parametrize("flow", ["event.json", "node-red", "n8n", "workflows"])
-def test_the_sample_event_is_complete_and_fits_the_timeouts(flow: str):
-    """Each sample has the number of checks and no token. Its wait is less than the flow's timeout of 60 s."""
-    event = sample_events()[flow]
-    assert event["expected_checks"] >= 2
-    assert event["wait_seconds"] == 40
-    assert "token" not in event
+@pytest.mark.parametrize("stdin", ["", "[]", '"text"', "{} {}", "{", "@/etc/hostname"])
+def test_the_pipeline_rejects_input_other_than_one_object(served_function: ServedFunction, stdin: str):
+    served_function.new_log_lines()
+    assert run_pipeline(stdin, environment(served_function.url)).returncode == 2
+    assert served_function.new_log_lines() == []

@@ -23,12 +23,12 @@ FOLDER = ROOT / "examples" / "huawei"
 SDK = "3.1.219"
 API_TOKEN = f"API{TOKEN}"
 FUNCTIONGRAPH, EVENTGRID, SMN = "/v2/p1/fgs", "/v1/p1", "/v2/p1/notifications"
-URN = "urn:fgs:cn-north-4:p1:function:default:ddm-precheck-event:latest"
+URN = "urn:fss:cn-north-4:p1:function:default:ddm-precheck-event:latest"
 HTTP_URN = URN.replace("-event", "")
 TOPIC = "urn:smn:cn-north-4:p1:wanted"
 EVENT_TEXT = json.dumps(EVENT_WITHOUT_TOKEN)
 VARIABLES = {"PROJECT_ID": "p1", "REGION": "cn-north-4", "HUAWEICLOUD_TOKEN": API_TOKEN, "TOPIC_URN": TOPIC}
-DESTINATIONS = {"ON_SUCCESS": "urn:fgs:next", "ON_FAILURE": "urn:smn:failed"}
+DESTINATIONS = {"ON_SUCCESS": "urn:fss:next", "ON_FAILURE": "urn:smn:failed"}
 
 
 class Script(NamedTuple):

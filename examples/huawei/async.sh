@@ -16,7 +16,7 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 [[ ${RETRIES:=3} == [0-3] ]] || die 'RETRIES must be 0, 1, 2 or 3'
 [[ ${MAX_AGE:=3600} =~ ^[1-9][0-9]{0,4}$ ]] || die 'MAX_AGE must be a number of seconds'
 for name in ON_SUCCESS ON_FAILURE; do
-    [[ ${!name-} =~ ^(urn:(smn|fgs):.+)?$ ]] || die "$name must be the URN of an SMN topic or of a function"
+    [[ ${!name-} =~ ^(urn:(smn|fss):.+)?$ ]] || die "$name must be the URN of an SMN topic or of a function"
 done
 
 jq --null-input --argjson retries "$RETRIES" --argjson age "$MAX_AGE" \

@@ -27,7 +27,7 @@ require PROJECT_ID REGION
 [[ ${DRY_RUN-} ]] || require HUAWEICLOUD_TOKEN
 # shellcheck disable=SC2034 # the scripts use these variables
 {
-    urn=urn:fgs:$REGION:$PROJECT_ID:function:default:${FUNCTION:-ddm-precheck-event}:latest
+    urn=urn:fss:$REGION:$PROJECT_ID:function:default:${FUNCTION:-ddm-precheck-event}:latest
     functiongraph=${FUNCTIONGRAPH_ENDPOINT:-https://functiongraph.$REGION.myhuaweicloud.com}/v2/$PROJECT_ID/fgs
     eventgrid=${EVENTGRID_ENDPOINT:-https://eg.$REGION.myhuaweicloud.com}/v1/$PROJECT_ID
     smn=${SMN_ENDPOINT:-https://smn.$REGION.myhuaweicloud.com}/v2/$PROJECT_ID

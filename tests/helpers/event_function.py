@@ -77,7 +77,7 @@ def smn(*events: Any) -> dict[str, Any]:
         {
             "event_version": "1.0",
             "event_source": "smn",
-            "event_subscription_urn": "urn:fgs:cn-north-4:p:function:default:ddm-precheck-event",
+            "event_subscription_urn": "urn:fss:cn-north-4:p:function:default:ddm-precheck-event",
             "smn": {"topic_urn": "urn:smn:cn-north-4:p:t", "message_id": f"m-{number}", "message": text(event)}
             | {"type": "notification", "subject": "s", "timestamp": "2026-11-29T07:11:40Z", "message_attributes": None},
         }

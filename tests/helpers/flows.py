@@ -1,7 +1,7 @@
 """Runs each example flow in its real engine.
 
-An engine runs all jobs at the same time, so that their pauses between polls overlap. Engines are installed on
-first use, in a cache outside the project. If an engine cannot be installed, its tests are skipped.
+An engine runs all jobs at the same time, so that their pauses between polls overlap. Engines are installed on first
+use, in ``tests/.cache``. If an engine cannot be installed, its tests are skipped.
 """
 
 import hashlib
@@ -28,6 +28,9 @@ MAX_POLLS: Final = 3
 MAX_WAIT_SECONDS: Final = 1
 HELPERS: Final = Path(__file__).parent
 EXAMPLES: Final = ROOT / "examples"
+STARTED_FIELDS: Final = ("job_id", "pre_check_results")
+"""The fields of an event that DDM's response to the POST has."""
+
 _PIPELINE_BRANCHES: Final = {0: "go", 1: "stop", 2: "error", 3: "error", 4: "approval"}
 
 
@@ -41,6 +44,16 @@ class Job:
 
     event: Any
     approval: Any = NO_APPROVAL
+
+    @property
+    def started(self) -> dict[str, Any]:
+        """The response of DDM to the POST that started the precheck."""
+        return {name: value for name, value in self.event.items() if name in STARTED_FIELDS}
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The other fields of the event."""
+        return {name: value for name, value in self.event.items() if name not in STARTED_FIELDS}
 
 
 @dataclass(frozen=True)
@@ -67,18 +80,19 @@ def environment(url: str, **more: str) -> dict[str, str]:
 def pipeline(url: str, jobs: list[Job], _folder: Path) -> list[End]:
     """Run pipeline.sh once for each job, and a second time after an approval."""
     variables = environment(url, MAX_POLLS=str(MAX_POLLS), MAX_WAIT_SECONDS=str(MAX_WAIT_SECONDS))
-    with ThreadPoolExecutor(len(jobs)) as threads:
+    with ThreadPoolExecutor(8) as threads:
         return list(threads.map(lambda job: _pipeline_end(job, variables), jobs))
 
 
-def run_pipeline(event: Any, variables: dict[str, str]) -> "subprocess.CompletedProcess[str]":
-    """Run pipeline.sh with the event on stdin. An event that is not a string is serialized as JSON."""
+def run_pipeline(job: Job | str, variables: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run pipeline.sh with DDM's response on stdin and the other fields as arguments, or with a string on stdin."""
     for tool in ("curl", "jq"):
         if not shutil.which(tool):
             pytest.skip(f"{tool} is not installed")
+    fields = [] if isinstance(job, str) else [f"{name}={value}" for name, value in job.fields.items()]
     run = subprocess.run(
-        [shutil.which("bash") or "/bin/bash", str(EXAMPLES / "pipeline.sh")],
-        input=event if isinstance(event, str) else json.dumps(event),
+        [shutil.which("bash") or "/bin/bash", str(EXAMPLES / "pipeline.sh"), *fields, *arguments],
+        input=job if isinstance(job, str) else json.dumps(job.started),
         env=variables,
         capture_output=True,
         text=True,
@@ -97,10 +111,10 @@ def names_to_approve(stderr: str) -> Any:
 
 
 def _pipeline_end(job: Job, variables: dict[str, str]) -> End:
-    run = run_pipeline(job.event, variables)
+    run = run_pipeline(job, variables)
     if run.returncode == 4 and job.approval is not NO_APPROVAL:
         approval = names_to_approve(run.stderr) if job.approval is AS_REQUESTED else job.approval
-        run = run_pipeline(job.event, variables | {"ACCEPTED_WARNINGS": json.dumps(approval)})
+        run = run_pipeline(job, variables | {"ACCEPTED_WARNINGS": json.dumps(approval)})
     branch = _PIPELINE_BRANCHES[run.returncode]
     try:
         response = json.loads(run.stdout)
@@ -115,7 +129,7 @@ def _pipeline_end(job: Job, variables: dict[str, str]) -> End:
 
 
 def node_red(url: str, jobs: list[Job], folder: Path) -> list[End]:
-    """Run the Node-RED flow in one headless Node-RED, which sends each job's event through the flow's inject node."""
+    """Run the Node-RED flow in one headless Node-RED, which sends each job through the flow's inject node."""
     module = _node_red_module()
     flow = json.loads((EXAMPLES / "node-red.json").read_text())
     (subflow,) = (node for node in flow if node["type"].startswith("subflow:"))
@@ -124,8 +138,10 @@ def node_red(url: str, jobs: list[Job], folder: Path) -> list[End]:
     (folder / "flows.json").write_text(json.dumps(flow))
     (folder / "flows_cred.json").write_text(json.dumps({subflow["id"]: {"DDM_TOKEN": TOKEN}}))
     command = ["node", str(HELPERS / "run_node_red.cjs"), str(module), str(folder), "flows.json"]
-    runs = [{"event": job.event, "approval": job.approval} for job in jobs]
-    return [_node_red_end(end) for end in _run_json(command, runs, environment(url))]
+    # The fields of the message win over the sample's fields in the node "Event". Null removes a field.
+    no_sample = dict.fromkeys(("region", "expected_checks", "wait_seconds"))
+    runs = [{"event": job.event and no_sample | job.event, "approval": job.approval} for job in jobs]
+    return [_node_red_end(end) for end in run_json(command, runs, environment(url))]
 
 
 def _node_red_end(end: dict[str, Any]) -> End:
@@ -134,11 +150,7 @@ def _node_red_end(end: dict[str, Any]) -> End:
 
 
 def _node_red_module() -> Path:
-    if not shutil.which("node") or not shutil.which("npm"):
-        pytest.skip("node and npm are not installed")
-    quiet = ["--no-audit", "--no-fund", "--no-update-notifier", "--fetch-retries=1"]
-    command = ["npm", "install", f"node-red@{NODE_RED}", "--no-package-lock", "--ignore-scripts", *quiet, "--prefix"]
-    return tool_cache.folder(f"node-red-{NODE_RED}", *command) / "node_modules" / "node-red"
+    return node_package("node-red", NODE_RED) / "node-red"
 
 
 # Google Workflows
@@ -148,7 +160,8 @@ def workflows(url: str, jobs: list[Job], _folder: Path) -> list[End]:
     """Run the Google Workflows file in the emulator."""
     packages = str(_emulator_packages())
     command = [sys.executable, str(HELPERS / "run_workflow.py"), str(EXAMPLES / "google-workflows.yaml")]
-    arguments = [{"event": job.event, "max_polls": MAX_POLLS, "max_wait_seconds": MAX_WAIT_SECONDS} for job in jobs]
+    limits = {"max_polls": MAX_POLLS, "max_wait_seconds": MAX_WAIT_SECONDS}
+    arguments = [limits | {"started": job.started, "event": job.fields} for job in jobs]
     with Approver({job.event["job_id"]: job.approval for job in jobs}) as approver:
         variables = environment(
             url,
@@ -158,7 +171,7 @@ def workflows(url: str, jobs: list[Job], _folder: Path) -> list[End]:
             DDM_APPROVAL_URL=approver.url,
             MAX_CALLBACK_SECONDS="3",
         )
-        outcomes = _run_json(command, arguments, variables)
+        outcomes = run_json(command, arguments, variables)
         assert not approver.errors, (approver.errors, approver.texts)
     return [_workflow_end(outcome) for outcome in outcomes]
 
@@ -177,17 +190,27 @@ def _emulator_packages() -> Path:
     return tool_cache.packages(f"workflows-emulator-{digest}", "--no-deps", "-r", str(requirements))
 
 
-def _names(response: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(issue["name"] for issue in response.get("issues") or [])
+def node_package(name: str, version: str) -> Path:
+    """Return the folder ``node_modules`` with this package of npm."""
+    if not shutil.which("node") or not shutil.which("npm"):
+        pytest.skip("node and npm are not installed")
+    quiet = ["--no-audit", "--no-fund", "--no-update-notifier", "--fetch-retries=1"]
+    command = ["npm", "install", f"{name}@{version}", "--no-package-lock", "--ignore-scripts", *quiet, "--prefix"]
+    return tool_cache.folder(f"{name}-{version}", *command) / "node_modules"
 
 
-def _run_json(command: list[str], stdin: Any, variables: dict[str, str]) -> Any:
+def run_json(command: list[str], stdin: Any, variables: dict[str, str], timeout: float = 90) -> Any:
+    """Run a command with JSON on stdin, and return the JSON in the last line of its stdout."""
     run = subprocess.run(
-        command, input=json.dumps(stdin), env=variables, capture_output=True, text=True, timeout=90, check=False
+        command, input=json.dumps(stdin), env=variables, capture_output=True, text=True, timeout=timeout, check=False
     )
-    assert run.returncode == 0, run.stderr
+    assert run.returncode == 0, run.stderr or run.stdout
     assert TOKEN not in run.stdout
     return json.loads(run.stdout.splitlines()[-1])
+
+
+def _names(response: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(issue["name"] for issue in response.get("issues") or [])
 
 
 ENGINES: Final[dict[str, Engine]] = {"pipeline": pipeline, "node-red": node_red, "workflows": workflows}

@@ -2,7 +2,7 @@
 //
 //   node run_node_red.cjs NODE_RED_MODULE USER_DIR FLOW_FILE < runs.json
 //
-// A run is {"event": …, "approval": …}. The inject node "Event" sends the event, unless it is null. If the run arrives
+// A run is {"event": …, "approval": …}. The inject node "Started" sends the event, unless it is null. If the run arrives
 // at the debug node "approval" and its approval is not "no approval", the inject node "Approval" sends the approval:
 // for "as requested" the list in msg.approval, for "as requested twice" this list twice. A run without an event sends
 // its approval at once.
@@ -71,7 +71,7 @@ function finish () {
 RED.start().then(() => {
   RED.events.once('flows:started', () => {
     runs.forEach(({ event, approval }, run) => {
-      if (event) inject('Event', run, event)
+      if (event) inject('Started', run, event)
       else sendApproval(run, 'a-job-without-a-request', approval)
     })
   })

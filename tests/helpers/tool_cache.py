@@ -1,7 +1,6 @@
-"""A cache, outside of the repository, for tools that cannot be installed in the tests' environment."""
+"""A cache for tools that cannot be installed in the tests' environment."""
 
 import functools
-import os
 import subprocess
 import sys
 import tempfile
@@ -10,7 +9,7 @@ from typing import Final
 
 import pytest
 
-FOLDER: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ddm-precheck-tests"
+FOLDER: Final = Path(__file__).parent.parent / ".cache"
 
 
 def packages(name: str, *requirements: str) -> Path:
@@ -43,9 +42,9 @@ def _install(name: str, *command: str) -> str | None:
     with tempfile.TemporaryDirectory(dir=FOLDER) as temporary:
         new = Path(temporary, name)
         try:
-            subprocess.run([*command, str(new)], capture_output=True, text=True, timeout=180, check=True)
+            subprocess.run([*command, str(new)], capture_output=True, text=True, timeout=240, check=True)
         except subprocess.TimeoutExpired:
-            return "the installation took over 180 seconds"
+            return "the installation took over 240 seconds"
         except subprocess.CalledProcessError as error:
             return " ".join(error.stderr.split())[:160]
         try:
