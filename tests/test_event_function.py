@@ -251,7 +251,7 @@ def test_records_of_other_services(function, fake_ddm, service):
         pytest.param(queue(), "/records", id="Kafka-no-message"),
         pytest.param({"trigger_type": "KAFKA", "records": []}, "/records", id="Kafka-no-record"),
         pytest.param({"trigger_type": "KAFKA", "records": None}, "/records", id="Kafka-null"),
-        pytest.param({"trigger_type": "KAFKA"}, "/records", id="Kafka-without"),
+        pytest.param({"trigger_type": "KAFKA"}, "/trigger_type", id="Kafka-without"),
         pytest.param({"trigger_type": "KAFKA", "records": [{"messages": [None]}]}, "/records/0/messages/0", id="null"),
         pytest.param({"trigger_type": "IOTDA", "x": 1}, "/trigger_type", id="another-trigger"),
         pytest.param({"events": []}, "/events", id="no-CloudEvent"),

@@ -220,7 +220,7 @@ def test_wait_ends_when_gunicorn_s_worker_stops(start, fake_ddm: FakeDDM, clock,
 
 @pytest.mark.parametrize("value", ["-1", "3601", "ten", "nan", "inf", "1e400", "1_0", " 1", "\uff11"])
 def test_wrong_maximum_wait(value):
-    with pytest.raises(SettingsError, match="^DDM_MAX_WAIT_SECONDS must be a number of seconds from 0 to 3600"):
+    with pytest.raises(SettingsError, match=r"^DDM_MAX_WAIT_SECONDS must be a number of seconds from 0 to 3600"):
         from_environment({"DDM_MAX_WAIT_SECONDS": value})
 
 
