@@ -12,7 +12,7 @@ import pytest
 from helpers.certificates import Authority
 from helpers.function import EVENT, TOKEN, Function
 
-from ddm_precheck.transport import _SocketReader
+from ddm_precheck.transport import _ResponseReader, _SocketReader
 from testing.fake_behaviours import error
 from testing.fake_ddm import FakeDDM
 from testing.fault_server import (
@@ -258,8 +258,10 @@ def test_nothing_is_read_after_the_deadline():
     sock, other = socket.socketpair()
     with sock, other:
         sock.settimeout(0.001)
-        reader = _SocketReader(sock.makefile("rb").detach(), sock)
+        reader = _ResponseReader(_SocketReader(sock.makefile("rb").detach(), sock))
         time.sleep(0.01)
         other.send(b"x")
         with pytest.raises(TimeoutError):
-            reader.readinto(bytearray(1))
+            reader.read(1)
+        reader.close()
+        reader.close()

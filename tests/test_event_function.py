@@ -459,3 +459,15 @@ def test_settings_in_the_user_data(start, fake_ddm):
     event_function.initializer(None)
     assert function(event())["verdict"] == "PENDING"
     assert os.environ["DDM_ENDPOINT"] == fake_ddm.url
+
+
+def test_an_event_that_is_not_json(function):
+    """The runtime parses JSON, so only a caller in Python can pass such an event."""
+    deep: list = []
+    for _ in range(100_000):
+        deep = [deep]
+    for value in (event(more=b"x"), event(more=deep)):
+        assert function(value)["code"] == "invalid-event"
+        function.log.clear()
+    while deep:  # without this, Python frees the nested lists recursively
+        deep = deep.pop()

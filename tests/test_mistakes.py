@@ -190,6 +190,8 @@ NOT_JSON: dict[str, tuple[bytes, dict[str, str], str]] = {
     "UTF-16": (JSON_EVENT.encode("utf-16"), {}, "UTF-16"),
     "UTF-16 without a byte order mark": (JSON_EVENT.encode("utf-16-le"), {}, "UTF-16"),
     "UTF-16, big-endian": (JSON_EVENT.encode("utf-16-be"), {}, "UTF-16"),
+    "XML": (b"<event><db_name>orders</db_name></event>", {"Content-Type": "text/xml"}, "XML"),
+    "HTML": (b"<!doctype html>", {}, "HTML"),
     "Latin-1": (b'{"db_name": "\xe4"}', {}, "not UTF-8 at byte 13"),
     "trailing comma": (JSON_EVENT[:-1].encode() + b",}", {}, "line 1, column"),
     "empty": (b" \n", {}, "is empty"),

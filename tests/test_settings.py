@@ -1,5 +1,6 @@
 """Settings: the environment variables that the function reads at its start."""
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from helpers.certificates import Authority
 from helpers.function import EVENT, ROOT
 from huaweicloudsdkddm.v1.region.ddm_region import DdmRegion
 
+import event_function
 from ddm_precheck.settings import SettingsError, from_environment
 from testing.fake_ddm import FakeDDM
 from testing.function_server import clean_environment
@@ -124,3 +126,12 @@ def test_invalid_setting_stops_the_start(start):
 
 def test_endpoint_with_a_slash_at_its_end(start, fake_ddm: FakeDDM):
     assert start(DDM_ENDPOINT=f"{fake_ddm.url}/").send(EVENT).verdict == "PASS"
+
+
+def test_event_function_uses_the_vendored_libraries_only(monkeypatch):
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    monkeypatch.setattr(Path, "is_dir", lambda _: True)
+    runpy.run_path(str(ROOT / "event_function.py"))
+    assert sys.path[0] == str(ROOT / "lib")
+    with pytest.raises(event_function.StartError, match=": requests of the runtime was imported before"):
+        event_function._check_libraries()
