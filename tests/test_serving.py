@@ -15,7 +15,7 @@ import pytest
 import requests
 from helpers.function import EVENT, ServedFunction, serve_function
 
-from ddm_precheck.server import limit_request_line
+from ddm_precheck.framework_hooks import limit_request_line
 from testing.fake_behaviours import FakeResponse, ReceivedRequest
 from testing.fake_ddm import FakeDDM
 from testing.fault_server import FaultServer, wait_for_close
