@@ -256,7 +256,7 @@ class _Connection(HTTPConnection):
         """
         deadline = monotonic() + (self.timeout or 0)
         addresses = [info[4][:2] for info in socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)]
-        for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+        for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):  # pragma: no branch
             share = max((deadline - monotonic()) / left, _MIN_TIMEOUT_SECONDS)
             try:
                 sock = socket.create_connection(address, share)  # type: ignore[arg-type] # host and port

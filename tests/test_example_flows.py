@@ -1,8 +1,10 @@
 """The example flows, run by their engines with the served function and the fake DDM."""
 
 import json
+import subprocess
 import uuid
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -11,6 +13,7 @@ from helpers.approver import AS_REQUESTED, AS_REQUESTED_TWICE, NO_APPROVAL
 from helpers.fake_function import INVALID_RESPONSES, FakeFunction
 from helpers.flows import ENGINES, EXAMPLES, MAX_POLLS, End, Job, environment, run_pipeline
 from helpers.function import EVENT_WITHOUT_TOKEN, TOKEN, ServedFunction
+from helpers.markdown import LOW_CODE
 
 from testing.fake_behaviours import (
     BINLOG_WARNS,
@@ -237,3 +240,31 @@ def test_the_pipeline_rejects_input_other_than_one_object(served_function: Serve
     served_function.new_log_lines()
     assert run_pipeline(stdin, environment(served_function.url)).returncode == 2
     assert served_function.new_log_lines() == []
+
+
+def test_the_event_of_the_page_covers_both_phases(served_function: ServedFunction):
+    response = served_function.send(LOW_CODE.json("event: flow"), headers={"X-Auth-Token": TOKEN})
+    assert response.summary["covers"] == ["synchronous", "asynchronous"]
+
+
+def test_the_command_of_the_page(served_function: ServedFunction, fake_ddm: FakeDDM, tmp_path: Path):
+    job = Job(event_for(Case("many", "")))
+    variables = {name.upper(): value for name, value in job.fields.items()} | {
+        "HUAWEICLOUD_TOKEN": TOKEN,
+        "STARTED": json.dumps(job.started),
+        "REGION": "cn-north-4",
+    }
+    (tmp_path / "examples").symlink_to(EXAMPLES)
+    change = tmp_path / "change-shards.sh"
+    change.write_text("#!/bin/sh\necho changed\n")
+    change.chmod(0o755)
+    command = LOW_CODE.code("shell: run").replace("http://127.0.0.1:8080/", served_function.url)
+    run = subprocess.run(
+        ["bash", "-c", command],
+        cwd=tmp_path,
+        env=environment("") | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.stdout.endswith("changed\n"), run.stderr
