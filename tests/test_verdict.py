@@ -294,9 +294,8 @@ def test_accepted_name_with_any_characters(function: Function, fake_ddm: FakeDDM
     [
         ("pass", {}, "PASS", "true"),
         ("warn", {}, "WARN", "false"),
-        ("warn", {"proceed_on_warn": True}, "WARN", "true"),
         ("warn", {"accepted_warnings": [TIME_ZONE]}, "WARN", "true"),
-        ("fail", {"proceed_on_warn": True}, "FAIL", "false"),
+        ("fail", {}, "FAIL", "false"),
     ],
 )
 def test_cloudevent_has_the_decision_in_its_attributes(function: Function, db_name, fields, verdict, can_proceed):
