@@ -9,6 +9,7 @@ import json
 import os
 import pkgutil
 import time
+import weakref
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -22,6 +23,7 @@ from helpers.callers import CALLERS, event_body, outcomes, send_concurrently, se
 from helpers.envelopes import push_body
 from helpers.function import EVENT, ROOT, TOKEN, InProcessFunction, ServedFunction, serve_function
 
+from ddm_precheck import app, strict_json
 from testing import hostile_bodies
 from testing.fake_behaviours import FakeResponse
 from testing.fake_ddm import FakeDDM
@@ -191,6 +193,33 @@ def test_one_body_at_a_time_is_parsed_or_serialized(function: InProcessFunction,
         responses = list(pool.map(lambda _: function.exchange("POST", event_body(), {}), range(8)))
     assert outcomes(responses) == {"PASS": 8}
     assert maximum == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "number"), [({"unknown": 1}, 1), ({"db_name": "running"}, 2)], ids=["event", "result"]
+)
+def test_parsed_bodies_are_freed_before_a_problem_is_sent(function: InProcessFunction, monkeypatch, fields, number):
+    """Otherwise, the bodies of 64 callers would be in memory at the same time."""
+
+    class Fields(dict):
+        """A dict with weak references."""
+
+    bodies, kept = [], []
+    loads, respond = strict_json.loads, app._problem_response
+
+    def recording_loads(data: bytes) -> Fields:
+        body = Fields(loads(data))
+        bodies.append(weakref.ref(body))
+        return body
+
+    def recording_respond(*arguments: Any) -> Any:
+        kept.extend(body() for body in bodies)
+        return respond(*arguments)
+
+    monkeypatch.setattr(strict_json, "loads", recording_loads)
+    monkeypatch.setattr(app, "_problem_response", recording_respond)
+    function.exchange("POST", json.dumps(EVENT | fields).encode(), {})
+    assert kept == [None] * number
 
 
 # CPU time

@@ -170,6 +170,7 @@ def test_documented_summary(function: Function, fake_ddm: FakeDDM):
         ("", "", {}, "DDM has not reported any checks yet; try again later"),
         ("S", "", {"expected_checks": 3}, "DDM has not reported any checks yet; try again later"),
         ("S", "SS", {"expected_checks": 3}, "DDM has reported 2 of 3 expected checks so far; try again later"),
+        ("", "S", {"expected_checks": 2.0}, "DDM has reported 1 of 2 expected checks so far; try again later"),
         ("S", "SS", {"expected_checks": 2}, "3 of 3 checks passed"),
         ("", "SS", {"expected_checks": 2}, f"2 of 2 checks passed.{NOT_COVERED}"),
         ("S", "SS", {}, f"3 of 3 checks passed.{INCOMPLETE}"),
