@@ -17,8 +17,8 @@ from testing.function_server import clean_environment
 pytest_plugins = ["helpers.deployment"]
 
 SLOW_MODULES = (
-    *("test_arbitrary_input", "test_deploy", "test_docs_samples", "test_example", "test_memory", "test_pubsub"),
-    *("test_serving", "test_soak"),
+    *("test_arbitrary_input", "test_benchmark", "test_deploy", "test_event_function", "test_example", "test_generated"),
+    *("test_memory", "test_pubsub", "test_serving", "test_soak", "test_verdict", "test_waiting"),
 )
 """Prefixes of the modules that take ten seconds or more."""
 

@@ -173,22 +173,6 @@ def test_arbitrary_status_and_body_from_ddm(function: Function, fake_ddm: FakeDD
     assert status == 200 or response.status >= 400
 
 
-@many_examples
-@given(
-    note=st.lists(st.text(max_size=9) | st.sampled_from([TOKEN, TOKEN[:9], TOKEN[9:40], "***"]), max_size=5).map(
-        "".join
-    ),
-    status=statuses,
-)
-def test_text_of_a_check_is_unchanged_but_for_the_token(function: Function, fake_ddm: FakeDDM, note, status):
-    fake_ddm.behaviours["any"] = lambda _: FakeResponse(
-        200, {"job_id": EVENT["job_id"], "pre_check_results": [PRIMARY_KEYS | {"status": status, "note": note}]}
-    )
-    (summary_check,) = function.send_event("any").summary["checks"]
-    expected = note.encode("utf-8", "replace").decode().replace(TOKEN, "***")
-    assert summary_check["note"] == (expected if expected.strip() else None)
-
-
 headers = st.lists(
     st.tuples(
         st.sampled_from(

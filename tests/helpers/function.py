@@ -168,6 +168,10 @@ def validate_problem(body: dict[str, Any], status: int) -> None:
     assert body["type"] == f"urn:problem-type:ddm-precheck:{body['code']}"
     assert body["retryable"] == (status == 429 or status >= 500)
     assert body["retryable"] == (body["retry_after_seconds"] is not None)
+    if body["code"] in {"invalid-event", "method-not-allowed", "event-too-large"}:
+        assert body["upstream"] is None, "no request was sent"
+    elif body["code"] not in {"forbidden", "internal"}:
+        assert body["upstream"] is not None
 
 
 def validate_retry_after(body: dict[str, Any], headers: Mapping[str, str]) -> None:
