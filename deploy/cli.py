@@ -58,7 +58,6 @@ _VALUES: Final = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a command and return the exit status."""
     return guard(lambda: _run(arguments))
 
 

@@ -173,14 +173,9 @@ def run_in_bash(command: str, **variables: str) -> str:
 
 
 @pytest.fixture
-def deploy_sh(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
-) -> Callable[..., Result]:
+def deploy_sh(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Result]:
     """A function that runs deploy.sh in this process, with environment variables. The package has no real content."""
-    content = tmp_path / "ddm-precheck.zip"
-    content.write_bytes(b"the package")
-    monkeypatch.setattr(deploy_package, "TARGET", content)
-    monkeypatch.setattr(deploy_package, "run", lambda: None)
+    monkeypatch.setattr(deploy_package, "run", lambda: b"the package")
     for name in os.environ:
         if name.startswith(_READ_VARIABLES):
             monkeypatch.delenv(name)
@@ -231,7 +226,7 @@ def registry() -> None:
 def local_wheels(registry: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Pip's variables for a build from a folder: the wheels of the package, downloaded once for the whole run."""
     folder = tmp_path_factory.mktemp("wheels")
-    deploy_package.download(ROOT, folder)
+    deploy_package.download(folder)
     return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": folder.as_uri()}
 
 
