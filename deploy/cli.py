@@ -69,8 +69,7 @@ def guard(program: Callable[[], int]) -> int:
         output.message(str(error))
         return error.exit_status
     except OSError as error:
-        name = error.filename2 or error.filename  # the second name is the target of a rename
-        output.message(f"{name}: {error.strerror}" if name else str(error))
+        output.message(str(error))
         return DeployError.exit_status
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
