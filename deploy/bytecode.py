@@ -17,7 +17,6 @@ from deploy.output import DeployError
 _VERSION: Final = "3.12"
 # Prints an empty line for another version or implementation.
 _PROGRAM: Final = "import sys; print(sys.executable if sys.implementation.cache_tag == 'cpython-312' else '')"
-_TIMEOUT_SECONDS: Final = 30
 # Exclude site and user packages, and fix the order of sets: the bytecode must not depend on this machine.
 _ISOLATED: Final = ("-S", "-s", "-P", "-B", "-W", "ignore")
 _ENVIRONMENT: Final = {"PYTHONHASHSEED": "0"}
@@ -29,12 +28,9 @@ def find_python() -> str | None:
 
 
 def compile_modules(python: str, modules: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Return the bytecode files of the modules, by their names in the package.
+    """Return the bytecode files of the modules, by their names in the package. Raises DeployError.
 
-    The bytecode contains the name of its source in the package, and a hash of the source: if the source is edited in
-    the package, Python compiles the module again. The same modules and the same `python` give the same bytes.
-
-    Raises DeployError if a module cannot be compiled. The message names the module.
+    The bytecode contains a hash of its source: if the source is edited in the package, Python compiles it again.
     """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder).resolve()
@@ -63,7 +59,7 @@ def _executable(candidate: str) -> str:
     """Return the interpreter that the candidate starts, which may be a shim, or ``""`` if it is not usable."""
     command = [candidate, "-I", "-c", _PROGRAM]
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=True)  # noqa: S603 - fixed arguments
+        result = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - fixed arguments
     except (OSError, subprocess.SubprocessError):
         return ""
     return result.stdout.strip()

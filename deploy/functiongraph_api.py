@@ -19,7 +19,6 @@ from deploy.output import DeployError
 Body = Mapping[str, Any]
 
 _TIMEOUT_SECONDS: Final = 120
-_MAX_LINE_LENGTH: Final = 500
 
 
 class ApiError(DeployError):
@@ -84,7 +83,7 @@ class Client:
 
     def _line(self, text: str) -> str:
         line = "".join(char for char in " ".join(text.split()) if char.isprintable())
-        return line.replace(self._token, "***")[:_MAX_LINE_LENGTH]
+        return line.replace(self._token, "***")
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

@@ -9,8 +9,9 @@ import subprocess
 
 import pytest
 from helpers.deployment import CLOUD_RUN, DRY_RUN_ENDS, PROJECT_ID, ROOT, TOKEN, Checkout, Result, run_in_bash
+from helpers.fake_functiongraph import FakeFunctionGraph
+from helpers.http_stub import StubResponse
 
-from testing.fake_functiongraph import ApiResponse, FakeFunctionGraph
 from testing.fake_gcloud import URL, FakeGcloud
 
 ALLOWED = f"{PROJECT_ID}/instance-1,{PROJECT_ID}/instance-2,other/*"
@@ -172,12 +173,12 @@ def test_the_printed_command(deploy_sh, gcloud, options, private, has_token, reg
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is missing")
 def test_the_printed_command_works(deploy_sh, gcloud):
     call = deploy_sh(*CLOUD_RUN).call
-    with FakeFunctionGraph({"POST ": ApiResponse(200, {"verdict": "PASS"})}) as server:
+    with FakeFunctionGraph({"POST ": StubResponse(200, {"verdict": "PASS"})}) as server:
         output = run_in_bash(call.replace(URL, server.url), HUAWEICLOUD_TOKEN=TOKEN)
     (request,) = server.requests
     assert json.loads(output) == {"verdict": "PASS"}
-    assert request.headers["X-Auth-Token"] == TOKEN
-    assert request.headers["Authorization"].startswith("Bearer")
+    assert request.headers["x-auth-token"] == TOKEN
+    assert request.headers["authorization"].startswith("Bearer")
     assert server.tokens_in_arguments == []
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 from helpers.deployment import DRY_RUN_ENDS, ROOT, TOKEN, Result, find_python, launcher, make_path, post
+from helpers.fake_functiongraph import code_in
 from packaging.utils import canonicalize_name
 
 from deploy import bytecode, source
 from deploy.output import DeployError
-from testing.fake_functiongraph import code_in
 
 PLATFORM_PYTHON = "/opt/function/runtime/python3.12/rtsp/python/bin/python3"
 CHECKED_HASH = 3

@@ -156,8 +156,7 @@ def test_one_invocation_waits_for_the_precheck(function, monkeypatch):
 
 @pytest.mark.parametrize("batch", BATCHES.values(), ids=BATCHES)
 def test_a_batch_returns_a_list(function, batch):
-    result = function(batch(*(event(name) for name in ("pass", "warn", "fail"))))
-    assert [each["verdict"] for each in result] == ["PASS", "WARN", "FAIL"]
+    assert [each["verdict"] for each in function(batch(event("pass"), event("fail")))] == ["PASS", "FAIL"]
 
 
 @pytest.mark.parametrize("batch", BATCHES.values(), ids=BATCHES)
