@@ -10,9 +10,8 @@ import subprocess
 import pytest
 from helpers.deployment import CLOUD_RUN, DRY_RUN_ENDS, PROJECT_ID, ROOT, TOKEN, Checkout, Result, run_in_bash
 from helpers.fake_functiongraph import FakeFunctionGraph
+from helpers.fake_gcloud import URL, FakeGcloud
 from helpers.http_stub import StubResponse
-
-from testing.fake_gcloud import URL, FakeGcloud
 
 ALLOWED = f"{PROJECT_ID}/instance-1,{PROJECT_ID}/instance-2,other/*"
 SECRET = ("--token-secret", "ddm-token", "--allow", ALLOWED)

@@ -17,7 +17,7 @@ from helpers.deployment import (
 )
 from helpers.markdown import DEPLOYING
 
-from ddm_precheck import settings, sink
+from ddm_precheck import settings
 from deploy import cli, package, variables
 
 TOPIC = f"urn:smn:cn-north-4:{PROJECT_ID}:ddm"
@@ -214,11 +214,6 @@ def test_the_table_of_the_options_is_that_of_the_parser():
 def test_every_variable_of_env_is_one_that_the_function_reads(name):
     with pytest.raises(settings.SettingsError, match=name):
         settings.from_environment({name: "A bad value"})
-
-
-def test_the_timeout_has_room_for_the_sink():
-    """The timeout is the wait, the last request to DDM (10 s by default), the sink, and 5 s for everything else."""
-    assert variables.timeout_seconds({"DDM_MAX_WAIT_SECONDS": "100"}) == 100 + 10 + sink._TIMEOUT_SECONDS + 5
 
 
 def test_a_symbolic_link_is_followed(checkout, tmp_path):

@@ -23,7 +23,7 @@ from urllib3.util import Retry
 from deploy import cli
 from deploy import package as deploy_package
 from helpers.fake_functiongraph import FakeFunctionGraph
-from testing.fake_gcloud import FakeGcloud
+from helpers.fake_gcloud import FakeGcloud
 from testing.function_server import free_port
 
 ROOT: Final = Path(__file__).parent.parent.parent
