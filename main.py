@@ -9,8 +9,8 @@ import functions_framework
 from flask import Request, Response
 
 from ddm_precheck.app import App
+from ddm_precheck.framework_hooks import limit_request_line, read_body
 from ddm_precheck.messages import Incoming
-from ddm_precheck.server import limit_request_line, read_body
 from ddm_precheck.settings import SettingsError
 
 try:

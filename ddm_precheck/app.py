@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from time import monotonic, sleep
 from typing import Final, NamedTuple, Self
 
-from ddm_precheck import cloudevents, credentials, envelopes, log, serialization, server, settings, sink
+from ddm_precheck import cloudevents, credentials, envelopes, framework_hooks, log, serialization, settings, sink
 from ddm_precheck.checks import pack_checks, unpack_checks
 from ddm_precheck.ddm import Client, DDMResponse, parse_result
 from ddm_precheck.envelopes import Envelope, Handshake
@@ -125,7 +125,7 @@ def _polls(max_seconds: float) -> Iterator[None]:
     while (now := monotonic()) < end:
         next_poll = min(now + _POLL_SECONDS, end)
         while (remaining := next_poll - monotonic()) > 0:
-            if server.is_stopping():
+            if framework_hooks.is_stopping():
                 return
             sleep(min(remaining, _STEP_SECONDS))
         yield

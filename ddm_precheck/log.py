@@ -45,7 +45,7 @@ class Entry:
     def record_problem(self, problem: Problem) -> None:
         self.code, self.verdict = problem.code, problem_verdict(problem.code).value
         self.message = problem.log_detail
-        self.upstream = problem.upstream or self.upstream
+        self.upstream = problem.upstream
 
     def write(self, http_status: int) -> None:
         """Write the line. If stdout is closed, only the line is lost."""

@@ -141,11 +141,16 @@ def _properties(subschemas: dict[str, Any], _: Any) -> Predicate:
     def is_valid(value: Any) -> bool:
         if isinstance(value, dict):
             for name, test in predicates:
-                if name in value and not test(value[name]):
+                if (part := value.get(name, _ABSENT)) is not _ABSENT and not test(part):
                     return False
         return True
 
     return is_valid
+
+
+def _required(names: list[str], _: Any) -> Predicate:
+    required = frozenset(names)
+    return lambda value: not isinstance(value, dict) or required <= value.keys()
 
 
 def _additional_properties(allowed: Any, schema: Any) -> Predicate:
@@ -153,6 +158,7 @@ def _additional_properties(allowed: Any, schema: Any) -> Predicate:
     return lambda value: not isinstance(value, dict) or (allowed is False and value.keys() <= known)
 
 
+_ABSENT: Final = object()
 _NUMBERS: Final = (int, float)  # exact classes: a bool is not a number
 _KEYWORDS: Final[dict[str, Callable[[Any, Any], Predicate]]] = {
     "type": _type,
@@ -163,7 +169,7 @@ _KEYWORDS: Final[dict[str, Callable[[Any, Any], Predicate]]] = {
     "maximum": lambda limit, _: lambda value: value.__class__ not in _NUMBERS or value <= limit,
     "maxItems": lambda limit, _: lambda value: not isinstance(value, list) or len(value) <= limit,
     "pattern": _pattern,
-    "required": lambda names, _: lambda value: not isinstance(value, dict) or all(name in value for name in names),
+    "required": _required,
     "additionalProperties": _additional_properties,
     "properties": _properties,
     "items": _items,

@@ -92,7 +92,7 @@ def judge(
         precheck=precheck,
         verdict=verdict,
         can_proceed=verdict is Verdict.PASS or (verdict is Verdict.WARN and may_proceed_on_warn),
-        headline=_headline(verdict, counts, failed + warned, distinct, precheck.expected_checks),
+        headline=_headline(verdict, counts, failed + warned, distinct, precheck),
         notes=_notes(precheck) if verdict in {Verdict.PASS, Verdict.WARN} else "",
         covers=("synchronous", "asynchronous") if precheck.synchronous_checks else ("asynchronous",),
         counts=counts,
@@ -116,16 +116,18 @@ def _verdict(counts: Counts, distinct: int, expected: int) -> Verdict:
     return Verdict.WARN if counts.warn else Verdict.PASS
 
 
-def _headline(verdict: Verdict, counts: Counts, issues: tuple[Check, ...], distinct: int, expected: int | None) -> str:
+def _headline(verdict: Verdict, counts: Counts, issues: tuple[Check, ...], distinct: int, precheck: Precheck) -> str:
     if verdict is Verdict.PENDING and not distinct:
         return "DDM has not reported any checks yet; try again later"
     if verdict is Verdict.PENDING:
-        return f"DDM has reported {distinct} of {expected} expected checks so far; try again later"
+        return f"DDM has reported {distinct} of {precheck.expected_checks} expected checks so far; try again later"
     if verdict is Verdict.FAIL:
         return f"{counts.failed} of {counts.total} checks failed, {counts.warn} warned: {_names(issues)}"
     if verdict is Verdict.PASS:
         return f"{counts.total} of {counts.total} checks passed"
     accepted = f" ({counts.accepted} accepted)" if counts.accepted else ""
+    if precheck.proceed_on_warn:
+        accepted = " (accepted by proceed_on_warn)"
     return f"{counts.warn} of {counts.total} checks warned{accepted}: {_names(issues)}"
 
 

@@ -4,7 +4,7 @@
 #   DDM_PRECHECK_URL=https://… DDM_TOKEN=… ./pipeline.sh project_id=… instance_id=… db_name=… expected_checks=8 \
 #     < started.json && ./change-shards.sh
 #
-# stdin is the response of DDM to the POST that started the precheck (job_id and pre_check_results), as it is. The
+# stdin is the response of DDM to the POST that started the precheck (job_id and pre_check_results), unchanged. The
 # arguments add fields of the event, or replace them, so stdin can also be the whole event: event.json is a sample.
 #
 # argument          meaning
@@ -14,8 +14,8 @@
 #   expected_checks number of different asynchronous checks in a complete list. Without it, an incomplete list can be a
 #                   PASS. To find it, count the names in the response for a precheck that has finished:
 #                   jq '[.checks[] | select(.phase == "asynchronous").name] | unique | length'
-#   wait_seconds    maximum time to wait for the verdict in one request. With 40, a precheck that finishes within about
-#                   35 s needs one request
+#   wait_seconds    maximum time to wait for the verdict in one request. With 40, a precheck that finishes within 40 s
+#                   needs one request
 #
 # stdout is the response as the function sent it. stderr is the report, for a person.
 #
@@ -29,6 +29,7 @@
 # environment          default   meaning
 #   DDM_PRECHECK_URL             URL of the function, without a redirect
 #   DDM_TOKEN                    IAM token; keep it among the secrets of the pipeline
+#   IDENTITY_TOKEN               for a private function on Cloud Run: $(gcloud auth print-identity-token)
 #   ACCEPTED_WARNINGS            after an approval: JSON list of exactly the names that a person has approved. A WARN
 #                                may proceed only if every check that warned is in the list
 #   MAX_POLLS          30        maximum number of requests
@@ -70,11 +71,16 @@ is_list_of_names() {
     >/dev/null 2>&1
 }
 
+print_headers() {
+  printf 'X-Auth-Token: %s\n' "$DDM_TOKEN"
+  [[ -z ${IDENTITY_TOKEN:-} ]] || printf 'Authorization: Bearer %s\n' "$IDENTITY_TOKEN"
+}
+
 # Other users of the machine can read the arguments of a process, so the token and the event go through pipes; printf is
 # part of the shell. curl follows no redirect, so that no other host receives the token.
 send_event() {
   printf '%s' "$event" | curl --disable --silent --show-error --max-time 60 \
-    --header @<(printf 'X-Auth-Token: %s\n' "$DDM_TOKEN") \
+    --header @<(print_headers) \
     --header 'Content-Type: application/json' \
     --data-binary @- "$DDM_PRECHECK_URL"
 }

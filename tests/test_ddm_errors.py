@@ -178,4 +178,3 @@ def test_bug_is_the_problem_internal(function: Function, monkeypatch):
     assert kind == "RuntimeError"
     assert innermost == f"tests/test_ddm_errors.py:{line} in fail"
     assert outermost.startswith("ddm_precheck/app.py:")
-    assert outermost.endswith(" in handle")

@@ -22,7 +22,15 @@ from helpers.envelopes import (
     send_structured,
     smn_body,
 )
-from helpers.function import EVENT, EVENT_WITHOUT_TOKEN, STRUCTURED_CONTENT_TYPE, TOKEN, Function, validate_summary
+from helpers.function import (
+    EVENT,
+    EVENT_WITHOUT_TOKEN,
+    STRUCTURED_CONTENT_TYPE,
+    TOKEN,
+    Function,
+    character_id,
+    validate_summary,
+)
 
 from testing.fake_ddm import FakeDDM
 from testing.function_server import clean_environment
@@ -339,7 +347,7 @@ def test_subscription_url_of_a_trusted_host_is_logged(start, fake_ddm: FakeDDM, 
         None,
         7,
     ],
-    ids=lambda value: str(value)[:45].encode("ascii", "replace").decode(),
+    ids=lambda value: character_id(str(value))[:45],
 )
 def test_subscription_url_of_another_host_is_not_logged(start, url):
     message = confirm(start(DDM_ENDPOINT="https://ddm.cloud.example.org"), url)

@@ -402,6 +402,7 @@ def test_a_wrong_setting_is_one_line(start, call, variables, name):
     assert message.startswith("ddm-precheck cannot start: ")
     assert name in message
     assert len(message.splitlines()) == 1
+    assert not any(value in message for value in variables.values())
     assert is_alone(raised.value)
 
 

@@ -16,7 +16,7 @@ MAP = re.findall(r"(?m)^    ([a-z_]+)  ", ddm_precheck.__doc__ or "")
 MAY_IMPORT = {
     "flask": {"main"},
     "functions_framework": {"main"},
-    "gunicorn": {"server"},
+    "gunicorn": {"framework_hooks"},
     "werkzeug": set(),
 }
 

@@ -101,6 +101,7 @@ def reject(function: Function, fake_ddm: FakeDDM, body: Any, headers: dict[str, 
 
 
 @pytest.mark.parametrize(("name", "value", "words"), VALUES, ids=lambda value: character_id(str(value))[:40])
+@pytest.mark.sockets
 def test_value(function: Function, fake_ddm: FakeDDM, name, value, words):
     message = reject(function, fake_ddm, EVENT | {name: value})
     assert words in message

@@ -15,10 +15,9 @@ import pytest
 import requests
 from helpers.function import EVENT, ServedFunction, serve_function
 
-from ddm_precheck.server import limit_request_line
+from ddm_precheck.framework_hooks import limit_request_line
 from testing.fake_behaviours import FakeResponse, ReceivedRequest
 from testing.fake_ddm import FakeDDM
-from testing.fault_server import FaultServer, wait_for_close
 
 pytestmark = pytest.mark.no_mutation
 
@@ -81,16 +80,6 @@ def test_more_requests_than_threads(two_threads: ServedFunction, fake_ddm: FakeD
     assert [response.json()["verdict"] for response in responses] == ["PENDING"] * 12
     assert maximum == 2
     assert len(wait_for_entries(two_threads, 12)) == 12
-
-
-def test_timeout_frees_the_thread(tmp_path):
-    with FaultServer([[wait_for_close]]) as ddm:
-        environment = {"DDM_ENDPOINT": ddm.url, "DDM_TIMEOUT_SECONDS": "0.5", "THREADS": "2"}
-        with serve_function(environment, tmp_path) as function:
-            post_concurrently(function, 6, "pass")
-            entries = wait_for_entries(function, 6)
-    assert [entry["code"] for entry in entries] == ["upstream-timeout"] * 6
-    assert all(500 <= entry["duration_ms"] < 1500 for entry in entries)
 
 
 @pytest.mark.parametrize("execution_id", ["", "true"], ids=["default log", "LOG_EXECUTION_ID"])

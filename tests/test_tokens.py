@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from helpers.envelopes import DELIVERIES
-from helpers.function import EVENT, EVENT_WITHOUT_TOKEN, TOKEN, Function
+from helpers.function import EVENT, EVENT_WITHOUT_TOKEN, TOKEN, Function, character_id
 from helpers.platform_token import AGENCY_HEADER, AGENCY_VARIABLES, INSTANCE, TokenFile, sent_tokens
 
 from ddm_precheck.settings import PlatformToken, SettingsError, from_environment
@@ -126,7 +126,7 @@ def test_mounted_secret_is_a_symbolic_link(function_with_file: Function, fake_dd
         (b"t" * (MAX_TOKEN_LENGTH + 1), "at most 65536"),
         (b"t" * 5_000_000, "at most 65536"),
     ],
-    ids=lambda value: value[:20],
+    ids=lambda value: character_id(str(value))[:20],
 )
 def test_unusable_content_of_the_file(
     function_with_file: Function, fake_ddm: FakeDDM, token_file: TokenFile, content, reason

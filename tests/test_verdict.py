@@ -170,6 +170,7 @@ def test_documented_summary(function: Function, fake_ddm: FakeDDM):
         ("", "", {}, "DDM has not reported any checks yet; try again later"),
         ("S", "", {"expected_checks": 3}, "DDM has not reported any checks yet; try again later"),
         ("S", "SS", {"expected_checks": 3}, "DDM has reported 2 of 3 expected checks so far; try again later"),
+        ("", "S", {"expected_checks": 2.0}, "DDM has reported 1 of 2 expected checks so far; try again later"),
         ("S", "SS", {"expected_checks": 2}, "3 of 3 checks passed"),
         ("", "SS", {"expected_checks": 2}, f"2 of 2 checks passed.{NOT_COVERED}"),
         ("S", "SS", {}, f"3 of 3 checks passed.{INCOMPLETE}"),
@@ -294,9 +295,8 @@ def test_accepted_name_with_any_characters(function: Function, fake_ddm: FakeDDM
     [
         ("pass", {}, "PASS", "true"),
         ("warn", {}, "WARN", "false"),
-        ("warn", {"proceed_on_warn": True}, "WARN", "true"),
         ("warn", {"accepted_warnings": [TIME_ZONE]}, "WARN", "true"),
-        ("fail", {"proceed_on_warn": True}, "FAIL", "false"),
+        ("fail", {}, "FAIL", "false"),
     ],
 )
 def test_cloudevent_has_the_decision_in_its_attributes(function: Function, db_name, fields, verdict, can_proceed):

@@ -60,7 +60,7 @@ class EventFunction:
 
 def is_alone(error: BaseException) -> bool:
     """Return whether a traceback of the error shows no other exception."""
-    return error.__suppress_context__ or error.__context__ is None
+    return error.__cause__ is None and (error.__suppress_context__ or error.__context__ is None)
 
 
 def text(event: Any) -> str:

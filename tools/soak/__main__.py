@@ -19,7 +19,7 @@ from tools.soak.clients import Client
 
 _THREADS: Final = 64
 _MAX_PEAK_MIB: Final = 400
-_IDLE_SECONDS: Final = 1
+_IDLE_SECONDS: Final = 0.5
 
 
 class Usage(NamedTuple):
