@@ -8,7 +8,7 @@ import shutil
 import signal
 import textwrap
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from deploy import cloud_run, functiongraph, local, output
 from deploy.output import DeployError, UsageError
@@ -212,9 +212,6 @@ class _Parser(argparse.ArgumentParser):
             return value
 
         self.add_argument(name, metavar=metavar, help=text, type=check, **options)
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message)
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):

@@ -28,7 +28,6 @@ from testing.fake_ddm import FakeDDM
 from testing.function_server import ServerError
 from testing.function_server import serve as serve_function
 
-_TIMEOUT_SECONDS: Final = 60
 _REAL_DDM: Final = """\
 DDM_ENDPOINT is set: the function sends its requests to the real DDM, not to the fake one.
 The only sample is an event that is not valid, for which the function sends no request to DDM.
@@ -138,7 +137,7 @@ def _post(sample: Sample, url: str) -> tuple[int, dict[str, Any]]:
     request = urllib.request.Request(url, json.dumps(sample.event).encode(), {"Content-Type": "application/json"})  # noqa: S310 - a loopback address
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=_TIMEOUT_SECONDS) as response:
+        with opener.open(request, timeout=60) as response:
             return response.status, json.load(response)
     except urllib.error.HTTPError as error:
         with error:
