@@ -15,13 +15,8 @@ from typing import Final
 from deploy.output import DeployError
 
 _VERSION: Final = "3.12"
-# Prints an empty line for another implementation, and for a prerelease, whose bytecode CPython 3.12 does not read.
-_PROGRAM: Final = (
-    "import importlib.util, sys;"
-    "usable = sys.implementation.cache_tag == 'cpython-312' and importlib.util.MAGIC_NUMBER == b'\\xcb\\r\\r\\n';"
-    "print(sys.executable if usable else '')"
-)
-_TIMEOUT_SECONDS: Final = 30
+# Prints an empty line for another version or implementation.
+_PROGRAM: Final = "import sys; print(sys.executable if sys.implementation.cache_tag == 'cpython-312' else '')"
 # Exclude site and user packages, and fix the order of sets: the bytecode must not depend on this machine.
 _ISOLATED: Final = ("-S", "-s", "-P", "-B", "-W", "ignore")
 _ENVIRONMENT: Final = {"PYTHONHASHSEED": "0"}
@@ -33,12 +28,9 @@ def find_python() -> str | None:
 
 
 def compile_modules(python: str, modules: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Return the bytecode files of the modules, by their names in the package.
+    """Return the bytecode files of the modules, by their names in the package. Raises DeployError.
 
-    The bytecode contains the name of its source in the package, and a hash of the source: if the source is edited in
-    the package, Python compiles the module again. The same modules and the same `python` give the same bytes.
-
-    Raises DeployError if a module cannot be compiled. The message names the module.
+    The bytecode contains a hash of its source: if the source is edited in the package, Python compiles it again.
     """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder).resolve()
@@ -50,28 +42,24 @@ def compile_modules(python: str, modules: Mapping[str, bytes]) -> dict[str, byte
         command += ["-s", str(root), str(root)]
         result = subprocess.run(command, env=_ENVIRONMENT, capture_output=True, text=True, check=False)  # noqa: S603 - fixed arguments
         if result.returncode:
-            lines = (result.stdout + result.stderr).replace(f"{root}/", "").split("\n")
-            raise DeployError(f"CPython {_VERSION} could not compile the package: {' '.join(filter(None, lines))}")
+            reason = " ".join((result.stdout + result.stderr).replace(f"{root}/", "").split())
+            raise DeployError(f"CPython {_VERSION} could not compile the package: {reason}")
         return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.rglob("*.pyc"))}
 
 
 def _candidates() -> Iterator[str]:
-    name = f"python{_VERSION}"
-    yield from filter(None, map(shutil.which, (name, "python3")))
-    home = os.environ.get("HOME") or "/"
-    pyenv = os.environ.get("PYENV_ROOT") or f"{home}/.pyenv"
-    data = os.environ.get("XDG_DATA_HOME") or f"{home}/.local/share"
-    uv = os.environ.get("UV_PYTHON_INSTALL_DIR") or f"{data}/uv/python"
-    yield from map(str, sorted(Path(pyenv, "versions").glob(f"{_VERSION}.*/bin/{name}")))
-    yield from map(str, sorted(Path(uv).glob(f"cpython-{_VERSION}.*/bin/{name}")))
+    yield from filter(None, map(shutil.which, (f"python{_VERSION}", "python3")))
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv", "versions")
+    uv = Path(os.environ.get("UV_PYTHON_INSTALL_DIR") or Path.home() / ".local/share/uv/python")
+    yield from map(str, sorted(pyenv.glob(f"{_VERSION}.*/bin/python{_VERSION}")))
+    yield from map(str, sorted(uv.glob(f"cpython-{_VERSION}.*/bin/python{_VERSION}")))
 
 
 def _executable(candidate: str) -> str:
     """Return the interpreter that the candidate starts, which may be a shim, or ``""`` if it is not usable."""
     command = [candidate, "-I", "-c", _PROGRAM]
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=True)  # noqa: S603 - fixed arguments
-    except (OSError, ValueError, subprocess.SubprocessError):  # ValueError: the output is not text
+        result = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - fixed arguments
+    except (OSError, subprocess.SubprocessError):
         return ""
-    path = result.stdout.strip()
-    return path if Path(path).is_file() else ""
+    return result.stdout.strip()

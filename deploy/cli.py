@@ -8,7 +8,7 @@ import shutil
 import signal
 import textwrap
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from deploy import cloud_run, functiongraph, local, output
 from deploy.output import DeployError, UsageError
@@ -58,7 +58,6 @@ _VALUES: Final = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a command and return the exit status."""
     return guard(lambda: _run(arguments))
 
 
@@ -70,8 +69,7 @@ def guard(program: Callable[[], int]) -> int:
         output.message(str(error))
         return error.exit_status
     except OSError as error:
-        name = error.filename2 or error.filename  # the second name is the target of a rename
-        output.message(f"{name}: {error.strerror}" if name else str(error))
+        output.message(str(error))
         return DeployError.exit_status
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
@@ -214,9 +212,6 @@ class _Parser(argparse.ArgumentParser):
             return value
 
         self.add_argument(name, metavar=metavar, help=text, type=check, **options)
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message)
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):

@@ -5,7 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -38,7 +38,6 @@ def run(options: argparse.Namespace) -> int:
     if own.get("DDM_TOKEN_SOURCE") == settings.AGENCY:
         raise UsageError("invalid value: --env DDM_TOKEN_SOURCE (an agency exists on FunctionGraph only)")
     first = _deploy_command(options, own, None)
-    source.files(source.ROOT)
     if options.dry_run:
         _warn_of_a_public_token(options, own.labels, own)
         output.command(_describe_command(options))
@@ -55,7 +54,10 @@ def run(options: argparse.Namespace) -> int:
     service = _describe(options)
     merged = {**(service.variables if service else {}), **own}
     _warn_of_a_public_token(options, own.labels, merged)
-    _print_call(options, _run(_deploy_command(options, own, service)), merged)
+    done = subprocess.run(_deploy_command(options, own, service), stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603 - checked
+    if done.returncode:
+        raise DeployError("gcloud run deploy failed")
+    _print_call(options, done.stdout.strip(), merged)
     return 0
 
 
@@ -78,15 +80,12 @@ def _describe(options: argparse.Namespace) -> Service | None:
             return None
         sys.stderr.write(done.stderr)
         raise DeployError("gcloud run services describe failed")
-    try:
-        spec = json.loads(done.stdout)["spec"]["template"]["spec"]
-        entries = spec["containers"][0].get("env") or []
-        return Service(
-            timeout_seconds=int(spec.get("timeoutSeconds") or 300),  # Cloud Run's default
-            variables={entry["name"]: entry["value"] for entry in entries if "value" in entry},
-        )
-    except (ValueError, LookupError, TypeError, AttributeError):
-        raise DeployError("gcloud described a service that cannot be read, so its values cannot be kept") from None
+    spec = json.loads(done.stdout)["spec"]["template"]["spec"]
+    entries = spec["containers"][0].get("env", [])
+    return Service(
+        timeout_seconds=spec.get("timeoutSeconds", 300),  # Cloud Run's default
+        variables={entry["name"]: entry["value"] for entry in entries if "value" in entry},
+    )
 
 
 def _deploy_command(options: argparse.Namespace, own: Variables, service: Service | None) -> list[str]:
@@ -130,15 +129,6 @@ def _join(assigned: Mapping[str, str]) -> str:
             prefix = "" if delimiter == "," else f"^{delimiter}^"
             return prefix + delimiter.join(assignments)
     raise UsageError(f"invalid value: --env (each of the characters {_DELIMITERS} occurs in a value)")
-
-
-def _run(command: Sequence[str]) -> str:
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603 - checked
-    if done.returncode:
-        raise DeployError("gcloud run deploy failed")
-    if not (url := done.stdout.strip()):
-        raise DeployError("gcloud run deploy printed no URL")
-    return url
 
 
 def _is_public(options: argparse.Namespace) -> bool:

@@ -17,14 +17,3 @@ find_python() {
     done
     fail "Python 3.11 or newer is missing (tried python3 and python3.14 to python3.11)"
 }
-
-# is_installed VENV FILE...: succeeds if the requirements in the FILEs are installed in VENV. VENV has a copy of each
-# FILE, made after the installation.
-is_installed() {
-    local venv=$1 file
-    shift
-    "$venv/bin/python" -c '' 2>/dev/null || return 1
-    for file in "$@"; do
-        cmp -s "$file" "$venv/${file//\//.}" || return 1
-    done
-}

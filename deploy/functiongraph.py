@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     """Build the package and deploy it, or with ``--dry-run`` print the requests, or with ``--package-only`` stop."""
     kind, own, endpoint = EVENT if options.event else HTTP, _variables(options), _endpoint(options)
     _check(options)
-    package.run()
+    code = package.run()
     if options.package_only:
         return 0
     function = Function(
@@ -81,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
         options.agency,
         own,
         _asynchronous(options),
-        package.TARGET.read_bytes(),
+        code,
     )
     if options.dry_run:
         output.line("If the function does not exist:")
@@ -90,7 +90,6 @@ def run(options: argparse.Namespace) -> int:
         deploy(DryRun(endpoint, {"runtime": kind.runtime}), function)
     else:
         config = deploy(Client(endpoint, options.huaweicloud_token), function)
-        _warn_without_agency(config)
         output.line(f"deployed: {function.urn}")
     _print_call(endpoint, function, json.loads(config["user_data"]))
     return 0
@@ -181,7 +180,7 @@ def _create(api: Client, function: Function) -> Body:
         if function.kind is EVENT:
             api.send("PUT", f"{function.path}/async-invoke-config", {**_FIRST_ASYNC_CONFIG, **function.asynchronous})
         else:
-            strategy = {**_mapping(created, "strategy_config"), "concurrent_num": _CONCURRENT_REQUESTS}
+            strategy = {**created.get("strategy_config", {}), "concurrent_num": _CONCURRENT_REQUESTS}
             api.send("PUT", f"{function.path}/config", {**config, "strategy_config": strategy})
     except DeployError as error:
         raise DeployError(f"{error}; the function is incomplete: delete it, and deploy again") from None
@@ -190,11 +189,10 @@ def _create(api: Client, function: Function) -> Body:
 
 def _update_asynchronous(api: Client, function: Function) -> None:
     path = f"{function.path}/async-invoke-config"
-    found = api.find(path)
-    current = _FIRST_ASYNC_CONFIG if found is None else found
+    current: Body = api.find(path) or _FIRST_ASYNC_CONFIG
     known = (*_FIRST_ASYNC_CONFIG, "enable_async_status_log")
     kept = {name: current[name] for name in known if current.get(name) is not None}
-    destinations = {name: value for name, value in _mapping(current, "destination_config").items() if value}
+    destinations = {name: value for name, value in (current.get("destination_config") or {}).items() if value}
     destinations |= function.asynchronous.get("destination_config", {})
     api.send("PUT", path, {**kept, **function.asynchronous, "destination_config": destinations})
 
@@ -214,14 +212,11 @@ def _config(function: Function, current: Body) -> dict[str, Any]:
         "func_name": function.name,
         "runtime": function.kind.runtime,
         "handler": function.kind.handler,
-        "memory_size": _number(current, "memory_size") or _FIRST_MEMORY_MEGABYTES,
-        "timeout": max(variables.timeout_seconds(function_variables), _number(current, "timeout")),
+        "memory_size": current.get("memory_size") or _FIRST_MEMORY_MEGABYTES,
+        "timeout": max(variables.timeout_seconds(function_variables), current.get("timeout", 0)),
         "user_data": variables.to_user_data(function_variables),
-        **_kept(current),
+        **_kept(function, current),
     }
-    if function.kind is EVENT and "strategy_config" in config:  # one request at a time: concurrent_num is not accepted
-        strategy = _mapping(current, "strategy_config")
-        config["strategy_config"] = {name: value for name, value in strategy.items() if name != "concurrent_num"}
     if function.agency:
         # app_xrole is the agency whose token the function gets. xrole is for FunctionGraph itself: VPC, destinations.
         config |= {"xrole": config.get("xrole", function.agency), "app_xrole": function.agency}
@@ -230,45 +225,22 @@ def _config(function: Function, current: Body) -> dict[str, Any]:
     return config
 
 
-def _kept(current: Body) -> dict[str, Any]:
+def _kept(function: Function, current: Body) -> dict[str, Any]:
     kept = {name: current[name] for name in _KEPT if current.get(name) not in (None, "", {})}
     for name, part in (("func_vpc", "vpc_id"), ("mount_config", "func_mounts")):
-        if name in kept and not _mapping(kept, name).get(part):  # nothing is set, and the API would reject it
+        if name in kept and not kept[name].get(part):  # nothing is set, and the API would reject it
             del kept[name]
+    if function.kind is EVENT and "strategy_config" in kept:  # one request at a time: concurrent_num is not accepted
+        kept["strategy_config"] = {**kept["strategy_config"]}
+        kept["strategy_config"].pop("concurrent_num", None)
     return kept
-
-
-def _number(values: Body, name: str) -> int:
-    number = 0 if values.get(name) is None else values[name]
-    if not isinstance(number, int) or isinstance(number, bool):
-        raise DeployError(f"the function's {name} cannot be read, so it cannot be kept")
-    return number
-
-
-def _mapping(values: Body, name: str) -> Body:
-    value = {} if values.get(name) is None else values[name]
-    if not isinstance(value, dict):
-        raise DeployError(f"the {name} cannot be read, so it cannot be kept")
-    return value
 
 
 def _current_variables(current: Body) -> dict[str, Any]:
     try:
-        values = json.loads(current.get("user_data") or "{}")
-    except (TypeError, ValueError, RecursionError):
-        values = None
-    if not isinstance(values, dict):
-        raise DeployError("the function's variables (user_data) cannot be read, so they cannot be kept")
-    return values
-
-
-def _warn_without_agency(config: Body) -> None:
-    uses_agency = json.loads(config["user_data"]).get("DDM_TOKEN_SOURCE") == settings.AGENCY
-    if uses_agency and not {"xrole", "app_xrole"} & config.keys():
-        output.message(
-            "warning: DDM_TOKEN_SOURCE is agency, but the function has no agency, so it gets no token:"
-            " deploy with --agency and --allow instead of --env"
-        )
+        return dict(json.loads(current.get("user_data") or "{}"))
+    except (TypeError, ValueError):
+        raise DeployError("the function's variables (user_data) cannot be read, so they cannot be kept") from None
 
 
 def _print_call(endpoint: str, function: Function, function_variables: Mapping[str, Any]) -> None:

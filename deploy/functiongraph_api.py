@@ -19,13 +19,12 @@ from deploy.output import DeployError
 Body = Mapping[str, Any]
 
 _TIMEOUT_SECONDS: Final = 120
-_MAX_LINE_LENGTH: Final = 500
 
 
 class ApiError(DeployError):
-    """FunctionGraph rejected a request. ``code`` is the API's error code, if there is one."""
+    """FunctionGraph rejected a request. ``code`` is the API's error code."""
 
-    def __init__(self, message: str, status: int, code: str | None) -> None:
+    def __init__(self, message: str, status: int, code: str) -> None:
         super().__init__(message)
         self.status, self.code = status, code
 
@@ -44,7 +43,7 @@ class Client:
         try:
             return self.send("GET", path)
         except ApiError as error:
-            if error.status == http.HTTPStatus.NOT_FOUND and (error.code or "FSS.").startswith("FSS."):
+            if error.status == http.HTTPStatus.NOT_FOUND and error.code.startswith("FSS."):
                 return None
             raise
 
@@ -56,22 +55,24 @@ class Client:
         request = urllib.request.Request(self._endpoint + path, data, headers, method=method)  # noqa: S310 - the scheme is checked
         try:
             with self._open(request) as response:
-                # If the body is truncated, read() without a size raises IncompleteRead; read() with a size does not.
                 status, content = response.status, response.read()
-        except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a wrong chunk size
+        except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             # Not repr(): it would escape characters of the token, which could not be redacted then.
-            raise self._error(f"{method} {path}: no response ({type(reason).__name__}: {reason})") from None
+            raise DeployError(self._line(f"{method} {path}: no response ({type(reason).__name__}: {reason})")) from None
         try:
             value = json.loads(content or b"{}")
-        except (ValueError, RecursionError):
+        except ValueError:
             value = None
-        if not http.HTTPStatus.OK <= status < http.HTTPStatus.MULTIPLE_CHOICES:
-            raise self._rejection(f"{method} {path}", status, value if isinstance(value, dict) else {})
         if not isinstance(value, dict):
-            raise self._error(
-                f"the response to {method} {path} is not a JSON object: check FUNCTIONGRAPH_ENDPOINT and the proxy"
+            raise DeployError(
+                f"the response {status} to {method} {path} is not a JSON object:"
+                " check FUNCTIONGRAPH_ENDPOINT and the proxy"
             )
+        if not http.HTTPStatus.OK <= status < http.HTTPStatus.MULTIPLE_CHOICES:
+            code, reason = (str(value.get(name, f"no {name}")) for name in ("error_code", "error_msg"))
+            text = f"FunctionGraph rejected {method} {path}: {status} {code}: {reason}"
+            raise ApiError(self._line(text), status, code)
         return value
 
     def _open(self, request: urllib.request.Request) -> Any:
@@ -80,16 +81,9 @@ class Client:
         except urllib.error.HTTPError as error:
             return error
 
-    def _rejection(self, request: str, status: int, body: Body) -> ApiError:
-        code, message = (
-            body.get(name) if isinstance(body.get(name), str) else None for name in ("error_code", "error_msg")
-        )
-        text = f"FunctionGraph rejected {request}: {status} {code or 'no error_code'}: {message or 'no error_msg'}"
-        return ApiError(str(self._error(text)), status, code)
-
-    def _error(self, text: str) -> DeployError:
+    def _line(self, text: str) -> str:
         line = "".join(char for char in " ".join(text.split()) if char.isprintable())
-        return DeployError(line.replace(self._token, "***")[:_MAX_LINE_LENGTH])
+        return line.replace(self._token, "***")
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

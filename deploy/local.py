@@ -11,23 +11,23 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, Final
 
-from deploy import output, samples, venv
+from deploy import output, samples, variables, venv
 from deploy.output import DeployError, UsageError
-from deploy.samples import Result
+from deploy.samples import Sample
 from deploy.source import ROOT
 from testing.fake_behaviours import BEHAVIOURS
 from testing.fake_ddm import FakeDDM
+from testing.function_server import ServerError
+from testing.function_server import serve as serve_function
 
-_START_SECONDS: Final = 60
-_STOP_SECONDS: Final = 5
 _REAL_DDM: Final = """\
 DDM_ENDPOINT is set: the function sends its requests to the real DDM, not to the fake one.
 The only sample is an event that is not valid, for which the function sends no request to DDM.
@@ -67,24 +67,24 @@ def serve(options: argparse.Namespace) -> int:
     url = f"http://127.0.0.1:{port}"
     uses_fake_ddm = not os.environ.get("DDM_ENDPOINT")
     _require_free_port(port)
-    # A handler that raises would leave a process behind if the signal arrived while the process is started.
-    signals: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: signals.append(number))
-    with contextlib.ExitStack() as stack:
-        if uses_fake_ddm:
-            os.environ.update(stack.enter_context(_fake_ddm()))
-        else:
-            _print(_REAL_DDM)
-        check = stack.enter_context(_function(port, signals))
-        all_expected = _send_samples(url, check, uses_fake_ddm=uses_fake_ddm, verbose=options.verbose)
-        if not options.once:
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        with contextlib.ExitStack() as stack:
+            if uses_fake_ddm:
+                os.environ.update(stack.enter_context(_fake_ddm()))
+            else:
+                _print(_REAL_DDM)
+            server = stack.enter_context(serve_function(os.environ | {"PORT": str(port)}, None))
+            all_expected = _send_samples(url, uses_fake_ddm=uses_fake_ddm, verbose=options.verbose)
+            if options.once:
+                return 0 if all_expected else 1
             _print_call(url, uses_fake_ddm=uses_fake_ddm)
-            with contextlib.suppress(SystemExit):
-                while True:
-                    check()
-                    time.sleep(0.2)
-            _print("\nStopped.")
+            with contextlib.suppress(KeyboardInterrupt):
+                raise DeployError(f"the function has ended with exit status {server.process.wait()}")
+    except ServerError:
+        raise DeployError("the function did not start: its log says why") from None
+    _print("\nStopped.")
     return 0 if all_expected else 1
 
 
@@ -110,81 +110,51 @@ def _fake_ddm() -> Iterator[dict[str, str]]:
         server.shutdown()
 
 
-@contextlib.contextmanager
-def _function(port: int, signals: Sequence[int]) -> Iterator[Callable[[], None]]:
-    """Serve the HTTP function, and yield a check that it still runs and that no signal has arrived."""
-    arguments = ["-m", "functions_framework", "--target", "precheck", "--host", "127.0.0.1", "--port", str(port)]
-    process = subprocess.Popen(  # noqa: S603 - fixed arguments
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=sys.stderr.fileno(),
-        start_new_session=True,  # its own process group, so that its worker ends with it
-    )
-
-    def check() -> None:
-        if signals:
-            raise SystemExit(128 + signals[0])
-        if process.poll() is not None:
-            raise DeployError(f"the function has ended with exit status {process.returncode}")
-
-    try:
-        deadline = time.monotonic() + _START_SECONDS
-        while True:
-            check()
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            if time.monotonic() > deadline:
-                raise DeployError(f"the function did not listen on port {port} within {_START_SECONDS} s")
-            time.sleep(0.05)
-        yield check
-    finally:
-        _signal_group(process.pid, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_SECONDS)
-        _signal_group(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _signal_group(group: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):  # the group has ended
-        os.killpg(group, number)
-
-
-def _send_samples(url: str, check: Callable[[], None], *, uses_fake_ddm: bool, verbose: bool) -> bool:
+def _send_samples(url: str, *, uses_fake_ddm: bool, verbose: bool) -> bool:
     """Send the samples and return whether all results are as expected. If `verbose`, print all samples completely."""
-    to_http, to_handler = (
-        (samples.OF_VERDICTS, samples.PASS) if uses_fake_ddm else ((samples.INVALID,), samples.INVALID)
-    )
+    to_http = samples.OF_VERDICTS if uses_fake_ddm else (samples.INVALID,)
     unexpected = 0
-    for number, sample in enumerate((*to_http, to_handler)):
-        check()
+    for number, sample in enumerate((*to_http, to_http[0])):
         is_http = number < len(to_http)
-        result = samples.post(sample, url) if is_http else _call_handler(sample.event)
-        body, status = result.body, result.status or ""
+        status, body = _post(sample, url) if is_http else (None, _call_handler(sample))
         if number == 0 or verbose:
-            text = json.dumps(body, indent=2, ensure_ascii=False) if body else result.text
             called = f"POST {url}" if is_http else "event_function.handler"
-            _print(f"> {called}\n{json.dumps(sample.event, indent=2)}\n< {status}\n{text}\n")
+            _print(f"> {called}\n{_indented(sample.event)}\n< {status or ''}\n{_indented(body)}\n")
         else:
             name = f"{sample.name}: {status} " if is_http else f"event_function.handler, {sample.name}: "
-            can_proceed = json.dumps(body.get("can_proceed"))
-            _print(f"{name}{body.get('verdict')}, can_proceed {can_proceed}: {body.get('message')}")
-        differences = sample.differences(result)
-        unexpected += bool(differences)
-        for difference in differences:
-            _print(f"! {sample.name}: {difference}")
+            can_proceed = json.dumps(body["can_proceed"])
+            _print(f"{name}{body['verdict']}, can_proceed {can_proceed}: {body['message']}")
+        if body["verdict"] != sample.verdict or status not in {None, sample.status}:
+            unexpected += 1
+            _print(f"! {sample.name}: expected {sample.status} {sample.verdict}")
     total = len(to_http) + 1
     _print(f"\n{total - unexpected} of {total} responses as expected.")
     return not unexpected
 
 
-def _call_handler(event: Mapping[str, Any]) -> Result:
+def _post(sample: Sample, url: str) -> tuple[int, dict[str, Any]]:
+    """Send the event to the HTTP function, and return the status and the body of the response."""
+    request = urllib.request.Request(url, json.dumps(sample.event).encode(), {"Content-Type": "application/json"})  # noqa: S310 - a loopback address
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=60) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+def _call_handler(sample: Sample) -> dict[str, Any]:
     """Call the event function in this process, with a context that has no agency."""
     import event_function  # noqa: PLC0415 - it needs the requirements, which `run` installs
 
     with contextlib.redirect_stdout(sys.stderr):  # the function's log
-        return Result(json.dumps(event_function.handler(event, SimpleNamespace(getToken=str))))
+        result: dict[str, Any] = event_function.handler(sample.event, SimpleNamespace(getToken=str))
+    return result
+
+
+def _indented(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def _print_call(url: str, *, uses_fake_ddm: bool) -> None:
@@ -192,9 +162,7 @@ def _print_call(url: str, *, uses_fake_ddm: bool) -> None:
         names = ", ".join(name for name in BEHAVIOURS if name != "orders")
         _print(_CALL_FAKE_DDM.format(url=url, event=json.dumps(samples.README_EVENT), names=names))
     else:
-        event = {"project_id": "PROJECT_ID", "instance_id": "INSTANCE_ID", "db_name": "orders", "job_id": "JOB_ID"}
-        region = {} if os.environ.get("DDM_REGION") else {"region": "DDM_REGION"}
-        _print(_CALL_REAL_DDM.format(url=url, event=json.dumps(event | region)))
+        _print(_CALL_REAL_DDM.format(url=url, event=json.dumps(variables.sample_event(os.environ))))
 
 
 def _print(text: str) -> None:

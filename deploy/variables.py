@@ -42,23 +42,19 @@ class Variables(dict[str, str]):
         self.labels: dict[str, str] = {}
 
     def add(self, name: str, value: str, label: str) -> None:
-        """Add a variable. Raises UsageError if it is set already, or if the function would not start with it."""
+        """Add a variable. Raises UsageError if it is set already or not printable."""
         if name in self:
             raise UsageError(f"invalid value: {label} ({self.labels[name]} also sets this variable)")
-        self[name], self.labels[name] = value, label
         if not value.isprintable():
             raise UsageError(f"invalid value: {label} (it contains a character that is not printable)")
-        if name not in {"DDM_TOKEN_SOURCE", "DDM_ALLOWED_INSTANCES"}:  # each needs the other one
-            self._check(label, {name: value})
+        self[name], self.labels[name] = value, label
 
-    def check_token(self) -> None:
-        """Raise UsageError unless the source of the token and the list of instances are valid together."""
-        self._check(self.labels.get("DDM_ALLOWED_INSTANCES") or self.labels.get("DDM_TOKEN_SOURCE") or "", self)
-
-    def _check(self, label: str, variables: Mapping[str, str]) -> None:
+    def check(self) -> None:
+        """Raise UsageError if the function would not start with the variables."""
         try:
-            settings.from_environment(variables)
+            settings.from_environment(self)
         except settings.SettingsError as error:
+            label = next(label for name, label in self.labels.items() if str(error).startswith(name))
             raise UsageError(f"invalid value: {label} ({error})") from None
 
 
@@ -82,7 +78,7 @@ def from_options(options: argparse.Namespace) -> Variables:
     for assignment in options.env:
         name, value = _parse(assignment)
         variables.add(name, value, f"--env {name}")
-    variables.check_token()
+    variables.check()
     return variables
 
 

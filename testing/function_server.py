@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Final
 
@@ -83,23 +83,24 @@ class FunctionServer:
 @contextmanager
 def serve(
     variables: Mapping[str, str],
-    log: Path,
+    log: Path | None,
     *,
     root: Path = ROOT,
     source: str = "main.py",
     prefix: Sequence[str] = (),
 ) -> Iterator[FunctionServer]:
-    """Serve the function ``precheck`` in ``root/source`` on a free loopback port while the context lasts.
+    """Serve the function ``precheck`` in ``root/source`` while the context lasts.
 
-    ``variables`` are the function's environment variables. The function's output is written to the file ``log``.
+    ``variables`` are the function's environment variables. Without PORT, the port is a free one. The function's output
+    is written to the file ``log``, or to standard error.
     ``prefix`` is a command that runs its arguments as a command, such as `env`.
 
     Raises ServerError if the function does not listen within 30 seconds.
     """
-    port = free_port()
+    port = int(variables.get("PORT") or free_port())
     command = [*prefix, sys.executable, "-m", "functions_framework", "--target", "precheck", "--source", source]
     with (
-        log.open("wb") as output,
+        log.open("wb") if log else nullcontext(sys.stderr) as output,
         subprocess.Popen(
             [*command, "--host", "127.0.0.1", "--port", str(port)],
             cwd=root,
@@ -136,14 +137,14 @@ def _status(pid: int, field: str) -> int:
     return int(match[1])
 
 
-def _wait_until_listening(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
+def _wait_until_listening(port: int, process: "subprocess.Popen[bytes]", log: Path | None) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.05)
-    raise ServerError(f"the function does not listen:\n{log.read_text(errors='replace')}")
+    raise ServerError("the function does not listen" + (f":\n{log.read_text(errors='replace')}" if log else ""))
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:

@@ -33,7 +33,6 @@ from hypothesis import strategies as st
 import event_function
 from ddm_precheck import app
 from testing.fake_behaviours import BEHAVIOURS, check, results
-from testing.fake_ddm import FakeDDM
 
 IDS = ["project_id", "instance_id", "db_name", "job_id"]
 SLIM_FIELDS = [*COMMON_FIELDS, *IDS, "covers", "counts", "report", "checked_at"]
@@ -102,8 +101,7 @@ OPTIONS = st.fixed_dictionaries(
 
 @given(checks=CHECKS, options=OPTIONS)
 @settings(max_examples=100, deadline=None, suppress_health_check=[FIXTURES])
-def test_both_entry_points_agree(function, fake_ddm: FakeDDM, capsys, checks, options):
-    """The result of a direct invocation is the body of the response over HTTP, for verdicts and problems."""
+def test_both_entry_points_agree(function, fake_ddm, capsys, checks, options):
     http = http_function(capsys)
     outcomes = []
     for send in (function, lambda value: http.exchange("POST", json.dumps(value).encode(), {}).body):
@@ -131,10 +129,8 @@ def without_changing_values(body: dict) -> dict:
 def test_a_delivery_returns_a_slim_summary(function, deliver, db_name):
     result = function(deliver(event(db_name)))
     assert list(result) == SLIM_FIELDS
-    whole = function(event(db_name))
-    assert without_changing_values(result) == {
-        name: value for name, value in without_changing_values(whole).items() if name in result
-    }
+    whole = without_changing_values(function(event(db_name)))
+    assert without_changing_values(result).items() <= whole.items()
 
 
 @deliveries
@@ -153,13 +149,6 @@ def test_a_delivery_without_a_verdict_raises(function, deliver, db_name, code):
     assert function.log[0]["code"] == code
 
 
-@deliveries
-def test_a_delivery_covers_the_synchronous_checks(function, deliver):
-    result = function(deliver(event("pass", pre_check_results=[check("Binlog", "FAILED")])))
-    assert result["verdict"] == "FAIL"
-    assert result["covers"] == ["synchronous", "asynchronous"]
-
-
 def test_one_invocation_waits_for_the_precheck(function, monkeypatch):
     monkeypatch.setattr(app, "_POLL_SECONDS", 0.01)
     assert function(smn(event("pending_twice", wait_seconds=40)))["verdict"] == "PASS"
@@ -167,8 +156,7 @@ def test_one_invocation_waits_for_the_precheck(function, monkeypatch):
 
 @pytest.mark.parametrize("batch", BATCHES.values(), ids=BATCHES)
 def test_a_batch_returns_a_list(function, batch):
-    result = function(batch(*(event(name) for name in ("pass", "warn", "fail"))))
-    assert [each["verdict"] for each in result] == ["PASS", "WARN", "FAIL"]
+    assert [each["verdict"] for each in function(batch(event("pass"), event("fail")))] == ["PASS", "FAIL"]
 
 
 @pytest.mark.parametrize("batch", BATCHES.values(), ids=BATCHES)
@@ -191,22 +179,13 @@ def test_several_bad_messages_are_counted(function):
     assert "(and 2 more of 4 messages)" in failure
 
 
-@deliveries
-def test_the_sink_receives_the_summary(start, deliver):
-    with Sink() as sink:
-        assert start(K_SINK=sink.url)(deliver(event("fail")))["verdict"] == "FAIL"
-    ((headers, summary),) = sink.received
-    assert headers["ce-verdict"] == "FAIL"
-    assert headers["ce-id"]
-    assert len(summary["checks"]) == 3
-
-
-def test_the_sink_gets_the_id_of_the_message(start):
+def test_the_sink_receives_the_summary_with_the_id_of_the_message(start):
     with Sink() as sink:
         function = start(K_SINK=sink.url)
-        function(smn(event()))
-        function(cloudevent(event()))
+        assert function(smn(event("fail")))["verdict"] == "FAIL"
+        function(cloudevent(event("fail")))
     assert [headers["ce-id"] for headers, _ in sink.received] == ["m-0", CLOUDEVENT["id"]]
+    assert [len(summary["checks"]) for _, summary in sink.received] == [3, 3]
 
 
 def test_a_sink_that_does_not_accept_fails_the_delivery(start):
@@ -237,24 +216,13 @@ def test_records_of_other_services(function, fake_ddm, service):
 @pytest.mark.parametrize(
     ("value", "place"),
     [
-        pytest.param(timer(""), "/user_event", id="timer-empty"),
         pytest.param(timer("Hello world"), "/user_event", id="timer-text"),
-        pytest.param(timer(None), "/user_event", id="timer-null"),
-        pytest.param({"trigger_type": "TIMER"}, "/user_event", id="timer-without"),
         pytest.param(smn("this is a message"), "/record/0/smn/message", id="SMN-text"),
-        pytest.param(smn("{}"), "/record/0/smn/message", id="SMN-empty-object"),
-        pytest.param(smn("[]"), "/record/0/smn/message", id="SMN-list"),
         pytest.param({"record": []}, "/record", id="SMN-no-record"),
-        pytest.param({"record": [{"smn": None}]}, "/record/0/smn/message", id="SMN-null"),
         pytest.param({"record": [{"smn": {"message": 1}}]}, "/record/0/smn/message", id="SMN-number"),
         pytest.param(queue("a message"), "/records/0/messages/0", id="Kafka-text"),
         pytest.param(queue(), "/records", id="Kafka-no-message"),
-        pytest.param({"trigger_type": "KAFKA", "records": []}, "/records", id="Kafka-no-record"),
-        pytest.param({"trigger_type": "KAFKA", "records": None}, "/records", id="Kafka-null"),
-        pytest.param({"trigger_type": "KAFKA"}, "/trigger_type", id="Kafka-without"),
-        pytest.param({"trigger_type": "KAFKA", "records": [{"messages": [None]}]}, "/records/0/messages/0", id="null"),
         pytest.param({"trigger_type": "IOTDA", "x": 1}, "/trigger_type", id="another-trigger"),
-        pytest.param({"events": []}, "/events", id="no-CloudEvent"),
         pytest.param({"events": [cloudevent(EVENT)] * 2}, "/events", id="two-CloudEvents"),
         pytest.param(published("a text"), "/data", id="CloudEvent-text"),
         pytest.param(CLOUDEVENT, "/data", id="CloudEvent-without-data"),
@@ -262,7 +230,6 @@ def test_records_of_other_services(function, fake_ddm, service):
     ],
 )
 def test_a_delivery_of_something_else_raises(function, fake_ddm, value, place):
-    """Empty, plain text or misshapen: one clear error that names the place, and never a silent success."""
     failure = function.failure(value)
     assert failure.startswith("invalid-event: ")
     assert place in failure
@@ -289,7 +256,6 @@ def test_a_direct_invocation_never_raises(function, value):
 @given(st.sampled_from(TRIGGER_FIELDS[:-1]), JSON)
 @settings(max_examples=150, deadline=None, suppress_health_check=[FIXTURES])
 def test_a_misshapen_delivery_raises_or_is_a_problem(function, name, value):
-    """Whatever a field of a trigger holds, the outcome is not a success and quotes nothing."""
     try:
         result = json.dumps(function({name: value}))
     except Exception as failure:  # noqa: BLE001 - its type and text are the subject
@@ -308,15 +274,8 @@ def test_the_token_of_the_agency(start, fake_ddm):
     assert function.log[0]["token_from"] == "agency"
 
 
-def test_the_token_of_the_event_comes_first(start, fake_ddm):
-    start(**AGENCY_VARIABLES)(event(token="another-token"), Context(TOKEN))
-    assert sent_tokens(fake_ddm) == ["another-token"]
-
-
 @pytest.mark.parametrize(
-    "context",
-    [Context(""), Context("null"), Context(None), Context(b"x"), object(), None],
-    ids=["empty", "null", "None", "bytes", "without the method", "no context"],
+    "context", [Context("null"), Context(None), object(), None], ids=["null", "None", "without the method", "none"]
 )
 def test_without_a_token_of_the_agency(start, fake_ddm, context):
     function = start(**AGENCY_VARIABLES)
@@ -335,12 +294,6 @@ def test_the_agency_only_for_allowed_instances(start, fake_ddm):
     other = EVENT_WITHOUT_TOKEN | {"instance_id": "another"}
     assert function.failure(queue(other), Context(TOKEN)).startswith("forbidden: ")
     assert fake_ddm.requests == []
-
-
-def test_the_agency_only_for_the_region_of_the_setting(start, fake_ddm):
-    function = start(**AGENCY_VARIABLES, DDM_ENDPOINT="https://ddm.{region}.example.com")
-    other = EVENT_WITHOUT_TOKEN | {"region": "cn-south-1"}
-    assert function(other, Context(TOKEN))["code"] == "forbidden"
 
 
 @deliveries
@@ -454,7 +407,7 @@ def test_a_wrong_setting_is_one_line(start, call, variables, name):
 
 
 def test_settings_in_the_user_data(start, fake_ddm):
-    """FunctionGraph provides the variables of the function in RUNTIME_USERDATA; real variables come first."""
+    """FunctionGraph provides the function's variables in RUNTIME_USERDATA; real variables come first."""
     user_data = {"DDM_EXPECTED_CHECKS": "3", "DDM_ENDPOINT": "https://unused.example.com", "OTHER": 1}
     function = start(RUNTIME_USERDATA=json.dumps(user_data))
     event_function.initializer(None)

@@ -2,16 +2,16 @@
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
 
 import pytest
 import requests
 from helpers.function import EVENT, ROOT, ServedFunction, serve_function
-from helpers.http_stub import HTTPStub, Respond, StubResponse
+from helpers.http_stub import HTTPStub, StubResponse
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from testing.fake_ddm import FakeDDM
 from testing.function_server import clean_environment, free_port
@@ -30,23 +30,12 @@ def chat_sink(webhook: str) -> Iterator[str]:
     arguments = ["--host", "127.0.0.1", "--port", str(port)]
     with subprocess.Popen([*command, *arguments], env=environment, stdout=subprocess.DEVNULL) as process:
         try:
-            wait_until_serving(f"http://127.0.0.1:{port}/")
+            with requests.Session() as session:
+                session.mount("http://", HTTPAdapter(max_retries=Retry(connect=20, backoff_factor=0.01)))
+                session.get(f"http://127.0.0.1:{port}/", timeout=30)
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
-
-
-def wait_until_serving(url: str) -> None:
-    """Wait until the server responds."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            requests.get(url, timeout=5).close()
-        except requests.ConnectionError:
-            time.sleep(0.05)
-        else:
-            return
-    pytest.fail("the sink does not start")
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +61,7 @@ def function(sink: str, fake_ddm_server: FakeDDM, tmp_path_factory: pytest.TempP
 
 
 @pytest.mark.parametrize("db_name", ["pass", "warn", "fail"])
-def test_the_report_of_an_event_delivery_arrives_in_the_chat(function: ServedFunction, chat: HTTPStub, db_name: str):
-    """The function sends the summary to the sink, and the sink posts the report, even for a FAIL."""
+def test_the_report_of_an_event_delivery_arrives_in_the_chat(function, chat, db_name):
     chat.requests.clear()
     report = function.send_event(db_name).summary["report"]
     response = function.send(ENVELOPE | {"data": EVENT | {"db_name": db_name}})
@@ -85,7 +73,7 @@ def test_the_report_of_an_event_delivery_arrives_in_the_chat(function: ServedFun
     assert [lines[0], *lines[2:]] == [expected[0], *expected[2:]]
 
 
-def test_a_direct_request_does_not_reach_the_chat(function: ServedFunction, chat: HTTPStub):
+def test_a_direct_request_does_not_reach_the_chat(function, chat):
     """The sink receives no summary of a direct request, because the caller receives it in the response."""
     chat.requests.clear()
     function.send_event("fail")
@@ -93,8 +81,7 @@ def test_a_direct_request_does_not_reach_the_chat(function: ServedFunction, chat
 
 
 @pytest.mark.parametrize("path", ["/", "", "/wrong", f"/{KEY}/x", f"/{KEY[:-1]}", f"/{KEY}0", "/%C3%A9"])
-def test_a_request_without_the_key(sink: str, chat: HTTPStub, path: str):
-    """Only a sender who knows the key can post to the chat."""
+def test_a_request_without_the_key(sink, chat, path):
     chat.requests.clear()
     url = sink.removesuffix(f"/{KEY}") + path
     assert requests.post(url, json={"report": "forged"}, timeout=10).status_code == 404
@@ -104,8 +91,7 @@ def test_a_request_without_the_key(sink: str, chat: HTTPStub, path: str):
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b'"report"', b'{"report": null}', b'{"report": ["x"]}', b"[" * 100_000]
 )
-def test_a_body_without_a_report(sink: str, chat: HTTPStub, body: bytes):
-    """A body that is not a summary is not posted."""
+def test_a_body_without_a_report(sink, chat, body):
     chat.requests.clear()
     assert requests.post(sink, data=body, timeout=10).status_code == 400
     assert requests.get(sink, timeout=10).status_code == 400
@@ -119,8 +105,7 @@ def test_a_body_without_a_report(sink: str, chat: HTTPStub, body: bytes):
         pytest.param(lambda _: StubResponse(302, None, (("Location", "/elsewhere"),)), id="redirect"),
     ],
 )
-def test_a_chat_that_fails_makes_the_broker_retry(fake_ddm_server: FakeDDM, tmp_path: Path, respond: Respond):
-    """If the chat does not accept the report, the event delivery gets ``sink-unavailable``, and the broker retries."""
+def test_a_chat_that_fails_makes_the_broker_retry(fake_ddm_server, tmp_path, respond):
     with HTTPStub(respond) as chat, chat_sink(f"{chat.url}/webhook?key=secret") as url:
         variables = {"DDM_ENDPOINT": fake_ddm_server.url, "DDM_REGION": "cn-north-4", "K_SINK": f"{url}/{KEY}"}
         with serve_function(variables, tmp_path) as function:

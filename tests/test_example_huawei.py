@@ -136,11 +136,14 @@ def requests(arguments) -> dict[str, list[StubRequest]]:
     return {script.command: requests_of(script, PATH=path, **DESTINATIONS) for script in SCRIPTS}
 
 
-@scripts
-def test_requests(requests, script):
-    sent = requests[script.command]
-    assert [(each.method, each.path) for each in sent] == [each[:2] for each in script.requests]
-    assert {each.headers["x-auth-token"] for each in sent} == {API_TOKEN}
+def test_requests(requests, arguments):
+    for script in SCRIPTS:
+        sent = requests[script.command]
+        assert [(each.method, each.path) for each in sent] == [each[:2] for each in script.requests]
+        assert {each.headers["x-auth-token"] for each in sent} == {API_TOKEN}
+    recorded = (arguments / "arguments").read_text()
+    assert URN in recorded
+    assert TOKEN not in recorded
 
 
 def test_bodies_are_those_of_the_sdk(requests):
@@ -157,12 +160,6 @@ def test_bodies_are_those_of_the_sdk(requests):
     assert errors == [[]] * 3
 
 
-def test_no_token_is_an_argument(requests, arguments):
-    recorded = (arguments / "arguments").read_text()
-    assert URN in recorded
-    assert TOKEN not in recorded
-
-
 @scripts
 def test_dry_run(script):
     """It prints the requests without a token, sends nothing, and needs no token."""
@@ -175,17 +172,15 @@ def test_dry_run(script):
     assert not script.stdin or EVENT["job_id"] in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("script", "status"), [*((script, 307) for script in SCRIPTS), (SCRIPTS[0], 401)], ids=lambda each: str(each)[:30]
-)
-def test_an_error_ends_the_script(script, status):
+@scripts
+def test_a_redirect_ends_the_script(script):
     """It shows the response, and follows no redirect."""
     with HTTPStub(respond) as target:
-        response = StubResponse(status, {"error_code": "FSS.1"}, (("Location", f"{target.url}/"),))
+        response = StubResponse(307, {"error_code": "FSS.1"}, (("Location", f"{target.url}/"),))
         with HTTPStub(lambda _: response) as server:
             done = run_script(script.command, server.url, script.stdin)
         assert done.returncode != 0
-        assert f"status {status}" in done.stderr
+        assert "status 307" in done.stderr
         assert "FSS.1" in done.stderr
         assert (len(server.requests), target.requests) == (1, [])
 
@@ -193,7 +188,7 @@ def test_an_error_ends_the_script(script, status):
 @pytest.mark.parametrize("command", ["timer.sh", "smn.sh publish", "eventgrid.sh publish c1", "invoke.sh async"])
 @pytest.mark.parametrize(
     ("stdin", "reason"),
-    [("", "JSON object"), ("[]", "JSON object"), ("{} {}", "JSON object"), (json.dumps(EVENT), "has a token")],
+    [("", "JSON object"), ("{} {}", "JSON object"), (json.dumps(EVENT), "has a token")],
 )
 def test_an_event_that_must_not_be_stored(command, stdin, reason):
     with HTTPStub(respond) as server:

@@ -1,13 +1,12 @@
 """The example manifests for Knative and Kubernetes: they are valid and agree with the function."""
 
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 import yaml
 from helpers import tool_cache
 from helpers.client_models import model_errors
-from helpers.function import EVENT, ROOT, Function
+from helpers.function import EVENT, ROOT
 
 EXAMPLES: Final = ROOT / "examples"
 KUBERNETES_CLIENT: Final = "37.0.2"
@@ -18,7 +17,6 @@ RENEWAL: Final = list(yaml.safe_load_all((EXAMPLES / "token-renewal" / "cronjob.
 
 
 def test_service():
-    """The service has as many threads as concurrent requests. The other manifests refer to this service."""
     (service,) = KNATIVE["service"]
     spec = service["spec"]["template"]["spec"]
     assert {"name": "THREADS", "value": str(spec["containerConcurrency"])} in spec["containers"][0]["env"]
@@ -29,8 +27,7 @@ def test_service():
     assert KNATIVE["sequence"][0]["spec"]["steps"][0]["ref"]["name"] == name
 
 
-def test_secret_of_the_service(start: Any, tmp_path: Path):
-    """The function starts with the variables of the service, and reads the file that the renewal writes."""
+def test_secret_of_the_service(start, tmp_path):
     (service,) = KNATIVE["service"]
     spec = service["spec"]["template"]["spec"]
     (container,) = spec["containers"]
@@ -66,8 +63,7 @@ def test_secret_of_the_service(start: Any, tmp_path: Path):
     ],
     ids=["pass", "accepted", "proceed-on-warn", "warn", "not-accepted", "fail", "synchronous", "pending", "broken"],
 )
-def test_filters_of_the_triggers(function: Function, db_name: str, fields: dict[str, Any], trigger: str | None):
-    """Each verdict matches the filter of one Trigger. A response without a verdict matches no filter."""
+def test_filters_of_the_triggers(function, db_name, fields, trigger):
     filters = {each["metadata"]["name"]: each["spec"]["filter"]["attributes"] for each in KNATIVE["trigger"]}
     attributes = {"specversion": "1.0", "id": "1", "source": "s", "type": filters.pop("ddm-precheck-wanted")["type"]}
     response = function.send(attributes | {"data": EVENT | {"db_name": db_name} | fields}).body
@@ -79,7 +75,6 @@ def test_filters_of_the_triggers(function: Function, db_name: str, fields: dict[
 
 
 def test_fields_are_those_of_kubernetes():
-    """The renewal's resources, and the pod of the Knative Service, have no field that Kubernetes does not know."""
     packages = tool_cache.packages(f"kubernetes-{KUBERNETES_CLIENT}", f"kubernetes=={KUBERNETES_CLIENT}")
     (service,) = KNATIVE["service"]
     spec = service["spec"]["template"]["spec"]
@@ -92,7 +87,6 @@ def test_fields_are_those_of_kubernetes():
 
 
 def test_the_renewal_has_one_permission():
-    """The job's service account may change the token's secret, and nothing else."""
     resources = {each["kind"]: each for each in RENEWAL}
     assert list(resources) == ["Secret", "ServiceAccount", "Role", "RoleBinding", "CronJob"]
     assert resources["Role"]["rules"] == [
@@ -108,7 +102,6 @@ def test_the_renewal_has_one_permission():
 
 
 def test_the_renewal_runs_the_program_every_12_hours():
-    """The pod runs the mounted program with all variables that it needs, and the password only as a mounted file."""
     (cronjob,) = (each for each in RENEWAL if each["kind"] == "CronJob")
     assert cronjob["spec"]["schedule"] == "0 */12 * * *"
     pod = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]

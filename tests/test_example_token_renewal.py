@@ -4,14 +4,14 @@ import base64
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 from helpers.certificates import Authority
 from helpers.function import ROOT, TOKEN
 from helpers.http_stub import HTTPStub, StubRequest, StubResponse
 
-from testing.function_server import clean_environment, free_port
+from testing.function_server import clean_environment
 
 PROGRAM: Final = ROOT / "examples" / "token-renewal" / "renew_token.py"
 PASSWORD: Final = 'A-PASSWORD with "quotes" and ü'
@@ -64,8 +64,7 @@ def address_variables(server: HTTPStub) -> dict[str, str]:
     return {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
 
 
-def test_kubernetes(authority: Authority, cluster: dict[str, str], tmp_path: Path):
-    """The program requests a token with the user's password, and sets one key of the secret."""
+def test_kubernetes(authority, cluster, tmp_path):
     with HTTPStub(iam) as iam_server, HTTPStub(lambda _: StubResponse(200, {}), authority.context()) as api:
         assert run_program(tmp_path, iam_server.url, **cluster, **address_variables(api)) == RENEWED
     (login,), (patch,) = iam_server.requests, api.requests
@@ -78,8 +77,7 @@ def test_kubernetes(authority: Authority, cluster: dict[str, str], tmp_path: Pat
     assert patch.body == {"data": {"token": base64.b64encode(TOKEN.encode()).decode()}}
 
 
-def test_a_cluster_with_another_certificate_gets_no_token(cluster: dict[str, str], tmp_path: Path):
-    """The connection to the API server is verified with the cluster's own certificate authority."""
+def test_a_cluster_with_another_certificate_gets_no_token(cluster, tmp_path):
     (tmp_path / "other").mkdir()
     other_authority = Authority(tmp_path / "other", "Another CA")
     with HTTPStub(iam) as iam_server, HTTPStub(lambda _: StubResponse(200, {}), other_authority.context()) as api:
@@ -123,13 +121,12 @@ class SecretManager:
     ("versions", "destroyed"),
     [
         pytest.param([], [], id="first"),
-        pytest.param([1], [], id="second"),
         pytest.param([1, 2], [1], id="third"),
         pytest.param([11, 10, 9, 8], [8, 9, 10], id="compared-as-numbers"),
     ],
 )
-def test_google(tmp_path: Path, versions: list[int], destroyed: list[int]):
-    """The program adds a version and destroys all except the two newest. Instances may still read the previous one."""
+def test_google(tmp_path, versions, destroyed):
+    """All versions except the two newest are destroyed: instances may still read the previous one."""
     manager = SecretManager(versions)
     with HTTPStub(iam) as iam_server, HTTPStub(manager) as google:
         variables = {"GCE_METADATA_HOST": google.authority, "SECRET_MANAGER_ENDPOINT": google.url}
@@ -144,12 +141,11 @@ def test_google(tmp_path: Path, versions: list[int], destroyed: list[int]):
     ("respond", "reason"),
     [
         pytest.param(lambda _: StubResponse(401, {"error": {"message": "A-SECRET"}}), "IAM responded 401", id="401"),
-        pytest.param(lambda request: iam(request, token=""), "IAM sent no usable token", id="no-token"),
         pytest.param(lambda request: iam(request, token="A-SECRET token"), "IAM sent no usable token", id="space"),
         pytest.param(lambda _: StubResponse(201), "its response is not JSON", id="no-body"),
     ],
 )
-def test_without_a_usable_token_nothing_is_stored(tmp_path: Path, respond: Any, reason: str):
+def test_without_a_usable_token_nothing_is_stored(tmp_path, respond, reason):
     """The program ends with exit status 1 and one line on stderr, so that the platform runs it again."""
     manager = SecretManager([1, 2, 3])
     with HTTPStub(respond) as iam_server, HTTPStub(manager) as google:
@@ -160,37 +156,27 @@ def test_without_a_usable_token_nothing_is_stored(tmp_path: Path, respond: Any, 
     assert reason in stderr
 
 
-@pytest.mark.parametrize("status", [302, 307])
-def test_no_redirect_is_followed(tmp_path: Path, status: int):
-    """The target of a redirect receives neither the password nor anything else."""
+def test_no_redirect_is_followed(tmp_path):
     with HTTPStub(iam) as target:
         location = (("Location", f"{target.url}/v3/auth/tokens?nocatalog=true"),)
-        with HTTPStub(lambda _: StubResponse(status, {}, location)) as iam_server:
+        with HTTPStub(lambda _: StubResponse(307, {}, location)) as iam_server:
             code, _, stderr = run_program(tmp_path, iam_server.url, GOOGLE_SECRET=SECRET)
         assert (code, target.requests) == (1, [])
-    assert f"IAM responded {status}" in stderr
+    assert "IAM responded 307" in stderr
 
 
 @pytest.mark.parametrize(
     ("variables", "reason"),
     [
         pytest.param({}, "set either KUBERNETES_SECRET or GOOGLE_SECRET", id="no-secret"),
-        pytest.param({"KUBERNETES_SECRET": "a", "GOOGLE_SECRET": "b"}, "set either", id="two-secrets"),
         pytest.param({"GOOGLE_SECRET": SECRET, "HUAWEICLOUD_USER": ""}, "HUAWEICLOUD_USER is not set", id="no-user"),
         pytest.param(
             {"GOOGLE_SECRET": SECRET, "HUAWEICLOUD_PASSWORD_FILE": "/missing"}, "/missing cannot be read", id="no-file"
         ),
     ],
 )
-def test_wrong_variables(tmp_path: Path, variables: dict[str, str], reason: str):
-    """The program names the missing value and sends no request."""
+def test_wrong_variables(tmp_path, variables, reason):
     with HTTPStub(iam) as iam_server:
         status, _, stderr = run_program(tmp_path, iam_server.url, **variables)
         assert (status, iam_server.requests) == (1, [])
     assert reason in stderr
-
-
-def test_iam_cannot_be_reached(tmp_path: Path):
-    """The line on stderr names the type of the exception."""
-    status, _, stderr = run_program(tmp_path, f"http://127.0.0.1:{free_port()}", GOOGLE_SECRET=SECRET)
-    assert (status, "ConnectionRefusedError" in stderr) == (1, True)

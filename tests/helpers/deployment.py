@@ -9,9 +9,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,11 +16,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from deploy import cli
 from deploy import package as deploy_package
-from testing.fake_functiongraph import FakeFunctionGraph
-from testing.fake_gcloud import FakeGcloud
+from helpers.fake_functiongraph import FakeFunctionGraph
+from helpers.fake_gcloud import FakeGcloud
 from testing.function_server import free_port
 
 ROOT: Final = Path(__file__).parent.parent.parent
@@ -43,25 +43,20 @@ _NOT_COPIED: Final = shutil.ignore_patterns(
 
 @dataclass(frozen=True)
 class Result:
-    """The exit status and output of a run of deploy.sh."""
-
     status: int
     stdout: str
     stderr: str
 
     @property
     def commands(self) -> list[str]:
-        """The printed commands and requests."""
         return [line.removeprefix("+ ") for line in self.stdout.splitlines() if line.startswith("+ ")]
 
     @property
     def last_line(self) -> str:
-        """The last line of standard output."""
         return self.stdout.splitlines()[-1]
 
     @property
     def call(self) -> str:
-        """The printed command that calls the function, on one line."""
         lines = self.stdout.removesuffix(f"{DRY_RUN_ENDS}\n").rpartition("Call the function")[2].splitlines()[1:]
         return "\n".join(lines)
 
@@ -74,7 +69,6 @@ class Checkout:
     work: Path
 
     def run(self, *arguments: str, **variables: str) -> Result:
-        """Run deploy.sh in the working directory, with further environment variables."""
         result = subprocess.run(
             [str(self.root / "deploy.sh"), *arguments],
             cwd=self.work,
@@ -94,11 +88,9 @@ class Checkout:
 
     @property
     def package(self) -> Path:
-        """The package for FunctionGraph."""
         return self.root / "dist" / "ddm-precheck.zip"
 
     def files(self) -> dict[str, int]:
-        """Return all files and the times of their last changes."""
         return {str(path): path.lstat().st_mtime_ns for path in self.root.rglob("*")}
 
     def processes(self) -> list[str]:
@@ -119,18 +111,12 @@ def copy_repository(target: Path) -> Checkout:
 
 
 def find_python(version: str) -> str:
-    """Return the path of a Python of the version that runs, or skip the test."""
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    candidates = [
-        shutil.which(f"python{version}") or "",
-        *sorted(pyenv.glob(f"versions/{version}.*/bin/python{version}")),
-    ]
+    candidates = (shutil.which(f"python{version}"), *pyenv.glob(f"versions/{version}.*/bin/python{version}"))
     for candidate in filter(None, candidates):
-        with suppress(OSError):
-            command = [str(candidate), "-c", "import sys; print(sys.executable)"]
-            result = subprocess.run(command, capture_output=True, text=True, check=False)
-            if result.returncode == 0:
-                return result.stdout.strip()
+        command = [str(candidate), "-c", "import sys; print(sys.executable)"]
+        with suppress(OSError, subprocess.CalledProcessError):
+            return subprocess.check_output(command, stderr=subprocess.DEVNULL, text=True).strip()
     pytest.skip(f"no Python {version} runs on this machine")
 
 
@@ -146,41 +132,27 @@ def make_path(folder: Path, **programs: str) -> str:
 
 
 def launcher(program: str) -> str:
-    """Return a shell script that starts the program."""
     return f'#!/bin/sh\nexec {shlex.quote(program)} "$@"\n'
 
 
 def post(port: int, event: object) -> tuple[int, dict[str, Any]]:
     """POST an event as soon as the port is open, and return the status and the JSON body of the response."""
-    request = urllib.request.Request(f"http://127.0.0.1:{port}", json.dumps(event).encode())
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    for _ in range(300):
-        try:
-            with opener.open(request, timeout=30) as response:
-                return response.status, json.load(response)
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, json.load(error)
-        except OSError:
-            time.sleep(0.1)
-    pytest.fail("nothing listens")
+    with requests.Session() as session:
+        session.trust_env = False
+        session.mount("http://", HTTPAdapter(max_retries=Retry(connect=60, backoff_factor=0.05, backoff_max=0.5)))
+        response = session.post(f"http://127.0.0.1:{port}", data=json.dumps(event), timeout=30)
+        return response.status_code, response.json()
 
 
 def run_in_bash(command: str, **variables: str) -> str:
-    """Run a printed command, and return what it prints."""
     environment = os.environ | variables | {"no_proxy": "127.0.0.1"}
     return subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.fixture
-def deploy_sh(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
-) -> Callable[..., Result]:
+def deploy_sh(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Result]:
     """A function that runs deploy.sh in this process, with environment variables. The package has no real content."""
-    content = tmp_path / "ddm-precheck.zip"
-    content.write_bytes(b"the package")
-    monkeypatch.setattr(deploy_package, "TARGET", content)
-    monkeypatch.setattr(deploy_package, "run", lambda: None)
+    monkeypatch.setattr(deploy_package, "run", lambda: b"the package")
     for name in os.environ:
         if name.startswith(_READ_VARIABLES):
             monkeypatch.delenv(name)
@@ -198,7 +170,6 @@ def deploy_sh(
 
 @pytest.fixture
 def gcloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeGcloud:
-    """A fake gcloud on PATH, without a service."""
     folder = tmp_path / "gcloud"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
@@ -207,19 +178,16 @@ def gcloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeGcloud:
 
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A copy of the repository in a path with a space, for the whole run."""
     return copy_repository(tmp_path_factory.mktemp("deploy") / "a copy")
 
 
 @pytest.fixture
 def fresh_checkout(tmp_path: Path) -> Checkout:
-    """A copy of the repository for one test."""
     return copy_repository(tmp_path / "a fresh copy")
 
 
 @pytest.fixture(scope="session")
 def registry() -> None:
-    """Skip the test if no package registry can be reached."""
     command = [sys.executable, "-m", "pip", "index", "versions", "idna"]
     try:
         subprocess.run(command, capture_output=True, timeout=MAX_SECONDS, check=True)
@@ -231,7 +199,7 @@ def registry() -> None:
 def local_wheels(registry: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Pip's variables for a build from a folder: the wheels of the package, downloaded once for the whole run."""
     folder = tmp_path_factory.mktemp("wheels")
-    deploy_package.download(ROOT, folder)
+    deploy_package.download(folder)
     return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": folder.as_uri()}
 
 
@@ -248,7 +216,6 @@ def whole_deployment(checkout: Checkout, local_wheels: dict[str, str]) -> tuple[
 
 @pytest.fixture(scope="session")
 def package(checkout: Checkout, whole_deployment: tuple[Result, FakeFunctionGraph]) -> Path:
-    """The package for FunctionGraph with bytecode, built once for the whole run."""
     return checkout.package
 
 
