@@ -38,6 +38,7 @@ def run(options: argparse.Namespace) -> int:
     if own.get("DDM_TOKEN_SOURCE") == settings.AGENCY:
         raise UsageError("invalid value: --env DDM_TOKEN_SOURCE (an agency exists on FunctionGraph only)")
     first = _deploy_command(options, own, None)
+    source.files()
     if options.dry_run:
         _warn_of_a_public_token(options, own.labels, own)
         output.command(_describe_command(options))
@@ -80,12 +81,15 @@ def _describe(options: argparse.Namespace) -> Service | None:
             return None
         sys.stderr.write(done.stderr)
         raise DeployError("gcloud run services describe failed")
-    spec = json.loads(done.stdout)["spec"]["template"]["spec"]
-    entries = spec["containers"][0].get("env", [])
-    return Service(
-        timeout_seconds=spec.get("timeoutSeconds", 300),  # Cloud Run's default
-        variables={entry["name"]: entry["value"] for entry in entries if "value" in entry},
-    )
+    try:
+        spec = json.loads(done.stdout)["spec"]["template"]["spec"]
+        entries = spec["containers"][0].get("env") or []
+        return Service(
+            timeout_seconds=int(spec.get("timeoutSeconds") or 300),  # Cloud Run's default
+            variables={entry["name"]: entry["value"] for entry in entries if "value" in entry},
+        )
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise DeployError("gcloud described a service that cannot be read, so its values cannot be kept") from None
 
 
 def _deploy_command(options: argparse.Namespace, own: Variables, service: Service | None) -> list[str]:

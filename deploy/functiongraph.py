@@ -19,7 +19,7 @@ _DEFAULT_ENDPOINT: Final = "https://functiongraph.{region}.myhuaweicloud.com"
 _FIRST_MEMORY_MEGABYTES: Final = 512
 # The number of threads in deploy/bootstrap: each request of the HTTP function needs a thread.
 _CONCURRENT_REQUESTS: Final = 64
-_FIRST_ASYNC_CONFIG: Final = {"max_async_retry_attempts": 3, "max_async_event_age_in_seconds": 3600}
+_FIRST_ASYNC_CONFIG: Final = {"max_async_retry_attempts": 3, "max_async_event_age_in_seconds": 86_400}
 # What an operator can set and an update accepts: FunctionGraph does not document whether an update keeps what it does
 # not contain, so the values are sent back.
 _KEPT: Final = (
@@ -90,6 +90,7 @@ def run(options: argparse.Namespace) -> int:
         deploy(DryRun(endpoint, {"runtime": kind.runtime}), function)
     else:
         config = deploy(Client(endpoint, options.huaweicloud_token), function)
+        _warn_without_agency(config)
         output.line(f"deployed: {function.urn}")
     _print_call(endpoint, function, json.loads(config["user_data"]))
     return 0
@@ -154,7 +155,10 @@ def deploy(api: Client, function: Function) -> Body:
             " cannot be changed: choose another --name"
         )
     # Built before the first PUT: if the config cannot be kept, the update fails before it changes anything.
-    config = _config(function, current)
+    try:
+        config = _config(function, current)
+    except (TypeError, AttributeError):
+        raise DeployError("the function's configuration cannot be read, so it cannot be kept") from None
     api.send("PUT", f"{function.path}/code", _code(function))
     api.send("PUT", f"{function.path}/config", config)
     if function.asynchronous:
@@ -180,7 +184,7 @@ def _create(api: Client, function: Function) -> Body:
         if function.kind is EVENT:
             api.send("PUT", f"{function.path}/async-invoke-config", {**_FIRST_ASYNC_CONFIG, **function.asynchronous})
         else:
-            strategy = {**created.get("strategy_config", {}), "concurrent_num": _CONCURRENT_REQUESTS}
+            strategy = {**(created.get("strategy_config") or {}), "concurrent_num": _CONCURRENT_REQUESTS}
             api.send("PUT", f"{function.path}/config", {**config, "strategy_config": strategy})
     except DeployError as error:
         raise DeployError(f"{error}; the function is incomplete: delete it, and deploy again") from None
@@ -241,6 +245,15 @@ def _current_variables(current: Body) -> dict[str, Any]:
         return dict(json.loads(current.get("user_data") or "{}"))
     except (TypeError, ValueError):
         raise DeployError("the function's variables (user_data) cannot be read, so they cannot be kept") from None
+
+
+def _warn_without_agency(config: Body) -> None:
+    uses_agency = json.loads(config["user_data"]).get("DDM_TOKEN_SOURCE") == settings.AGENCY
+    if uses_agency and not {"xrole", "app_xrole"} & config.keys():
+        output.message(
+            "warning: DDM_TOKEN_SOURCE is agency, but the function has no agency, so it gets no token:"
+            " deploy with --agency and --allow instead of --env"
+        )
 
 
 def _print_call(endpoint: str, function: Function, function_variables: Mapping[str, Any]) -> None:

@@ -13,6 +13,8 @@ from helpers.fake_functiongraph import FakeFunctionGraph
 from helpers.fake_gcloud import URL, FakeGcloud
 from helpers.http_stub import StubResponse
 
+from deploy import source
+
 ALLOWED = f"{PROJECT_ID}/instance-1,{PROJECT_ID}/instance-2,other/*"
 SECRET = ("--token-secret", "ddm-token", "--allow", ALLOWED)
 SECRET_FILE = "DDM_TOKEN_SOURCE=/secrets/ddm-token/token"
@@ -233,3 +235,17 @@ def test_variables_of_secrets_are_not_needed(deploy_sh, gcloud):
 def test_a_missing_gcloud_is_reported(deploy_sh):
     result = deploy_sh(*CLOUD_RUN, PATH="/none")
     assert result == Result(1, "", "deploy.sh: gcloud is missing: install the Google Cloud CLI\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    {"main.py": "def precheck(:\n", "ddm_precheck/settings.py": "def:\n", "schemas/event.schema.json": "{"}.items(),
+)
+def test_a_broken_file_is_reported_before_the_upload(deploy_sh, fresh_checkout, gcloud, monkeypatch, name, content):
+    monkeypatch.setattr(source, "ROOT", fresh_checkout.root)
+    (fresh_checkout.root / name).write_text(content)
+    result = deploy_sh(*CLOUD_RUN)
+    assert result.status == 1
+    assert result.stderr.count("\n") == 1
+    assert name in result.stderr
+    assert gcloud.calls == []

@@ -192,7 +192,7 @@ def test_another_agency(deploy):
 def test_asynchronous_configuration_of_a_new_function(deploy, options, sent):
     with FakeFunctionGraph() as api:
         assert deploy(api, *EVENT, *options).status == 0
-    assert api.asynchronous == {"max_async_event_age_in_seconds": 3600, **sent}
+    assert api.asynchronous == {"max_async_event_age_in_seconds": 86_400, **sent}
 
 
 @pytest.mark.parametrize(
@@ -360,3 +360,12 @@ def test_an_api_that_does_not_respond_is_one_line(deploy_sh):
 def test_ctrl_c_is_no_traceback(deploy_sh, monkeypatch):
     monkeypatch.setattr(package, "run", lambda: signal.raise_signal(signal.SIGINT))
     assert deploy_sh(*FUNCTIONGRAPH, "--package-only") == Result(130, "", "")
+
+
+@both_kinds
+@pytest.mark.parametrize("agency", [{}, {"xrole": "a"}, {"app_xrole": "a"}], ids=str)
+def test_warning_of_a_missing_agency(deploy, kind, agency):
+    variables = ("--env=DDM_TOKEN_SOURCE=agency", f"--env=DDM_ALLOWED_INSTANCES={PROJECT_ID}/*")
+    with FakeFunctionGraph(function=existing(kind, **agency)) as api:
+        result = deploy(api, *KINDS[kind][0], *variables)
+    assert ("the function has no agency" in result.stderr) == (not agency)

@@ -5,7 +5,7 @@
 #
 # environment, besides that of common.sh:
 #   RETRIES      how often a failed invocation is repeated: 0 to 3, by default 3
-#   MAX_AGE      for how many seconds: 1 to 86400, by default 3600
+#   MAX_AGE      for how many seconds: 1 to 86400, by default 86400: a wait and its retries fit
 #   ON_SUCCESS   the URN of the SMN topic or function that receives verdicts
 #   ON_FAILURE   the URN of the SMN topic or function that receives events without a verdict, after the last retry
 # The agency of the function needs the right to publish to the topics or to invoke the functions.
@@ -14,7 +14,7 @@ set -euo pipefail
 # shellcheck source=common.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 [[ ${RETRIES:=3} == [0-3] ]] || die 'RETRIES must be 0, 1, 2 or 3'
-[[ ${MAX_AGE:=3600} =~ ^[1-9][0-9]{0,4}$ ]] || die 'MAX_AGE must be a number of seconds'
+[[ ${MAX_AGE:=86400} =~ ^[1-9][0-9]{0,4}$ ]] || die 'MAX_AGE must be a number of seconds'
 for name in ON_SUCCESS ON_FAILURE; do
     [[ ${!name-} =~ ^(urn:(smn|fss):.+)?$ ]] || die "$name must be the URN of an SMN topic or of a function"
 done
