@@ -105,7 +105,7 @@ def test_served_function_conforms_to_its_description(fake_ddm: FakeDDM, tmp_path
     cases = schemathesis.openapi.from_dict(DESCRIPTIONS["3.0"])["/"]["POST"].as_strategy()
     statuses = set()
 
-    @hypothesis.settings(max_examples=60, deadline=None, derandomize=True, database=None)
+    @hypothesis.settings(max_examples=25, deadline=None, derandomize=True, database=None)
     @hypothesis.given(case=cases)
     def fuzz(case):
         response = case.call(base_url=function.url)

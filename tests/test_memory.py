@@ -142,6 +142,7 @@ def test_64_callers_with_large_results(measured_function: MeasuredFunction, fake
     assert measured_function.server.peak_memory() < MAX_MIB
 
 
+@long_test
 @pytest.mark.no_mutation
 def test_64_callers_with_broken_http(tmp_path):
     scripts = list(itertools.islice(itertools.cycle(hostile_bodies.SCRIPTS.values()), 1000))
