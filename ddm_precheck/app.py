@@ -71,10 +71,10 @@ class App:
         entry.precheck = request.precheck
         token = credentials.resolve_token(request.caller_token, request.precheck, incoming.agency_token, self._settings)
         entry.token_from = token.source
-        envelope = replace(request.envelope, id=token.redact(request.envelope.id))
         decision, summary = self._wait_for_decision(request, token, entry)
-        if not envelope.is_delivery:
-            return envelope.reply(decision, summary)
+        if not request.envelope.is_delivery:
+            return request.envelope.reply(decision, summary)
+        envelope = replace(request.envelope, id=token.redact(request.envelope.id))
         if decision.verdict is Verdict.PENDING:
             raise Problem(ProblemCode.PENDING, decision.message, upstream=decision.upstream)
         if self._settings.sink:
@@ -90,6 +90,8 @@ class App:
             return outgoing
         token, token_faults = credentials.take_token(data, incoming.header("x-auth-token"), self._settings)
         precheck = parse_event(data, self._settings, token_faults)
+        if not precheck.synchronous_checks:
+            return _Request(envelope, precheck, b"", token)
         packed = pack_checks(precheck.synchronous_checks)
         return _Request(envelope, replace(precheck, synchronous_checks=()), packed, token)
 
@@ -111,8 +113,10 @@ class App:
 
 def _judge(response: DDMResponse, request: _Request, token: credentials.Token) -> tuple[Decision, bytes]:
     checks, upstream = parse_result(response, request.precheck, token)
-    synchronous_checks = token.redact_checks(unpack_checks(request.synchronous_checks))
-    precheck = replace(request.precheck, synchronous_checks=synchronous_checks)
+    precheck = request.precheck
+    if request.synchronous_checks:
+        synchronous_checks = token.redact_checks(unpack_checks(request.synchronous_checks))
+        precheck = replace(precheck, synchronous_checks=synchronous_checks)
     summary = judge(precheck, checks, upstream, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
     # Without the checks: they take many times the memory of their JSON and must not be kept after the lock is released.
     return replace(summary.decision, precheck=request.precheck), serialization.summary_json(summary)

@@ -1,7 +1,6 @@
 """Serializes Summary and Problem to JSON, as defined in ``schemas/summary.schema.json`` and ``problem.schema.json``."""
 
 import json
-from dataclasses import asdict
 from typing import Any, Final
 
 from ddm_precheck.checks import Check
@@ -9,6 +8,9 @@ from ddm_precheck.problem import Problem, UpstreamInfo
 from ddm_precheck.report import build_report
 from ddm_precheck.verdict import Summary, problem_verdict
 
+# Not dataclasses.asdict, which copies each number deeply: that would be a tenth of a request's CPU time.
+_COUNTS: Final = ("total", "success", "warn", "failed", "accepted")
+_UPSTREAM: Final = ("status", "attempts", "request_id", "error_code", "error_msg")
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
 
 
@@ -25,7 +27,7 @@ def summary_json(summary: Summary) -> bytes:
             "region": decision.precheck.region,
             "expected_checks": decision.precheck.expected_checks,
             "covers": decision.covers,
-            "counts": asdict(decision.counts),
+            "counts": {name: getattr(decision.counts, name) for name in _COUNTS},
             "report": build_report(decision, summary.issues),
             "issues": _checks(summary.issues),
             "checks": _checks(summary.checks),
@@ -65,16 +67,14 @@ def problem_json(problem: Problem) -> bytes:
             "status": code.status,
             "detail": problem.detail,
             "code": code.value,
-            "errors": [asdict(error) for error in problem.errors],
+            "errors": [{"pointer": error.pointer, "detail": error.detail} for error in problem.errors],
             "upstream": problem.upstream and _upstream(problem.upstream),
         }
     )
 
 
 def _upstream(upstream: UpstreamInfo) -> dict[str, Any]:
-    fields = asdict(upstream)
-    del fields["elapsed_ms"]
-    return fields
+    return {name: getattr(upstream, name) for name in _UPSTREAM}
 
 
 def _encode(fields: dict[str, Any]) -> bytes:
