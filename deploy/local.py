@@ -79,8 +79,8 @@ def serve(options: argparse.Namespace) -> int:
             all_expected = _send_samples(url, uses_fake_ddm=uses_fake_ddm, verbose=options.verbose)
             if options.once:
                 return 0 if all_expected else 1
-            _print_call(url, uses_fake_ddm=uses_fake_ddm)
             with contextlib.suppress(KeyboardInterrupt):
+                _print_call(url, uses_fake_ddm=uses_fake_ddm)
                 raise DeployError(f"the function has ended with exit status {server.process.wait()}")
     except ServerError:
         raise DeployError("the function did not start: its log says why") from None

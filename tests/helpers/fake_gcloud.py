@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -20,7 +21,6 @@ _OUTPUTS: Final = {
 }
 # Like gcloud, a deployment changes only what its flags name.
 _PROGRAM: Final = """\
-#!{python} -S
 import json, os, re, stat, sys
 calls, service_path, outputs, status = {parameters}
 words = sys.argv[1:]
@@ -80,9 +80,10 @@ class FakeGcloud:
     def __init__(self, folder: Path, status: int = 0) -> None:
         self._calls, self._service = folder / "gcloud-calls", folder / "gcloud-service.json"
         parameters = (str(self._calls), str(self._service), _OUTPUTS, status)
-        program = folder / "gcloud"
-        program.write_text(_PROGRAM.format(python=sys.executable, parameters=repr(parameters)))
-        program.chmod(0o755)
+        program, launcher = folder / "gcloud-program.py", folder / "gcloud"
+        program.write_text(_PROGRAM.format(parameters=repr(parameters)))
+        launcher.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -S {shlex.quote(str(program))} "$@"\n')
+        launcher.chmod(0o755)
 
     @property
     def calls(self) -> list[Call]:
