@@ -46,7 +46,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Call]]:
     script = folder / "page.sh"
     section = TRIGGERS.text.partition("## Pub/Sub push\n")[2].partition("\n## ")[0]
     blocks = re.findall(r"^```bash\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-    script.write_text(f"#!/usr/bin/env bash\nset -euo pipefail\ncd {ROOT}\n{''.join(blocks)}")
+    script.write_text(f"#!/usr/bin/env bash\nset -euo pipefail\ncd {shlex.quote(str(ROOT))}\n{''.join(blocks)}")
     script.chmod(0o755)
     started = json.dumps({"job_id": EVENT["job_id"], "pre_check_results": []})
     ids = {name.upper(): EVENT[name] for name in ("project_id", "instance_id", "db_name")}

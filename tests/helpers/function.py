@@ -7,6 +7,7 @@ token is in none of them.
 import base64
 import functools
 import json
+import os
 import random
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -211,7 +212,8 @@ class InProcessFunction(Function):
     """The function in this process, where coverage measures it."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str], *, shared: bool = False) -> None:
-        self.client = (_shared_app if shared else _new_app)().test_client()
+        app = _shared_app(os.environ["DDM_ENDPOINT"]) if shared else _new_app()
+        self.client = app.test_client()
         self._capsys = capsys
 
     def exchange(self, method: str, body: bytes | Iterable[bytes], headers: Mapping[str, str]) -> FunctionResponse:
@@ -228,8 +230,10 @@ def _new_app() -> Any:
     return create_app("precheck", str(ROOT / "main.py"))
 
 
-_shared_app = functools.cache(_new_app)
-"""The app with the default settings, which are the same for the whole run: a new one takes 50 ms."""
+@functools.cache
+def _shared_app(_endpoint: str) -> Any:
+    """Return the app with the default settings, which are the same for a session: a new one takes 50 ms."""
+    return _new_app()
 
 
 class ServedFunction(Function):
