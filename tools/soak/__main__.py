@@ -67,7 +67,7 @@ def main() -> int:
 
 
 class _Sink(ThreadingHTTPServer):
-    """Accepts each summary, except of the job ``job-refused``."""
+    """Accepts each summary, except of the job ``job-rejected``."""
 
     request_queue_size = 256
 
@@ -80,7 +80,7 @@ class _SinkHandler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(503 if self.headers["ce-subject"].endswith("job-refused") else 200)
+        self.send_response(503 if self.headers["ce-subject"].endswith("job-rejected") else 200)
         self.send_header("Content-Length", "0")
         self.end_headers()
 

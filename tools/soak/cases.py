@@ -40,7 +40,7 @@ _FAULTS: Final[dict[str, tuple[Sequence[Action], set[Outcome]]]] = {
     "html": ([send(complete_response(b"<html></html>"))], {_CONTRACT}),
 }
 
-_SHARES: Final = {"good": 50, "delivery": 15, "refused": 20, "fault": 10, "hostile event": 4, "hostile result": 1}
+_SHARES: Final = {"good": 50, "delivery": 15, "rejected": 20, "fault": 10, "hostile event": 4, "hostile result": 1}
 """The percentage of the requests in each group."""
 
 
@@ -115,7 +115,7 @@ def _good() -> Iterator[Case]:
 def _deliveries() -> Iterator[Case]:
     events = {
         "accepted": (_event(), (202, "")),
-        "refused by the sink": (_event(job_id="job-refused"), (502, "sink-unavailable")),
+        "rejected by the sink": (_event(job_id="job-rejected"), (502, "sink-unavailable")),
         "pending": (_event("pending"), (503, "pending")),
         "invalid": ({"db_name": "pass"}, _INVALID),
         "reset": (_event("reset"), _UNAVAILABLE),
@@ -149,14 +149,14 @@ def _refused() -> Iterator[Case]:
         "invalid base64": {"message": {"data": "%"}, "subscription": "s"},
     }
     for name, event in events.items():
-        yield Case("refused", name, _bytes(event), {_INVALID})
+        yield Case("rejected", name, _bytes(event), {_INVALID})
     for size in (EVENT_BYTES + 1, 4 * EVENT_BYTES):
-        yield Case("refused", f"{size:,} bytes", b"[" * size, {(413, "event-too-large")})
-    yield Case("refused", "GET", b"", {(405, "method-not-allowed")}, method="GET")
-    yield Case("refused", "OPTIONS", b"", {(204, "")}, method="OPTIONS")
+        yield Case("rejected", f"{size:,} bytes", b"[" * size, {(413, "event-too-large")})
+    yield Case("rejected", "GET", b"", {(405, "method-not-allowed")}, method="GET")
+    yield Case("rejected", "OPTIONS", b"", {(204, "")}, method="OPTIONS")
     large = _bytes(_event(_db_name("1,000 texts of 1 KiB")))
-    yield Case("refused", "closed in the body", large, cut=50)
-    yield Case("refused", "closed before the response", large, cut=len(large))
+    yield Case("rejected", "closed in the body", large, cut=50)
+    yield Case("rejected", "closed before the response", large, cut=len(large))
 
 
 def _upstream() -> Iterator[Case]:
