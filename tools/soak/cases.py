@@ -90,7 +90,7 @@ def schedule(count: int, seed: int) -> list[Case]:
 
 def all_cases() -> list[Case]:
     """Return each kind of request once."""
-    return [*_good(), *_deliveries(), *_refused(), *_upstream()]
+    return [*_good(), *_deliveries(), *_rejected(), *_upstream()]
 
 
 def _event(db_name: str = "pass", **fields: Any) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def _deliveries() -> Iterator[Case]:
             yield Case("delivery", f"{form}, {name}", _bytes(body), {outcome, _TIMEOUT}, headers)
 
 
-def _refused() -> Iterator[Case]:
+def _rejected() -> Iterator[Case]:
     events = {
         "empty": b"",
         "not JSON": b"<html></html>",
