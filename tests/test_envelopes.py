@@ -301,7 +301,8 @@ def test_consent_to_a_web_hook(function: Function, origin):
     response = function.send(b"", method="OPTIONS", headers={"WebHook-Request-Origin": origin})
     assert response.status == 204
     assert response.headers["WebHook-Allowed-Origin"] == origin
-    assert response.headers["WebHook-Allowed-Rate"]
+    assert response.headers["WebHook-Allowed-Rate"] == "*"
+    assert response.headers["Allow"] == "POST, OPTIONS"
 
 
 def confirm(function: Function, url: object) -> str:

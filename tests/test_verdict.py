@@ -178,6 +178,7 @@ def test_documented_summary(function: Function, fake_ddm: FakeDDM):
         ("W", "W", {"expected_checks": 1, "accepted_warnings": ["a"]}, "2 of 2 checks warned (2 accepted): a; a"),
         ("S", "WFSWF", {}, "2 of 6 checks failed, 2 warned: b; e; a; d"),
         ("S", "FFFFFFF", {}, "7 of 8 checks failed, 0 warned: a; b; c; d; e; 2 more"),
+        ("S", "FFFFF", {}, "5 of 6 checks failed, 0 warned: a; b; c; d; e"),
     ],
 )
 def test_message_and_headline_of_the_report(
