@@ -89,11 +89,8 @@ class App:
             outgoing, entry.message = envelope.answer(incoming, data, self._settings)
             return outgoing
         token, token_faults = credentials.take_token(data, incoming.header("x-auth-token"), self._settings)
-        precheck = parse_event(data, self._settings, token_faults)
-        if not precheck.synchronous_checks:
-            return _Request(envelope, precheck, b"", token)
-        packed = pack_checks(precheck.synchronous_checks)
-        return _Request(envelope, replace(precheck, synchronous_checks=()), packed, token)
+        precheck, synchronous_checks = parse_event(data, self._settings, token_faults)
+        return _Request(envelope, precheck, pack_checks(synchronous_checks), token)
 
     def _wait_for_decision(
         self, request: _Request, token: credentials.Token, entry: log.Entry
@@ -112,14 +109,11 @@ class App:
 
 
 def _judge(response: DDMResponse, request: _Request, token: credentials.Token) -> tuple[Decision, bytes]:
-    checks, upstream = parse_result(response, request.precheck, token)
-    precheck = request.precheck
-    if request.synchronous_checks:
-        synchronous_checks = token.redact_checks(unpack_checks(request.synchronous_checks))
-        precheck = replace(precheck, synchronous_checks=synchronous_checks)
-    summary = judge(precheck, checks, upstream, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    asynchronous, upstream = parse_result(response, request.precheck, token)
+    synchronous = token.redact_checks(unpack_checks(request.synchronous_checks))
+    summary = judge(request.precheck, synchronous, asynchronous, upstream, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
     # Without the checks: they take many times the memory of their JSON and must not be kept after the lock is released.
-    return replace(summary.decision, precheck=request.precheck), serialization.summary_json(summary)
+    return summary.decision, serialization.summary_json(summary)
 
 
 def _polls(max_seconds: float) -> Iterator[None]:

@@ -4,7 +4,7 @@ The request is "Querying the Asynchronous Pre-check Result of Shard Configuratio
 """
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import monotonic, sleep
 from typing import Final
 
@@ -88,7 +88,7 @@ def parse_result(response: DDMResponse, precheck: Precheck, token: Token) -> tup
     http = response.http
     if 400 <= http.status <= 599:
         raise ddm_errors.error_to_problem(http, response.upstream, token)
-    upstream = replace(response.upstream, request_id=ddm_errors.find_request_id(http.headers, {}))
+    upstream = response.upstream._replace(request_id=ddm_errors.find_request_id(http.headers, {}))
     if http.status != 200:
         raise _unexpected(f"it has the status {http.status}", upstream)
     if http.body_error:

@@ -5,7 +5,6 @@ Source of the error codes: "Error Codes" in the DDM API reference. DDM sends all
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -51,7 +50,7 @@ def error_to_problem(http: HTTPResponse, upstream: UpstreamInfo, token: Token) -
     shown_code = _redact_and_truncate(error_code, token)
     shown_message = _redact_and_truncate(_first_text(body, _MESSAGE_NAMES), token)
     request_id = find_request_id(http.headers, body)
-    upstream = replace(upstream, request_id=request_id, error_code=shown_code, error_msg=shown_message)
+    upstream = upstream._replace(request_id=request_id, error_code=shown_code, error_msg=shown_message)
     code = _problem_code(http.status, error_code)
     reason = " ".join(filter(None, [f"DDM responded {http.status}", shown_code, shown_message]))
     detail = f"{reason.rstrip('.')}; {_advice(code, http, error_code)}"

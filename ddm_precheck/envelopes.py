@@ -175,6 +175,14 @@ class UnwrappedPubSub(Envelope):
         return cls(message_id(incoming.header("x-goog-pubsub-message-id")), _traceparent(incoming)), value
 
 
+class Message(Envelope):
+    """The event in a message that the platform has taken out of its own envelope."""
+
+    @classmethod
+    def open(cls, incoming: Incoming, value: Any) -> tuple[Self, Any] | None:
+        return None if incoming.message_id is None else (cls(incoming.message_id), value)
+
+
 class Direct(Envelope):
     is_delivery: ClassVar[bool] = False
 
@@ -191,6 +199,7 @@ ENVELOPES: Final[tuple[type[Envelope], ...]] = (
     BinaryCloudEvent,
     PubSubPush,
     UnwrappedPubSub,
+    Message,
     Direct,
 )
 """All formats. The first one that opens the request applies."""

@@ -1,4 +1,4 @@
-"""Validates the event's JSON value and parses it to a Precheck."""
+"""Validates the event's JSON value, and parses it to a Precheck and the synchronous checks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,8 +26,7 @@ _TYPE_NAMES: Final = {
 class Precheck:
     """The precheck whose result is requested, and the caller's options. The token is not part of it.
 
-    ``region`` is None only if DDM's endpoint does not depend on a region. ``synchronous_checks`` are the checks in the
-    response that started the precheck; they are empty if the caller sent none.
+    ``region`` is None only if DDM's endpoint does not depend on a region.
     """
 
     project_id: str
@@ -39,15 +38,18 @@ class Precheck:
     accepted_warnings: frozenset[str] = frozenset()
     expected_checks: int | None = None
     wait_seconds: int = 0
-    synchronous_checks: tuple[Check, ...] = ()
 
     @property
     def ids(self) -> dict[str, str]:
         return {name: getattr(self, name) for name in IDS}
 
 
-def parse_event(data: object, settings: Settings, token_faults: tuple[Violation, ...] = ()) -> Precheck:
-    """Validate a JSON value of any type and return the Precheck. The field ``token`` is ignored.
+def parse_event(
+    data: object, settings: Settings, token_faults: tuple[Violation, ...] = ()
+) -> tuple[Precheck, tuple[Check, ...]]:
+    """Validate a JSON value of any type. Return the Precheck and the synchronous checks, of which there may be none.
+
+    The field ``token`` is ignored.
 
     Raises Problem ``invalid-event`` with at most `MAX_VIOLATIONS` violations, ``token_faults`` included.
     """
@@ -65,15 +67,15 @@ def parse_event(data: object, settings: Settings, token_faults: tuple[Violation,
     if violations:
         raise invalid_event(*violations[:MAX_VIOLATIONS])
     expected_checks = fields.get("expected_checks")
-    return Precheck(
+    precheck = Precheck(
         **{name: fields[name] for name in IDS},
         region=fields.get("region"),
         proceed_on_warn=fields.get("proceed_on_warn", False),
         accepted_warnings=frozenset(fields.get("accepted_warnings", ())),
         expected_checks=None if expected_checks is None else int(expected_checks),  # JSON Schema accepts 2.0
         wait_seconds=int(fields.get("wait_seconds", 0)),
-        synchronous_checks=parse_checks(fields.get("pre_check_results", ()), "synchronous"),
     )
+    return precheck, parse_checks(fields.get("pre_check_results", ()), "synchronous")
 
 
 def _with_defaults(data: Mapping[str, Any], settings: Settings) -> dict[str, Any]:

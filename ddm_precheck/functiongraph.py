@@ -44,11 +44,11 @@ class DeliveryFailed(Exception):  # noqa: N818 - FunctionGraph shows the name to
 
 
 class _Message(NamedTuple):
-    """An event in a delivery: its JSON value or text, where it is, and the headers that make it a CloudEvent."""
+    """A message in a delivery: a JSON value or text, where it is, and its ID; None for a CloudEvent, which has one."""
 
     value: Any
     place: str
-    headers: dict[str, str]
+    id: str | None
 
 
 def handle(app: App, event: Any, context: Any) -> Any:
@@ -110,13 +110,13 @@ def _messages(event: dict[str, Any]) -> list[_Message] | None:
     """Return the messages of a delivery, or None for a direct invocation."""
     trigger, record, records = event.get("trigger_type"), event.get("record"), event.get("records")
     if "specversion" in event:
-        return [_Message(event, "", {"content-type": cloudevents.STRUCTURED_TYPE})]
+        return [_Message(event, "", None)]
     if isinstance(event.get("events"), list):
         if len(event["events"]) != 1:
             raise invalid_event(Violation("/events", "must have exactly one CloudEvent"))
-        return [_Message(event["events"][0], "/events/0", {"content-type": cloudevents.STRUCTURED_TYPE})]
+        return [_Message(event["events"][0], "/events/0", None)]
     if trigger == "TIMER":
-        return [_Message(event.get("user_event"), "/user_event", _headers("timer", None))]
+        return [_Message(event.get("user_event"), "/user_event", message_id(None))]
     if isinstance(record, list) and all(isinstance(item, dict) and "smn" in item for item in record):
         return _required(list(_smn_messages(record)), "/record")
     if isinstance(trigger, str) and isinstance(records, list):
@@ -130,26 +130,20 @@ def _messages(event: dict[str, Any]) -> list[_Message] | None:
 def _smn_messages(record: list[dict[str, Any]]) -> Iterator[_Message]:
     for index, item in enumerate(record):
         smn = item["smn"] if isinstance(item["smn"], dict) else {}
-        yield _Message(smn.get("message"), f"/record/{index}/smn/message", _headers("smn", smn.get("message_id")))
+        yield _Message(smn.get("message"), f"/record/{index}/smn/message", message_id(smn.get("message_id")))
 
 
 def _queue_messages(records: list[Any]) -> Iterator[_Message]:
     for index, record in enumerate(records):
         values = record.get("messages") if isinstance(record, dict) else None
         for number, value in enumerate(values if isinstance(values, list) else []):
-            yield _Message(value, f"/records/{index}/messages/{number}", _headers("queue", None))
+            yield _Message(value, f"/records/{index}/messages/{number}", message_id(None))
 
 
 def _required(messages: list[_Message], pointer: str) -> list[_Message]:
     if not messages:
         raise invalid_event(Violation(pointer, "has no messages"))
     return messages
-
-
-def _headers(trigger: str, value: object) -> dict[str, str]:
-    """Return the headers that make a message a CloudEvent in binary mode, so that the core treats it as a delivery."""
-    attributes = {"specversion": "1.0", "id": message_id(value), "source": "functiongraph"}
-    return cloudevents.encode_headers(attributes | {"type": f"functiongraph.{trigger}"})
 
 
 def _deliver(app: App, messages: list[_Message], agency_token: Callable[[], object]) -> Any:
@@ -163,7 +157,8 @@ def _deliver(app: App, messages: list[_Message], agency_token: Callable[[], obje
 
 
 def _message_request(message: _Message, agency_token: Callable[[], object]) -> Incoming:
-    return Incoming("POST", message.headers, _to_bytes(message.value), agency_token, message.place)
+    headers = {} if message.id else {"content-type": cloudevents.STRUCTURED_TYPE}
+    return Incoming("POST", headers, _to_bytes(message.value), agency_token, message.place, message.id)
 
 
 def _failure(outgoing: list[Outgoing], places: list[str]) -> DeliveryFailed:

@@ -15,6 +15,7 @@ class Incoming:
     - ``body``: one byte more than `MAX_BODY_BYTES` is enough of a larger body; None if it could not be read.
     - ``agency_token``: returns the token that FunctionGraph provides to the function, if there is one.
     - ``place``: the name of the body in messages.
+    - ``message_id``: the ID of the message in a queue or topic whose text is the body; None for other requests.
     """
 
     method: str
@@ -22,6 +23,7 @@ class Incoming:
     body: bytes | None = field(repr=False)
     agency_token: Callable[[], object] = field(default=lambda: None, repr=False)
     place: str = "the request body"
+    message_id: str | None = None
 
     def header(self, name: str) -> str:
         return self.headers.get(name, "")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 RETRY_SECONDS: Final = 10
 """The default for the time after which a retry can change the outcome."""
@@ -49,8 +49,7 @@ class Violation:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamInfo:
+class UpstreamInfo(NamedTuple):
     """A request to DDM and its retries. ``status`` is None without a response; the time is that of all attempts."""
 
     status: int | None

@@ -1,8 +1,9 @@
 """Validates against the JSON Schemas in ``schemas/``, and returns violations as data.
 
 A predicate made of closures, which takes about 1 µs for each of DDM's checks, accepts what is valid. Only what it does
-not accept is given to jsonschema, which takes about 30 µs and explains the violations. The predicate never accepts an
-invalid value; it may reject a valid one, such as 2.0 for an integer.
+not accept is given to jsonschema, which explains the violations; its import would be half of a cold start, so it waits
+for the first such value. The predicate never accepts an invalid value; it may reject a valid one, such as 2.0 for an
+integer.
 """
 
 import difflib
@@ -10,12 +11,9 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Final
-
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
-from jsonschema.validators import extend
 
 from ddm_precheck.problem import Violation
 from ddm_precheck.text import describe_fault, encodable, one_line
@@ -59,7 +57,10 @@ class Schema:
         self._schema = json.loads((_FOLDER / f"{name}.schema.json").read_text("utf-8"))
         self.optional = self._schema["properties"].keys() - set(self._schema["required"])
         self._is_valid = predicate(self._schema)
-        self._validator = _Validator(self._schema)
+
+    @cached_property
+    def _validator(self) -> Any:
+        return _validator_class()(self._schema)
 
     def violations(self, value: object) -> tuple[Violation, ...]:
         """Return the first violations, at most `MAX_VIOLATIONS` and one for each pointer; none if the value is valid.
@@ -180,12 +181,16 @@ _KEYWORDS: Final[dict[str, Callable[[Any, Any], Predicate]]] = {
 """For each keyword, a function of its argument and the JSON Schema that returns the predicate."""
 
 
-def _validate_pattern(validator: Any, pattern: str, instance: Any, _schema: object) -> Iterator[ValidationError]:
-    if validator.is_type(instance, "string") and not _compile(pattern).search(instance):
-        yield ValidationError(f"does not match {pattern!r}")
+@cache
+def _validator_class() -> Any:
+    from jsonschema import Draft202012Validator, ValidationError  # noqa: PLC0415 - see the module's docstring
+    from jsonschema.validators import extend  # noqa: PLC0415
 
+    def validate_pattern(validator: Any, pattern: str, instance: Any, _schema: object) -> Iterator[Any]:
+        if validator.is_type(instance, "string") and not _compile(pattern).search(instance):
+            yield ValidationError(f"does not match {pattern!r}")
 
-_Validator: Final[Any] = extend(Draft202012Validator, {"pattern": _validate_pattern})
+    return extend(Draft202012Validator, {"pattern": validate_pattern})
 
 
 def _to_violations(error: Any) -> Iterator[Violation]:
@@ -205,7 +210,7 @@ def _to_violations(error: Any) -> Iterator[Violation]:
 def _unknown_field(path: tuple[str | int, ...], name: str, known: Iterable[str]) -> Violation:
     if len(name) > _MAX_NAME_LENGTH:
         return Violation(pointer(path), f"has an unknown field; the known fields are {', '.join(known)}")
-    similar = difflib.get_close_matches(name.lower(), known, n=1)
+    similar = difflib.get_close_matches(name.lower(), known)
     hint = f"did you mean {similar[0]}?" if similar else f"the known fields are {', '.join(known)}"
     return Violation(pointer((*path, name)), f"is not a known field; {hint}")
 

@@ -115,7 +115,7 @@ class Transport:
                 verify=self._verify,
                 proxies=self._proxies(f"{origin.scheme}://{origin.netloc}"),
             ) as response:
-                return _read(response, max_bytes)
+                return _read(response, max_bytes)  # type: ignore[arg-type] # see _Adapter.build_response
         # ValueError: a host name that IDNA cannot encode, or a negative chunk size.
         except (OSError, urllib3.exceptions.HTTPError, http.client.HTTPException, ValueError) as error:
             raise _to_transport_error(error, origin.hostname) from None
@@ -128,13 +128,13 @@ def _proxies(origin: str) -> dict[str, str]:
     return get_environ_proxies(origin, no_proxy=None)
 
 
-def _read(response: requests.Response, max_bytes: int) -> HTTPResponse:
-    status, headers = response.status_code, response.headers
+def _read(response: urllib3.HTTPResponse, max_bytes: int) -> HTTPResponse:
+    status, headers = response.status, response.headers
     if headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
         return HTTPResponse(status, headers, body_error="it has a Content-Encoding, although none was requested")
     # One growing buffer: a list of chunks, each below the threshold of `configure_malloc`, would fragment the heap.
     body = bytearray()
-    while chunk := response.raw.read(_CHUNK_SIZE, decode_content=False):
+    while chunk := response.read(_CHUNK_SIZE, decode_content=False):
         body += chunk
         if len(body) > max_bytes:
             return HTTPResponse(status, headers, body_error=f"it is over {max_bytes} bytes")
@@ -172,6 +172,10 @@ class _Adapter(HTTPAdapter):
         pool = super().get_connection_with_tls_context(*args, **kwargs)
         pool.ConnectionCls = _SecureConnection if pool.scheme == "https" else _Connection
         return pool
+
+    def build_response(self, _: object, response: Any) -> Any:
+        """Return the response of urllib3: nobody needs the cookies and the history of one of requests."""
+        return response
 
 
 class _SocketReader(io.RawIOBase):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from ddm_precheck.checks import Check, Phase
 from ddm_precheck.event import Precheck
@@ -24,8 +24,7 @@ class Verdict(StrEnum):
     ERROR = "ERROR"
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(NamedTuple):
     total: int
     success: int
     warn: int
@@ -73,19 +72,24 @@ class Summary:
 
 
 def judge(
-    precheck: Precheck, asynchronous_checks: tuple[Check, ...], upstream: UpstreamInfo, checked_at: str
+    precheck: Precheck,
+    synchronous: tuple[Check, ...],
+    asynchronous: tuple[Check, ...],
+    upstream: UpstreamInfo,
+    checked_at: str,
 ) -> Summary:
-    """Return the summary of the precheck's synchronous checks and DDM's asynchronous checks.
+    """Return the summary of the synchronous and the asynchronous checks.
 
     Only the asynchronous checks decide whether the precheck has finished.
     """
-    checks = precheck.synchronous_checks + asynchronous_checks
+    checks = synchronous + asynchronous
     failed = tuple(check for check in checks if check.status == "FAILED")
     warned = tuple(check for check in checks if check.status not in {"SUCCESS", "FAILED"})
     accepted = [check.name for check in warned if check.name in precheck.accepted_warnings]
     success = len(checks) - len(failed) - len(warned)
     counts = Counts(len(checks), success, len(warned), len(failed), len(accepted))
-    distinct = len({check.name for check in asynchronous_checks})
+    distinct = len({check.name for check in asynchronous})
+    covers: tuple[Phase, ...] = ("synchronous", "asynchronous") if synchronous else ("asynchronous",)
     verdict = _verdict(counts, distinct, precheck.expected_checks or 1)
     may_proceed_on_warn = precheck.proceed_on_warn or len(accepted) == len(warned)
     decision = Decision(
@@ -93,8 +97,8 @@ def judge(
         verdict=verdict,
         can_proceed=verdict is Verdict.PASS or (verdict is Verdict.WARN and may_proceed_on_warn),
         headline=_headline(verdict, counts, failed + warned, distinct, precheck),
-        notes=_notes(precheck) if verdict in {Verdict.PASS, Verdict.WARN} else "",
-        covers=("synchronous", "asynchronous") if precheck.synchronous_checks else ("asynchronous",),
+        notes=_notes(precheck, covers) if verdict in {Verdict.PASS, Verdict.WARN} else "",
+        covers=covers,
         counts=counts,
         accepted=tuple(dict.fromkeys(accepted)),
         checked_at=checked_at,
@@ -131,11 +135,11 @@ def _headline(verdict: Verdict, counts: Counts, issues: tuple[Check, ...], disti
     return f"{counts.warn} of {counts.total} checks warned{accepted}: {_names(issues)}"
 
 
-def _notes(precheck: Precheck) -> str:
+def _notes(precheck: Precheck, covers: tuple[Phase, ...]) -> str:
     notes = []
     if not precheck.expected_checks:
         notes.append(". The list may be incomplete: expected_checks is not set")
-    if not precheck.synchronous_checks:
+    if "synchronous" not in covers:
         notes.append(". The synchronous checks are not covered: pre_check_results is not given")
     return "".join([*notes, "."]) if notes else ""
 

@@ -1,11 +1,11 @@
 """Results of DDM: only a response with status 200 and a valid, consistent result of this job becomes a verdict."""
 
-import gzip
 import json
-from typing import Any
+import re
+from typing import Any, Final
 
 import pytest
-from helpers.function import EVENT, Function
+from helpers.function import EVENT, Function, FunctionResponse
 
 from testing.fake_behaviours import PRIMARY_KEYS, FakeResponse, check
 from testing.fake_ddm import FakeDDM
@@ -20,92 +20,122 @@ def result(checks: Any, **fields: Any) -> dict[str, Any]:
     return {"job_id": JOB_ID, "pre_check_results": checks} | fields
 
 
-NO_RESULT = {"error_code": "DBS.280001", "error_msg": "Parameter error."}
-INVALID_BODIES: dict[str, tuple[Any, list[str]]] = {
-    "empty": (b"", []),
-    "HTML": (b"<html></html>", []),
-    "truncated": (b'{"pre_check_results": [', []),
-    "list twice": (b'{"pre_check_results": [], "pre_check_results": []}', []),
-    "status twice": (b'{"pre_check_results": [{"name": "a", "status": "FAILED", "status": "SUCCESS"}]}', []),
-    "NaN": (b'{"pre_check_results": [], "x": NaN}', []),
-    "nested too deeply": (b"[" * 100_000, []),
-    "valid but for a deep value": (json.dumps(result(CHECKS))[:-1].encode() + b',"a":' + b"[" * 50_000, []),
-    "invalid UTF-8": (b"\xff", []),
-    "number of 5000 digits": (b"1" * 5000, []),
-    "error": (NO_RESULT, ["/job_id", "/pre_check_results", "/error_code", "/error_msg"]),
-    "empty object": ({}, ["/job_id", "/pre_check_results"]),
-    "body is a list": (CHECKS, [""]),
-    "body is null": (None, [""]),
-    "body is a string": ("PASS", [""]),
-    "object instead of the list": (result({}), ["/pre_check_results"]),
-    "string instead of the list": (result("SUCCESS"), ["/pre_check_results"]),
-    "thirty empty checks": (result([{}] * 30), TWENTY_POINTERS),
-    "another job": (result(CHECKS, job_id="other"), ["/job_id"]),
-    "job_id in upper case": (result(CHECKS, job_id=JOB_ID.upper()), ["/job_id"]),
-    "job_id is empty": (result(CHECKS, job_id=""), ["/job_id"]),
-    "job_id is null": (result(CHECKS, job_id=None), ["/job_id"]),
-    "no job_id": ({"pre_check_results": CHECKS}, ["/job_id"]),
-    "1,001 checks": (result(CHECKS * 1001), ["/pre_check_results"]),
+INVALID_BODIES: Final[dict[str, dict[str, Any]]] = {
+    "it is not valid JSON at line 1, column 1": {"empty": b"", "HTML": b"<html></html>"},
+    "it is not valid JSON at line 1, column 24": {"truncated": b'{"pre_check_results": ['},
+    "it is not UTF-8 at byte 0": {"invalid UTF-8": b"\xff"},
+    "it is nested too deeply": {
+        "brackets": b"[" * 100_000,
+        "valid but for a deep value": json.dumps(result(CHECKS))[:-1].encode() + b',"a":' + b"[" * 50_000,
+    },
+    "it contains a number that is too long": {"number of 5000 digits": b"1" * 5000},
+    "NaN is not JSON": {"NaN": b'{"pre_check_results": [], "x": NaN}'},
+    "an object has a duplicate key": {
+        "list twice": b'{"pre_check_results": [], "pre_check_results": []}',
+        "status twice": b'{"pre_check_results": [{"name": "a", "status": "FAILED", "status": "SUCCESS"}]}',
+    },
+    "the body must be an object": {"body is a list": CHECKS, "body is a string": "PASS"},
+    "the body is null; it must be an object": {"body is null": None},
+    "/job_id is required": {"no job_id": {"pre_check_results": CHECKS}},
+    "/job_id is null; it must be a string": {"job_id is null": result(CHECKS, job_id=None)},
+    "/job_id is not the job_id of the event": {
+        "another job": result(CHECKS, job_id="other"),
+        "job_id in upper case": result(CHECKS, job_id=JOB_ID.upper()),
+        "job_id is empty": result(CHECKS, job_id=""),
+    },
+    "/pre_check_results is required": {"no list": {"job_id": JOB_ID}},
+    "/pre_check_results must be a list or null": {
+        "object instead of the list": result({}),
+        "string instead of the list": result("SUCCESS"),
+    },
+    "/pre_check_results must have at most 1000 items": {"1,001 checks": result(CHECKS * 1001)},
 }
-INVALID_CHECKS: dict[str, tuple[Any, str]] = {
-    "check is a list": ([], ""),
-    "check is null": (None, ""),
-    "status in lower case": (check("a", "success"), "/status"),
-    "unknown status": (check("a", "RUNNING"), "/status"),
-    "empty status": (check("a", ""), "/status"),
-    "no status": ({"name": "a"}, "/status"),
-    "status is null": ({"name": "a", "status": None}, "/status"),
-    "status is a list": ({"name": "a", "status": ["SUCCESS"]}, "/status"),
-    "status is true": ({"name": "a", "status": True}, "/status"),
-    "no name": ({"status": "SUCCESS"}, "/name"),
-    "name is null": ({"name": None, "status": "SUCCESS"}, "/name"),
-    "empty name": (check(""), "/name"),
-    "blank name": (check(" "), "/name"),
-    "note is a number": (check("a") | {"note": 1}, "/note"),
-    "suggestion is an object": (check("a") | {"handling_suggestion": {}}, "/handling_suggestion"),
+INVALID_CHECKS: Final[dict[str, dict[str, Any]]] = {
+    " must be an object": {"check is a list": []},
+    " is null; it must be an object": {"check is null": None},
+    "/status must be one of SUCCESS, FAILED, WARN": {
+        "status in lower case": check("a", "success"),
+        "unknown status": check("a", "RUNNING"),
+        "empty status": check("a", ""),
+        "status is null": {"name": "a", "status": None},
+        "status is a list": {"name": "a", "status": ["SUCCESS"]},
+        "status is true": {"name": "a", "status": True},
+    },
+    "/status is required": {"no status": {"name": "a"}},
+    "/name is required": {"no name": {"status": "SUCCESS"}},
+    "/name is null; it must be a string": {"name is null": {"name": None, "status": "SUCCESS"}},
+    "/name must not be blank": {"empty name": check(""), "blank name": check(" ")},
+    "/note must be a string or null": {"note is a number": check("a") | {"note": 1}},
+    "/handling_suggestion must be a string or null": {
+        "suggestion is an object": check("a") | {"handling_suggestion": {}}
+    },
 }
-OTHER_RESPONSES = {
-    "201": FakeResponse(201, result(CHECKS)),
-    "202": FakeResponse(202, result(CHECKS)),
-    "204": FakeResponse(204, b""),
-    "206": FakeResponse(206, result(CHECKS)),
-    "302": FakeResponse(302, b"", {"Location": "/"}),
-    "304": FakeResponse(304, b""),
-    "600": FakeResponse(600, {}),
-    "over 1 MiB": FakeResponse(200, json.dumps(result(CHECKS)).encode() + b" " * MAX_BYTES),
-    "gzip": FakeResponse(200, gzip.compress(json.dumps(result(CHECKS)).encode()), {"Content-Encoding": "gzip"}),
-    "said to be br": FakeResponse(200, result(CHECKS), {"Content-Encoding": "br"}),
+OTHER_RESPONSES: Final = {
+    "it has the status 201": FakeResponse(201, result(CHECKS)),
+    "it has the status 202": FakeResponse(202, result(CHECKS)),
+    "it has the status 204": FakeResponse(204, b""),
+    "it has the status 206": FakeResponse(206, result(CHECKS)),
+    "it has the status 302": FakeResponse(302, b"", {"Location": "/"}),
+    "it has the status 304": FakeResponse(304, b""),
+    "it has the status 600": FakeResponse(600, {}),
+    "it is over 1048576 bytes": FakeResponse(200, json.dumps(result(CHECKS)).encode() + b" " * MAX_BYTES),
+    "it has a Content-Encoding, although none was requested": FakeResponse(
+        200, result(CHECKS), {"Content-Encoding": "br"}
+    ),
 }
 ERROR_NAMES = ["error_code", "errCode", "errorCode", "code", "error_msg", "externalMessage", "errorMsg", "errorMessage"]
 ERROR_NAMES += ["message", "error"]
+NO_RESULT = {"error_code": "DBS.280001", "error_msg": "Parameter error."}
 
 
-def assert_contract(function: Function, fake_ddm: FakeDDM, ddm_response: FakeResponse, pointers: list[str]) -> None:
-    """Let DDM send this response. Fail unless it causes `upstream-contract` with these pointers, without a retry."""
+def rows(table: dict[str, dict[str, Any]]) -> list[Any]:
+    """Return the value and the reason for each entry of a table."""
+    return [pytest.param(value, reason, id=name) for reason, values in table.items() for name, value in values.items()]
+
+
+def contract_problem(function: Function, fake_ddm: FakeDDM, ddm_response: FakeResponse) -> FunctionResponse:
+    """Let DDM send this response, which must cause `upstream-contract` without a retry, and return the problem."""
     fake_ddm.behaviours["invalid"] = lambda _: ddm_response
     response = function.send_event("invalid", proceed_on_warn=True, pre_check_results=[check("a")])
     assert response.problem_code == "upstream-contract"
-    assert response.pointers == pointers
     assert response.body["retry_after_seconds"] == 10
     assert response.body["upstream"]["status"] == ddm_response.status
     assert len(fake_ddm.requests) == 1
+    return response
 
 
-@pytest.mark.parametrize(("body", "pointers"), INVALID_BODIES.values(), ids=INVALID_BODIES)
-def test_invalid_body(function: Function, fake_ddm: FakeDDM, body, pointers):
-    assert_contract(function, fake_ddm, FakeResponse(200, body), pointers)
+@pytest.mark.parametrize(("body", "reason"), rows(INVALID_BODIES))
+def test_invalid_body(function: Function, fake_ddm: FakeDDM, body, reason):
+    response = contract_problem(function, fake_ddm, FakeResponse(200, body))
+    assert response.message == f"Unexpected response from DDM: {reason}"
+    assert response.pointers == ([re.sub("(the body)? .*", "", reason)] if reason.startswith(("/", "the")) else [])
 
 
-@pytest.mark.parametrize("index", [0, 1], ids=["first", "second"])
-@pytest.mark.parametrize(("value", "pointer"), INVALID_CHECKS.values(), ids=INVALID_CHECKS)
-def test_invalid_check(function: Function, fake_ddm: FakeDDM, index, value, pointer):
-    body = result([*(CHECKS * index), value])
-    assert_contract(function, fake_ddm, FakeResponse(200, body), [f"/pre_check_results/{index}{pointer}"])
+@pytest.mark.parametrize(("value", "fault"), rows(INVALID_CHECKS))
+def test_invalid_check(function: Function, fake_ddm: FakeDDM, value, fault):
+    response = contract_problem(function, fake_ddm, FakeResponse(200, result([*CHECKS, value])))
+    assert response.message == f"Unexpected response from DDM: /pre_check_results/1{fault}"
+    assert response.pointers == [f"/pre_check_results/1{fault.partition(' ')[0]}"]
 
 
-@pytest.mark.parametrize("ddm_response", OTHER_RESPONSES.values(), ids=OTHER_RESPONSES)
-def test_unexpected_response(function: Function, fake_ddm: FakeDDM, ddm_response):
-    assert_contract(function, fake_ddm, ddm_response, [])
+@pytest.mark.parametrize(
+    ("body", "pointers"),
+    [
+        ({}, ["/job_id", "/pre_check_results"]),
+        (NO_RESULT, ["/job_id", "/pre_check_results", "/error_code", "/error_msg"]),
+        (result([{}] * 30), TWENTY_POINTERS),
+    ],
+    ids=["empty object", "error", "thirty empty checks"],
+)
+def test_several_violations(function: Function, fake_ddm: FakeDDM, body, pointers):
+    assert contract_problem(function, fake_ddm, FakeResponse(200, body)).pointers == pointers
+
+
+@pytest.mark.parametrize(("reason", "ddm_response"), OTHER_RESPONSES.items(), ids=OTHER_RESPONSES)
+def test_unexpected_response(function: Function, fake_ddm: FakeDDM, reason, ddm_response):
+    response = contract_problem(function, fake_ddm, ddm_response)
+    assert response.message == f"Unexpected response from DDM: {reason}"
+    assert response.pointers == []
 
 
 @pytest.mark.parametrize("value", ["aborted", " ", 200, 0, False, True, [None], {"code": None}], ids=repr)
@@ -113,7 +143,8 @@ def test_unexpected_response(function: Function, fake_ddm: FakeDDM, ddm_response
 def test_error_beside_the_list(function: Function, fake_ddm: FakeDDM, name, value):
     for checks in (CHECKS, [check("a", "FAILED")], [], None):
         fake_ddm.requests.clear()
-        assert_contract(function, fake_ddm, FakeResponse(200, result(checks, **{name: value})), [f"/{name}"])
+        response = contract_problem(function, fake_ddm, FakeResponse(200, result(checks, **{name: value})))
+        assert response.message == f'Unexpected response from DDM: /{name} must be one of null, "", [], {{}}'
 
 
 @pytest.mark.parametrize("value", [None, "", [], {}], ids=repr)

@@ -183,7 +183,11 @@ def test_integer_may_have_a_fraction_of_zero(function: Function, value):
 
 def test_message_counts_further_errors(function: Function):
     response = function.send(EVENT | {"db_name": 1, "job_id": 2})
-    assert response.message.endswith(" (and 1 more, see errors)")
+    assert response.message == "/db_name must be a string, in double quotes (and 1 more, see errors)"
+    assert response.body["errors"] == [
+        {"pointer": "/db_name", "detail": "must be a string, in double quotes"},
+        {"pointer": "/job_id", "detail": "must be a string, in double quotes"},
+    ]
 
 
 @pytest.mark.parametrize("content_type", ["", "application/octet-stream", "application/xml; charset=latin-1"])
@@ -198,7 +202,7 @@ def test_byte_order_mark_is_ignored(function: Function):
 
 def test_region_is_required_if_the_endpoint_has_a_placeholder(start):
     response = start(DDM_ENDPOINT="https://ddm.{region}.example.invalid", DDM_REGION=None).send_event()
-    assert response.pointers == ["/region"]
+    assert response.message == "/region is required, because DDM_REGION is not set"
 
 
 @pytest.mark.parametrize("region", ["cn-north-4a", "ap-southeast-3b", "eu-west-101c", "cn-north-4-1z"])
@@ -229,7 +233,10 @@ def test_size_over_sockets(served_function: ServedFunction, fake_ddm: FakeDDM, s
 @pytest.mark.parametrize(("size", "status"), [(256 * KIB, 200), (256 * KIB + 1, 413), (40 * MIB, 413)])
 def test_size(function: Function, size, status):
     text = json.dumps(EVENT).encode()
-    assert function.send(b" " * (size - len(text)) + text).status == status
+    response = function.send(b" " * (size - len(text)) + text)
+    assert response.status == status
+    if status == 413:
+        assert response.message == "The body is over 262144 bytes, the limit for an event"
 
 
 class EndlessBody:
@@ -261,6 +268,7 @@ def test_body_that_cannot_be_read(function: Function, fake_ddm: FakeDDM):
     received = function.client.open("/", method="POST", environ_overrides=stream)
     response = FunctionResponse(received.status_code, received.headers, received.text, function.new_log_lines())
     assert response.validate().problem_code == "invalid-event"
+    assert response.message == "the event is truncated; send it again"
     assert response.pointers == [""]
     assert fake_ddm.requests == []
 
@@ -270,6 +278,7 @@ def test_body_that_cannot_be_read(function: Function, fake_ddm: FakeDDM):
 def test_other_methods(function: Function, method):
     response = function.send(EVENT, method=method)
     assert response.problem_code == "method-not-allowed"
+    assert response.message == "Send the event with POST"
     assert response.headers["Allow"] == "POST, OPTIONS"
 
 

@@ -3,7 +3,6 @@
 The kinds are from public bug reports and questions of people who call such functions.
 """
 
-import base64
 import gzip
 import json
 import os
@@ -11,7 +10,7 @@ import re
 from typing import Any
 
 import pytest
-from helpers.envelopes import ATTRIBUTES, DELIVERIES, base64_json, push_body
+from helpers.envelopes import ATTRIBUTES, DELIVERIES
 from helpers.function import EVENT, EVENT_WITHOUT_TOKEN, TOKEN, Function, character_id
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,74 +18,76 @@ from hypothesis import strategies as st
 from testing.fake_ddm import FakeDDM
 
 JSON_EVENT = json.dumps(EVENT)
+KNOWN_FIELDS = ", ".join([*EVENT, "region", "proceed_on_warn", "accepted_warnings", "expected_checks"])
+KNOWN_FIELDS += ", wait_seconds, pre_check_results"
 SECRET_ENVELOPE = "MIIFBADTOKEN" + "z" * 40
 
 VALUES: list[tuple[str, Any, str]] = [
-    ("expected_checks", "2", "a number without quotes"),
-    ("expected_checks", "eight", "a number without quotes"),
-    ("wait_seconds", "30s", "a number without quotes"),
-    ("proceed_on_warn", "true", "true or false without quotes"),
-    ("proceed_on_warn", "False", "true or false without quotes"),
-    ("proceed_on_warn", 1, "true or false"),
-    ("expected_checks", 2.5, "a whole number"),
-    ("expected_checks", 0, "at least 1"),
-    ("expected_checks", 5000, "at most 1000"),
-    ("wait_seconds", -1, "at least 0"),
-    ("accepted_warnings", "DB instance time zone", "a list"),
-    ("accepted_warnings", '["DB instance time zone"]', "a list"),
-    ("accepted_warnings", ["a", 7], "a string"),
+    ("expected_checks", "2", "must be a number without quotes"),
+    ("expected_checks", "eight", "must be a number without quotes"),
+    ("wait_seconds", "30s", "must be a number without quotes"),
+    ("proceed_on_warn", "true", "must be true or false without quotes"),
+    ("proceed_on_warn", "False", "must be true or false without quotes"),
+    ("proceed_on_warn", 1, "must be true or false"),
+    ("expected_checks", 2.5, "must be a whole number"),
+    ("expected_checks", 0, "must be at least 1"),
+    ("expected_checks", 5000, "must be at most 1000"),
+    ("wait_seconds", -1, "must be at least 0"),
+    ("accepted_warnings", "DB instance time zone", "must be a list"),
+    ("accepted_warnings", '["DB instance time zone"]', "must be a list"),
+    ("accepted_warnings", ["a", 7], "must be a string, in double quotes"),
     ("accepted_warnings", [""], "is empty"),
-    ("accepted_warnings", ["n" * 300], "at most 200 characters"),
-    ("pre_check_results", '[{"name": "a", "status": "FAILED"}]', "a list"),
-    ("pre_check_results", [{"name": "a", "status": "ok"}], "one of SUCCESS, FAILED, WARN"),
-    ("instance_id", f"{EVENT['instance_id']}\n", "a space or a line break"),
-    ("instance_id", f" {EVENT['instance_id']}", "a space or a line break"),
-    ("project_id", "0483 b6b1", "a space or a line break"),
-    ("job_id", "\tb2a0c4de", "a space or a line break"),
-    ("db_name", "my orders", "a space or a line break"),
-    ("region", "cn-north-4 ", "a space or a line break"),
+    ("accepted_warnings", ["n" * 300], "must have at most 200 characters"),
+    ("pre_check_results", '[{"name": "a", "status": "FAILED"}]', "must be a list"),
+    ("pre_check_results", [{"name": "a", "status": "ok"}], "must be one of SUCCESS, FAILED, WARN"),
+    ("instance_id", f"{EVENT['instance_id']}\n", "has a space or a line break; remove it"),
+    ("instance_id", f" {EVENT['instance_id']}", "has a space or a line break; remove it"),
+    ("project_id", "0483 b6b1", "has a space or a line break; remove it"),
+    ("job_id", "\tb2a0c4de", "has a space or a line break; remove it"),
+    ("db_name", "my orders", "has a space or a line break; remove it"),
+    ("region", "cn-north-4 ", "has a space or a line break; remove it"),
     ("project_id", "", "is empty"),
-    ("job_id", None, "is null"),
-    ("db_name", "Orders", "a letter"),
-    ("db_name", "my-orders", "a-z 0-9 _"),
-    ("job_id", "b2a0_c4de", "A-Z a-z 0-9 -"),
-    ("project_id", "project/1", "A-Z a-z 0-9 _ -"),
-    ("job_id", 7, "a string"),
-    ("job_id", ["x"], "a string"),
-    ("job_id", "{{ $json.job_id }}", "placeholder"),
-    ("job_id", "${JOB_ID}", "placeholder"),
-    ("project_id", "$(PROJECT)", "placeholder"),
-    ("instance_id", "<instance-id>", "placeholder"),
-    ("instance_id", "undefined\n", "missing value"),
-    ("job_id", '"b2a0c4de"', "quotes"),
-    ("job_id", "'b2a0c4de'", "quotes"),
-    ("region", "“cn-north-4”", "quotes"),
-    ("region", "CN-NORTH-4", "a region such as cn-north-4"),
-    ("region", "Beijing4", "a region such as cn-north-4"),
-    ("region", "cn-north-4a", "availability zone"),
-    ("dbName", "orders", "did you mean db_name?"),
-    ("jobid", "x", "did you mean job_id?"),
-    ("expectedChecks", 8, "did you mean expected_checks?"),
-    ("callback_url", "https://example.com", "the known fields are project_id"),
-    ("token", f"Bearer {SECRET_ENVELOPE}", "prefix such as Bearer"),
-    ("token", f"Token {SECRET_ENVELOPE}", "prefix such as Bearer"),
-    ("token", f"X-Auth-Token: {SECRET_ENVELOPE}", "prefix such as Bearer"),
-    ("token", "{{ $json.token }}", "placeholder"),
-    ("token", "${HUAWEICLOUD_TOKEN}", "placeholder"),
-    ("token", "$TOKEN", "placeholder"),
-    ("token", "<token>", "placeholder"),
-    ("token", "null", "missing value"),
-    ("token", "None", "missing value"),
-    ("token", "undefined", "missing value"),
-    ("token", f'"{SECRET_ENVELOPE}"', "quotes"),
-    ("token", f"'{SECRET_ENVELOPE}'", "quotes"),
-    ("token", f"{SECRET_ENVELOPE} {SECRET_ENVELOPE}", "a space"),
-    ("token", f"{SECRET_ENVELOPE}\n{SECRET_ENVELOPE}", "line break"),
-    ("token", f"{SECRET_ENVELOPE},x", "A-Z a-z 0-9"),
-    ("token", f"{SECRET_ENVELOPE}\u00e9", "A-Z a-z 0-9"),
-    ("token", 7, "a string"),
-    ("token", {"id": SECRET_ENVELOPE}, "a string"),
-    ("token", "t" * 70_000, "at most 65536 characters"),
+    ("job_id", None, "is null; it must be a string"),
+    ("db_name", "Orders", "must start with a letter and may only have the characters a-z 0-9 _"),
+    ("db_name", "my-orders", "must start with a letter and may only have the characters a-z 0-9 _"),
+    ("job_id", "b2a0_c4de", "may only have the characters A-Z a-z 0-9 -"),
+    ("project_id", "project/1", "may only have the characters A-Z a-z 0-9 _ -"),
+    ("job_id", 7, "must be a string, in double quotes"),
+    ("job_id", ["x"], "must be a string"),
+    ("job_id", "{{ $json.job_id }}", "is a placeholder that was not filled in; send its value"),
+    ("job_id", "${JOB_ID}", "is a placeholder that was not filled in; send its value"),
+    ("project_id", "$(PROJECT)", "is a placeholder that was not filled in; send its value"),
+    ("instance_id", "<instance-id>", "is a placeholder that was not filled in; send its value"),
+    ("instance_id", "undefined\n", "stands for a missing value; send the value itself"),
+    ("job_id", '"b2a0c4de"', "has quotes around it; send it without quotes"),
+    ("job_id", "'b2a0c4de'", "has quotes around it; send it without quotes"),
+    ("region", "“cn-north-4”", "has quotes around it; send it without quotes"),
+    ("region", "CN-NORTH-4", "must be a region such as cn-north-4"),
+    ("region", "Beijing4", "must be a region such as cn-north-4"),
+    ("region", "cn-north-4a", "looks like an availability zone; leave out the letter at its end"),
+    ("dbName", "orders", "is not a known field; did you mean db_name?"),
+    ("jobid", "x", "is not a known field; did you mean job_id?"),
+    ("expectedChecks", 8, "is not a known field; did you mean expected_checks?"),
+    ("callback_url", "https://example.com", f"is not a known field; the known fields are {KNOWN_FIELDS}"),
+    ("token", f"Bearer {SECRET_ENVELOPE}", "has a prefix such as Bearer; send the token alone"),
+    ("token", f"Token {SECRET_ENVELOPE}", "has a prefix such as Bearer; send the token alone"),
+    ("token", f"X-Auth-Token: {SECRET_ENVELOPE}", "has a prefix such as Bearer; send the token alone"),
+    ("token", "{{ $json.token }}", "is a placeholder that was not filled in; send its value"),
+    ("token", "${HUAWEICLOUD_TOKEN}", "is a placeholder that was not filled in; send its value"),
+    ("token", "$TOKEN", "is a placeholder that was not filled in; send its value"),
+    ("token", "<token>", "is a placeholder that was not filled in; send its value"),
+    ("token", "null", "stands for a missing value; send the value itself"),
+    ("token", "None", "stands for a missing value; send the value itself"),
+    ("token", "undefined", "stands for a missing value; send the value itself"),
+    ("token", f'"{SECRET_ENVELOPE}"', "has quotes around it; send it without quotes"),
+    ("token", f"'{SECRET_ENVELOPE}'", "has quotes around it; send it without quotes"),
+    ("token", f"{SECRET_ENVELOPE} {SECRET_ENVELOPE}", "has a space or a line break; remove it"),
+    ("token", f"{SECRET_ENVELOPE}\n{SECRET_ENVELOPE}", "has a space or a line break; remove it"),
+    ("token", f"{SECRET_ENVELOPE},x", "may only have the characters A-Z a-z 0-9 + / = _ . ~ -; send the token alone"),
+    ("token", f"{SECRET_ENVELOPE}é", "may only have the characters A-Z a-z 0-9 + / = _ . ~ -; send the token alone"),
+    ("token", 7, "must be a string"),
+    ("token", {"id": SECRET_ENVELOPE}, "must be a string"),
+    ("token", "t" * 70_000, "must have at most 65536 characters"),
 ]
 
 
@@ -95,29 +96,24 @@ def reject(function: Function, fake_ddm: FakeDDM, body: Any, headers: dict[str, 
     response = function.send(body, headers=headers)
     assert response.problem_code == "invalid-event"
     assert fake_ddm.requests == []
-    details = " ".join(error["detail"] for error in response.body["errors"])
-    assert "match" not in details
-    return f"{response.message} {details}"
+    return response.message
 
 
-@pytest.mark.parametrize(("name", "value", "words"), VALUES, ids=lambda value: character_id(str(value))[:40])
+@pytest.mark.parametrize(("name", "value", "fault"), VALUES, ids=lambda value: character_id(str(value))[:40])
 @pytest.mark.sockets
-def test_value(function: Function, fake_ddm: FakeDDM, name, value, words):
-    message = reject(function, fake_ddm, EVENT | {name: value})
-    assert words in message
-    assert f"/{name}" in message
-    values = value if isinstance(value, list) else [value]
-    assert not any(isinstance(each, str) and len(each) > 7 and each in message for each in values)
-    assert SECRET_ENVELOPE not in message
+def test_value(function: Function, fake_ddm: FakeDDM, name, value, fault):
+    pointer, _, detail = reject(function, fake_ddm, EVENT | {name: value}).partition(" ")
+    assert re.fullmatch(rf"/{name}(/[01](/status)?)?", pointer)
+    assert detail == fault
 
 
 @pytest.mark.parametrize(
-    "value", [f"Bearer {SECRET_ENVELOPE}", "{{ token }}", '"x"', "a b", f"{SECRET_ENVELOPE}!", "null"]
+    ("value", "fault"), [(value, fault) for name, value, fault in VALUES if name == "token" and isinstance(value, str)]
 )
-def test_token_in_the_header(function: Function, fake_ddm: FakeDDM, value):
-    message = reject(function, fake_ddm, EVENT_WITHOUT_TOKEN, {"X-Auth-Token": value})
-    assert "in the header X-Auth-Token" in message
-    assert SECRET_ENVELOPE not in message
+def test_token_in_the_header(function: Function, fake_ddm: FakeDDM, value, fault):
+    headers = {"X-Auth-Token": value.replace("\n", " ")}
+    message = reject(function, fake_ddm, EVENT_WITHOUT_TOKEN, headers)
+    assert message == f"/token in the header X-Auth-Token {fault}"
 
 
 FOREIGN_ENVELOPES: dict[str, tuple[Any, str]] = {
@@ -152,7 +148,8 @@ def test_foreign_envelope(function: Function, fake_ddm: FakeDDM, body, place):
 @pytest.mark.parametrize("make_delivery", DELIVERIES.values(), ids=DELIVERIES)
 def test_foreign_envelope_in_a_delivery(function: Function, fake_ddm: FakeDDM, make_delivery):
     body, headers = make_delivery({"detail": EVENT})
-    assert "the event is inside /detail" in reject(function, fake_ddm, body, headers)
+    message = reject(function, fake_ddm, body, headers)
+    assert message == "the event is inside /detail; send the event itself"
 
 
 names = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=20)
@@ -178,28 +175,55 @@ def test_any_object_around_the_event(function: Function, name, others, as_text, 
     assert response.message == f"the event is inside /{name}; send the event itself"
 
 
+COMPRESSED = "is compressed with gzip; send it without compression"
+FORM = "is a form; send the event as a JSON object"
+SINGLE_QUOTES = "has single quotes; JSON needs double quotes"
+UTF16 = "is not UTF-8 but UTF-16 or UTF-32; send UTF-8"
+XML = "is XML or HTML; send the event as a JSON object"
 NOT_JSON: dict[str, tuple[bytes, dict[str, str], str]] = {
-    "gzip": (gzip.compress(JSON_EVENT.encode()), {"Content-Encoding": "gzip"}, "gzip"),
-    "gzip without a header": (gzip.compress(b"{}"), {}, "gzip"),
-    "form": (b"project_id=1&db_name=orders", {"Content-Type": "application/x-www-form-urlencoded"}, "form"),
-    "form with JSON": (b"payload=%7B%7D", {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}, "form"),
-    "multipart form": (b"--b\r\n\r\n{}\r\n--b--", {"Content-Type": "multipart/form-data; boundary=b"}, "form"),
-    "single quotes": (JSON_EVENT.replace('"', "'").encode(), {}, "single quotes"),
-    "Python's repr": (repr(EVENT).encode(), {}, "single quotes"),
-    "in single quotes": (f"'{JSON_EVENT}'".encode(), {}, "single quotes"),
-    "single quotes on two lines": (b"{\n  'db_name': 'orders'}", {}, "single quotes"),
-    "UTF-16": (JSON_EVENT.encode("utf-16"), {}, "UTF-16"),
-    "UTF-16 without a byte order mark": (JSON_EVENT.encode("utf-16-le"), {}, "UTF-16"),
-    "UTF-16, big-endian": (JSON_EVENT.encode("utf-16-be"), {}, "UTF-16"),
-    "XML": (b"<event><db_name>orders</db_name></event>", {"Content-Type": "text/xml"}, "XML"),
-    "HTML": (b"<!doctype html>", {}, "HTML"),
-    "Latin-1": (b'{"db_name": "\xe4"}', {}, "not UTF-8 at byte 13"),
-    "trailing comma": (JSON_EVENT[:-1].encode() + b",}", {}, "line 1, column"),
-    "empty": (b" \n", {}, "is empty"),
-    "duplicate key": (b'{"a": 1, "a": 1}', {}, "duplicate key"),
-    "NaN": (b'{"a": NaN}', {}, "NaN is not JSON"),
-    "list": (json.dumps([EVENT]).encode(), {}, "a list; send one event in each request"),
-    "JSON text of the JSON text": (json.dumps(JSON_EVENT).encode(), {}, "send the object itself"),
+    "gzip": (gzip.compress(JSON_EVENT.encode()), {"Content-Encoding": "gzip"}, COMPRESSED),
+    "gzip without a header": (gzip.compress(b"{}"), {}, COMPRESSED),
+    "form": (b"project_id=1&db_name=orders", {"Content-Type": "application/x-www-form-urlencoded"}, FORM),
+    "form with JSON": (b"payload=%7B%7D", {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}, FORM),
+    "multipart form": (b"--b\r\n\r\n{}\r\n--b--", {"Content-Type": "multipart/form-data; boundary=b"}, FORM),
+    "JSON of curl": (
+        b" {]",
+        {"Content-Type": "application/x-www-form-urlencoded"},
+        "cannot be parsed: it is not valid JSON at line 1, column 3",
+    ),
+    "single quotes": (JSON_EVENT.replace('"', "'").encode(), {}, SINGLE_QUOTES),
+    "Python's repr": (repr(EVENT).encode(), {}, SINGLE_QUOTES),
+    "in single quotes": (f" '{JSON_EVENT}'".encode(), {}, SINGLE_QUOTES),
+    "single quotes on two lines": (b"\n{\n  'db_name': 'orders'}", {}, SINGLE_QUOTES),
+    "UTF-16": (JSON_EVENT.encode("utf-16"), {}, UTF16),
+    "UTF-16, Chinese": ('"检查项检查项"'.encode("utf-16"), {}, UTF16),
+    "UTF-16, big-endian, Chinese": (b"\xfe\xff" + "检查项".encode("utf-16-be"), {}, UTF16),
+    "UTF-16, little-endian, Chinese": (b"\xff\xfe" + "检查项".encode("utf-16-le"), {}, UTF16),
+    "UTF-16 without a byte order mark": (JSON_EVENT.encode("utf-16-le"), {}, UTF16),
+    "UTF-16, big-endian": (JSON_EVENT.encode("utf-16-be"), {}, UTF16),
+    "XML": (b"\n<event><db_name>orders</db_name></event>", {"Content-Type": "text/xml"}, XML),
+    "HTML": (b"<!doctype html>", {}, XML),
+    "Latin-1": (b'{"db_name": "\xe4"}', {}, "cannot be parsed: it is not UTF-8 at byte 13"),
+    "zero": (b'{"a": "\0"}', {}, "cannot be parsed: it is not valid JSON at line 1, column 8"),
+    "trailing comma": (b'{"a": 1,\n}', {}, "cannot be parsed: it is not valid JSON at line 2, column 1"),
+    "empty": (b" \n", {}, "is empty; send the event as a JSON object"),
+    "duplicate key": (b'{"a": 1, "a": 1}', {}, "cannot be parsed: an object has a duplicate key"),
+    "NaN": (b'{"a": NaN}', {}, "cannot be parsed: NaN is not JSON"),
+    "infinite": (b'{"a": -Infinity}', {}, "cannot be parsed: -Infinity is not JSON"),
+    "too deep": (b"[" * 100_000, {}, "cannot be parsed: it is nested too deeply"),
+    "too many digits": (b"1" * 5000, {}, "cannot be parsed: it contains a number that is too long"),
+}
+NO_OBJECT: dict[str, tuple[bytes, dict[str, str], str]] = {
+    "list": (json.dumps([EVENT]).encode(), {}, "a JSON object, not a list; send one event in each request"),
+    "JSON text of the JSON text": (
+        json.dumps(JSON_EVENT).encode(),
+        {},
+        "a JSON object, not a string; send the object itself, not its text",
+    ),
+    "integer": (b"7", {}, "a JSON object, not a number"),
+    "number": (b"7.5", {}, "a JSON object, not a number"),
+    "boolean": (b"true", {}, "a JSON object, not a boolean"),
+    "null": (b"null", {}, "a JSON object, not null"),
     "CloudEvents batch": (
         b"[]",
         {"Content-Type": "application/cloudevents-batch+json"},
@@ -208,23 +232,15 @@ NOT_JSON: dict[str, tuple[bytes, dict[str, str], str]] = {
 }
 
 
-@pytest.mark.parametrize(("body", "headers", "words"), NOT_JSON.values(), ids=NOT_JSON)
+@pytest.mark.parametrize(("body", "headers", "fault"), NOT_JSON.values(), ids=NOT_JSON)
 @pytest.mark.sockets
-def test_body_in_another_format(function: Function, fake_ddm: FakeDDM, body, headers, words):
-    assert words in reject(function, fake_ddm, body, headers)
+def test_body_in_another_format(function: Function, fake_ddm: FakeDDM, body, headers, fault):
+    assert reject(function, fake_ddm, body, headers) == f"the request body {fault}"
 
 
-@pytest.mark.parametrize(
-    ("body", "headers", "words"),
-    [
-        (push_body(EVENT, data=base64.b64encode(b"{'a': 1}").decode()), {}, "the base64 in /message/data has single"),
-        (ATTRIBUTES | {"data_base64": base64_json(EVENT)[:-3] + "*"}, {}, "/data_base64 must be the base64"),
-        (ATTRIBUTES | {"data": "db_name=orders"}, {}, "/data cannot be parsed"),
-        (ATTRIBUTES | {"data": ""}, {}, "/data is empty"),
-    ],
-)
-def test_place_of_the_fault_in_an_envelope(function: Function, fake_ddm: FakeDDM, body, headers, words):
-    assert words in reject(function, fake_ddm, body, headers)
+@pytest.mark.parametrize(("body", "headers", "fault"), NO_OBJECT.values(), ids=NO_OBJECT)
+def test_json_that_is_not_an_event(function: Function, fake_ddm: FakeDDM, body, headers, fault):
+    assert reject(function, fake_ddm, body, headers) == f"the event must be {fault}"
 
 
 FIELD_NAMES = [*EVENT, "region", "expected_checks", "accepted_warnings", "proceed_on_warn", "wait_seconds"]

@@ -43,9 +43,10 @@ def issue(
     return Check(name, status, "asynchronous", None, suggestion, error, detail)
 
 
-def report_of(*checks: Check, **fields: object) -> str:
+def report_of(*checks: Check, synchronous: tuple[Check, ...] = (), **fields: object) -> str:
     ids = {name: EVENT[name] for name in ("project_id", "instance_id", "job_id")}
-    summary = judge(Precheck(**ids, db_name="orders", **fields), checks, UpstreamInfo(200, 1, 0), CHECKED_AT)
+    precheck = Precheck(**ids, db_name="orders", **fields)
+    summary = judge(precheck, synchronous, checks, UpstreamInfo(200, 1), CHECKED_AT)
     return build_report(summary.decision, summary.issues)
 
 
@@ -136,7 +137,7 @@ def test_notes_are_never_truncated():
 def test_name_cannot_imitate_a_note():
     checks = [issue(f"{n}{'检' * 90}", "WARN") for n in range(4)] + [issue(f"x{NOTES}", "WARN")]
     synchronous = (issue("s", "SUCCESS"),)
-    first, *_ = report_of(*checks, expected_checks=5, synchronous_checks=synchronous).split("\n")
+    first, *_ = report_of(*checks, expected_checks=5, synchronous=synchronous).split("\n")
     assert first.endswith("检…")
 
 

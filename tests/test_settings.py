@@ -4,6 +4,8 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Final
 
 import pytest
 from helpers.certificates import Authority
@@ -15,36 +17,74 @@ from ddm_precheck.settings import SettingsError, from_environment
 from testing.fake_ddm import FakeDDM
 from testing.function_server import clean_environment
 
-INVALID_VALUES = {
-    "DDM_ENDPOINT": [
-        *("http://ddm.example.com", "http://127.0.0.1.example.com", "http://localhost.example.com", "http://10.0.0.1"),
-        *("ftp://ddm.example.com", "ddm.example.com", "ddm", "https://", "https:///v3", "https://[::1", "https://["),
-        *("https://user:secret@ddm.example.com", "https://ddm.example.com?x=1", "https://ddm.example.com#x"),
-        *("https://ddm.example.com\\@evil.example",),
-        *("https://ddm.example.com,other", "https://ddm example.com", "https://ddm.example.com\n"),
-        *("https://ddm.ex\xe4mple.com", "https://{region}", "https://ddm.{region}", "https://ddm.{region}."),
-        *("https://ddm.{Region}.example.com", "https://ddm.{region.example.com", "https://{x}"),
-        *("https://ddm.{region}.example.com/v3", "https://ddm.example.com/v3/", "http://localhost:80/gateway/v3"),
-    ],
-    "DDM_REGION": ["CN-NORTH-4", "cn--north", "evil.example/", "cn-north-4\n", "cn-north-4a", "?"],
-    "DDM_TIMEOUT_SECONDS": ["0", "-1", "ten", "nan", "inf", "3601", "1_0", "\uff11\uff10", "1e+"],
-    "DDM_EXPECTED_CHECKS": ["0", "-1", "1001", "ten", "2.0", "1e2", "01", " 2", "2\n", "\u0662", "true"],
-    "K_SINK": ["broker", "ftp://broker", "http://user:secret@broker", "http://"],
-    "REQUESTS_CA_BUNDLE": ["/missing/ca.pem", str(ROOT / "README.md")],
-    "CURL_CA_BUNDLE": ["/missing/ca.pem"],
+NO_URL = "must be an http or https URL with a host, without user, query or fragment"
+INVALID_VALUES: Final[dict[str, dict[str, list[str]]]] = {
+    NO_URL: {
+        "DDM_ENDPOINT": [
+            *(
+                "ftp://ddm.example.com",
+                "ddm.example.com",
+                "ddm",
+                "https://",
+                "https:///v3",
+                "https://[::1",
+                "https://[",
+            ),
+            *("https://user:secret@ddm.example.com", "https://ddm.example.com?x=1", "https://ddm.example.com#x"),
+            *("https://ddm.example.com\\@evil.example", "https://ddm.example.com:0", "https://ddm.example.com:65536"),
+            *("https://ddm.example.com,other", "https://ddm example.com", "https://ddm.example.com\n"),
+            *("https://ddm.ex\xe4mple.com", "https://ddm.{Region}.example.com", "https://ddm.{region.example.com"),
+            "https://{x}",
+        ],
+        "K_SINK": ["broker", "ftp://broker", "http://user:secret@broker", "http://"],
+    },
+    "must start with https:// (http:// is for loopback addresses only)": {
+        "DDM_ENDPOINT": [
+            *("http://ddm.example.com", "http://127.0.0.1.example.com", "http://localhost.example.com"),
+            *("http://10.0.0.1", "http://{region}"),
+        ],
+    },
+    "may contain {region}, but not in the last label of the host": {
+        "DDM_ENDPOINT": ["https://{region}", "https://ddm.{region}", "https://ddm.{region}.", "https://{region}:443/x"],
+    },
+    "must not end in /v3, which the function adds": {
+        "DDM_ENDPOINT": [
+            *("https://ddm.{region}.example.com/v3", "https://ddm.example.com/v3/", "http://localhost:80/gateway/v3"),
+        ],
+    },
+    "must be a region such as cn-north-4, not an availability zone": {
+        "DDM_REGION": ["CN-NORTH-4", "cn--north", "evil.example/", "cn-north-4\n", "cn-north-4a", "?", "a" * 33],
+    },
+    "must be above 0": {"DDM_TIMEOUT_SECONDS": ["0", "0.0", "-0"]},
+    "must be a number of seconds from 0 to 3600": {
+        "DDM_TIMEOUT_SECONDS": ["-1", "ten", "nan", "inf", "3601", "1_0", "\uff11\uff10", "1e+"],
+        "DDM_MAX_WAIT_SECONDS": ["-1", "ten", "nan", "3600.1"],
+    },
+    "must be a whole number from 1 to 1000": {
+        "DDM_EXPECTED_CHECKS": ["0", "-1", "1001", "ten", "2.0", "1e2", "01", " 2", "2\n", "\u0662", "true"],
+    },
+    "must be a folder or a file with PEM certificates": {
+        "REQUESTS_CA_BUNDLE": ["/missing/ca.pem", str(ROOT / "README.md")],
+        "CURL_CA_BUNDLE": ["/missing/ca.pem"],
+    },
 }
+"""By the message, which does not quote the value: it may be a password."""
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [(name, value) for name, values in INVALID_VALUES.items() for value in values],
+    ("rule", "name", "value"),
+    [
+        (rule, name, value)
+        for rule, variables in INVALID_VALUES.items()
+        for name, values in variables.items()
+        for value in values
+    ],
     ids=lambda value: ascii(value).replace("\\", "")[:50],
 )
-def test_error_names_the_variable_and_does_not_quote_its_value(name, value):
-    """The value may be a password."""
-    with pytest.raises(SettingsError, match=f"^{name} (must|may) ") as caught:
+def test_invalid_value(rule, name, value):
+    with pytest.raises(SettingsError) as caught:
         from_environment({name: value})
-    assert len(value) < 4 or value not in str(caught.value)
+    assert str(caught.value) == f"{name} {rule}"
 
 
 @pytest.mark.parametrize(
@@ -62,13 +102,27 @@ def test_error_names_the_variable_and_does_not_quote_its_value(name, value):
         ("DDM_ENDPOINT", "http://[::1]:9999"),
         ("K_SINK", "http://broker-ingress.knative-eventing.svc.cluster.local/default/default"),
         ("DDM_REGION", "a" * 32),
+        ("DDM_ENDPOINT", "https://ddm.example.com:1"),
+        ("DDM_ENDPOINT", "https://ddm.example.com:65535"),
+        ("DDM_TIMEOUT_SECONDS", "3600"),
+        ("DDM_TIMEOUT_SECONDS", "0.001"),
+        ("DDM_MAX_WAIT_SECONDS", "0"),
+        ("DDM_EXPECTED_CHECKS", "1"),
+        ("DDM_EXPECTED_CHECKS", "1000"),
     ],
     ids=str,
 )
 def test_valid_value(name, value):
     settings = from_environment({name: value})
-    fields = {"DDM_ENDPOINT": settings.endpoint, "K_SINK": settings.sink, "DDM_REGION": settings.region}
-    assert fields[name] == value.rstrip("/")
+    fields = {
+        "DDM_ENDPOINT": settings.endpoint,
+        "K_SINK": settings.sink,
+        "DDM_REGION": settings.region,
+        "DDM_TIMEOUT_SECONDS": settings.timeout_seconds,
+        "DDM_MAX_WAIT_SECONDS": settings.max_wait_seconds,
+        "DDM_EXPECTED_CHECKS": settings.expected_checks,
+    }
+    assert str(fields[name]).removesuffix(".0") == value.rstrip("/")
 
 
 def test_empty_variables_count_as_unset():
@@ -128,10 +182,24 @@ def test_endpoint_with_a_slash_at_its_end(start, fake_ddm: FakeDDM):
     assert start(DDM_ENDPOINT=f"{fake_ddm.url}/").send(EVENT).verdict == "PASS"
 
 
-def test_event_function_uses_the_vendored_libraries_only(monkeypatch):
+def test_vendored_libraries_come_first(monkeypatch):
     monkeypatch.setattr(sys, "path", sys.path.copy())
     monkeypatch.setattr(Path, "is_dir", lambda _: True)
     runpy.run_path(str(ROOT / "event_function.py"))
     assert sys.path[0] == str(ROOT / "lib")
-    with pytest.raises(event_function.StartError, match=": requests of the runtime was imported before"):
+
+
+@pytest.mark.parametrize("name", ["requests", "urllib3", "jsonschema"])
+def test_library_of_the_runtime_stops_the_start(monkeypatch, name):
+    monkeypatch.setattr(Path, "is_dir", lambda _: True)
+    vendored = SimpleNamespace(__file__=str(ROOT / "lib" / "x.py"))
+    for library in ("requests", "urllib3", "jsonschema"):
+        monkeypatch.setitem(sys.modules, library, vendored)
+    event_function._check_libraries()
+    monkeypatch.setitem(sys.modules, name, SimpleNamespace(__file__="/runtime/x.py"))
+    with pytest.raises(event_function.StartError) as raised:
         event_function._check_libraries()
+    advice = "of the runtime was imported before the function; remove its dependencies and layers"
+    assert str(raised.value) == f"ddm-precheck cannot start: {name} {advice}"
+    monkeypatch.delitem(sys.modules, name)
+    event_function._check_libraries()

@@ -21,7 +21,7 @@ STATUSES = {"S": "SUCCESS", "W": "WARN", "F": "FAILED"}
 TIME_ZONE = "DB instance time zone"
 INCOMPLETE = " The list may be incomplete: expected_checks is not set."
 NOT_COVERED = " The synchronous checks are not covered: pre_check_results is not given."
-UPSTREAM = UpstreamInfo(200, 1, 0)
+UPSTREAM = UpstreamInfo(200, 1)
 
 
 def make_checks(letters: str, names: str = "abcdefgh") -> list[dict[str, str]]:
@@ -54,9 +54,11 @@ def expected_verdict(synchronous: tuple[Check, ...], asynchronous: tuple[Check, 
     return "WARN" if "WARN" in statuses else "PASS"
 
 
-def assert_agrees(summary: Summary, precheck: Precheck, asynchronous: tuple[Check, ...]) -> None:
+def assert_agrees(
+    summary: Summary, precheck: Precheck, synchronous: tuple[Check, ...], asynchronous: tuple[Check, ...]
+) -> None:
     """Compare the summary of `judge` with the rules of the reference."""
-    decision, synchronous = summary.decision, precheck.synchronous_checks
+    decision = summary.decision
     verdict = expected_verdict(synchronous, asynchronous, precheck.expected_checks)
     warned = [each.name for each in synchronous + asynchronous if each.status == "WARN"]
     accepted = [name for name in warned if name in precheck.accepted_warnings]
@@ -90,9 +92,9 @@ def test_all_small_lists_of_both_phases(proceed_on_warn, expected_checks):
                 proceed_on_warn=proceed_on_warn,
                 accepted_warnings=accepted,
                 expected_checks=expected_checks,
-                synchronous_checks=synchronous,
             )
-            assert_agrees(judge(precheck, asynchronous, UPSTREAM, ""), precheck, asynchronous)
+            summary = judge(precheck, synchronous, asynchronous, UPSTREAM, "")
+            assert_agrees(summary, precheck, synchronous, asynchronous)
 
 
 @pytest.mark.parametrize(
