@@ -35,7 +35,7 @@ def validate_attributes(attributes: Mapping[str, Any]) -> str:
         value = attributes.get(name)
         if not isinstance(value, str) or not value:
             raise invalid_event(Violation(f"/{name}", "is required in a CloudEvent and must be a non-empty string"))
-    if len(attributes["id"].encode("utf-8", "replace")) > _MAX_ID_BYTES:
+    if len(attributes["id"].encode(errors="replace")) > _MAX_ID_BYTES:
         raise invalid_event(Violation("/id", f"must have at most {_MAX_ID_BYTES} bytes"))
     return str(attributes["id"])
 
@@ -82,5 +82,5 @@ def encode_headers(attributes: Mapping[str, str]) -> dict[str, str]:
 
 
 def encode_structured(attributes: Mapping[str, str], data: bytes) -> bytes:
-    head = json.dumps({**attributes, "datacontenttype": "application/json"}, ensure_ascii=False).encode()
+    head = json.dumps({**attributes, "datacontenttype": "application/json"}).encode()
     return b'%s, "data": %s}' % (head[:-1], data)

@@ -120,8 +120,8 @@ def _retry_after(headers: Mapping[str, str]) -> int:
     value = headers.get("Retry-After", "").strip()
     try:
         if value.isdecimal():
-            return min(int(value.lstrip("0")[:9] or "0"), _MAX_RETRY_SECONDS)  # nine digits exceed the maximum
+            return min(int(value), _MAX_RETRY_SECONDS)
         seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
-    except (TypeError, ValueError, OverflowError):  # not a date, or a date without a time zone
+    except (TypeError, ValueError, OverflowError):  # not a date, a date without a time zone, or too many digits
         return _DEFAULT_RETRY_SECONDS
     return min(max(round(seconds), 1), _MAX_RETRY_SECONDS)

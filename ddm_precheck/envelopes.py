@@ -242,7 +242,7 @@ def _parse_json(data: bytes, place: str, content_type: str = "") -> Any:
 def _parse_text(text: Any, pointer: str) -> Any:
     if not isinstance(text, str):
         raise invalid_event(Violation(pointer, "must be a string with the event as JSON"))
-    return _parse_json(text.encode("utf-8", "surrogatepass"), pointer)  # strict JSON rejects a lone surrogate
+    return _parse_json(text.encode(errors="surrogatepass"), pointer)  # strict JSON rejects a lone surrogate
 
 
 def _parse_base64_json(text: Any, pointer: str) -> Any:
@@ -261,7 +261,7 @@ def _other_format(data: bytes, content_type: str) -> str | None:
         return "is compressed with gzip; send it without compression"
     if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:4]:
         return "is not UTF-8 but UTF-16 or UTF-32; send UTF-8"
-    if start.startswith((b"'", b"{'")) or start[1:].lstrip().startswith(b"'"):
+    if start.startswith(b"'") or start[1:].lstrip().startswith(b"'"):
         return "has single quotes; JSON needs double quotes"
     if content_type in {"application/x-www-form-urlencoded", "multipart/form-data"} and not start.startswith(b"{"):
         return "is a form; send the event as a JSON object"

@@ -106,7 +106,7 @@ def _field_with_event(data: Mapping[str, Any]) -> str | None:
         inner = value
         if isinstance(value, str) and value.lstrip().startswith("{"):
             try:
-                inner = strict_json.loads(value.encode("utf-8", "replace"))
+                inner = strict_json.loads(value.encode(errors="replace"))
             except strict_json.InvalidJSONError:
                 continue
         if isinstance(inner, dict) and len(inner.keys() & IDS) > max(own, 1):

@@ -78,7 +78,7 @@ def _gateway_request(event: dict[str, Any], agency_token: Callable[[], object]) 
     body = event.get("body") or ""
     if not isinstance(body, str):
         raise invalid_event(Violation("/body", "must be a string"))
-    data = body.encode("utf-8", "surrogatepass")
+    data = body.encode(errors="surrogatepass")
     if event.get("isBase64Encoded") is True:
         try:
             data = base64.b64decode("".join(body.split()), validate=True)
@@ -172,11 +172,11 @@ def _failure(outgoing: list[Outgoing], places: list[str]) -> DeliveryFailed:
 
 def _to_bytes(value: Any) -> bytes:
     if isinstance(value, str):
-        return value.encode("utf-8", "surrogatepass")
+        return value.encode(errors="surrogatepass")
     try:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))  # no longer than the caller's own JSON
     except RecursionError:
         raise invalid_event(Violation("", "is nested too deeply")) from None
     except (TypeError, ValueError):
         raise invalid_event(Violation("", "is not JSON")) from None
-    return text.encode("utf-8", "backslashreplace")  # the JSON escape sequence of a lone surrogate
+    return text.encode(errors="backslashreplace")  # the JSON escape sequence of a lone surrogate

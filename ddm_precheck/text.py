@@ -33,7 +33,7 @@ def encodable(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        return text.encode("utf-8", "replace").decode()
+        return text.encode(errors="replace").decode()
     return text  # not a copy: texts can take much memory
 
 

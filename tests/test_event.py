@@ -116,16 +116,21 @@ def test_body_that_is_not_an_event(function: Function, fake_ddm: FakeDDM, body, 
         ({"dbName": "orders"}, ["/dbName"]),
         ({"endpoint": "https://evil.example"}, ["/endpoint"]),
         ({TOKEN: 1}, [""]),
+        ({"n" * 129: 1}, [""]),
+        ({"n" * 128: 1}, [f"/{'n' * 128}"]),
         ({"a/b": 1, "a~b": 1}, ["/a~1b", "/a~0b"]),
         ({"two\nlines": 1}, ["/two lines"]),
         ({f"m{number}": 1 for number in range(50)}, [f"/m{number}" for number in range(20)]),
     ],
-    ids=["misspelled", "setting", "the token", "escaped in a pointer", "line break", "fifty"],
+    ids=["misspelled", "setting", "the token", "129 letters", "128 letters", "in a pointer", "line break", "fifty"],
 )
 def test_unknown_field(function: Function, fake_ddm: FakeDDM, fields, pointers):
     response = function.send(EVENT | fields)
     assert response.problem_code == "invalid-event"
     assert response.pointers == pointers
+    if pointers == [""]:
+        known = ", ".join([*EVENT, *OPTIONAL])
+        assert response.message == f"the event has an unknown field; the known fields are {known}"
     assert fake_ddm.requests == []
 
 

@@ -96,6 +96,7 @@ def test_predicate_accepts_no_invalid_value_of_the_official_cases(suite: Path, n
         ({"properties": {"a": {}}, "additionalProperties": False}, {"a": 1}, {"b": 1}),
         ({"required": ["a"]}, {"a": 1}, {"b": 1}),
         ({"properties": {"a": {"type": "string"}}}, {"a": "b", "c": 1}, {"a": 1}),
+        ({"properties": {"a": {"type": "string"}}}, {"c": 1}, {"a": None}),
         ({"title": "A text", "type": "string", "minLength": 1, "examples": ["a"]}, "a", ""),
     ],
     ids=lambda value: json.dumps(value)[:40].replace("\\", ""),

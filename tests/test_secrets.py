@@ -199,6 +199,12 @@ def test_short_token_does_not_damage_the_summary(function: Function, fake_ddm: F
     assert summary["message"] == expected["message"]
 
 
+@pytest.mark.parametrize(("token", "shown"), [("8ormore_", "***"), ("7orless", "7orless")])
+def test_shortest_redacted_token(function: Function, fake_ddm: FakeDDM, token, shown):
+    fake_ddm.behaviours["echo"] = results(check("a", note=f"Token {token}."))
+    assert function.send_event("echo", token=token).summary["checks"][0]["note"] == f"Token {shown}."
+
+
 def test_redaction_of_a_long_text_is_fast(function: Function, fake_ddm: FakeDDM):
     token = "ab" * 500
     fake_ddm.behaviours["echo"] = results(check("a", "FAILED", note="ab" * 400_000))
