@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, Self
 
 from ddm_precheck import cloudevents, credentials, envelopes, framework_hooks, log, serialization, settings, sink
 from ddm_precheck.checks import pack_checks, unpack_checks
-from ddm_precheck.ddm import Client, DDMResponse, parse_result
+from ddm_precheck.ddm import Client, parse_result
 from ddm_precheck.envelopes import Envelope, Handshake
 from ddm_precheck.event import Precheck, parse_event
 from ddm_precheck.memory import configure_malloc, one_at_a_time
@@ -49,6 +49,7 @@ class App:
         try:
             outgoing = self._respond(incoming, entry)
         except Problem as problem:
+            problem.__context__ = problem.__traceback__ = None  # frees the frames, with the parsed body
             outgoing = _problem_response(problem, entry, incoming.header("accept"))
         except Exception as bug:  # noqa: BLE001 - the caller always gets a response, and never a stack trace
             entry.exception = log.describe_exception(bug)
@@ -72,9 +73,10 @@ class App:
         token = credentials.resolve_token(request.caller_token, request.precheck, incoming.agency_token, self._settings)
         entry.token_from = token.source
         decision, summary = self._wait_for_decision(request, token, entry)
-        if not request.envelope.is_delivery:
-            return request.envelope.reply(decision, summary)
-        envelope = replace(request.envelope, id=token.redact(request.envelope.id))
+        envelope = request.envelope
+        if not envelope.is_delivery:
+            return envelope.reply(decision, summary)
+        envelope = replace(envelope, id=token.redact(envelope.id))
         if decision.verdict is Verdict.PENDING:
             raise Problem(ProblemCode.PENDING, decision.message, upstream=decision.upstream)
         if self._settings.sink:
@@ -98,22 +100,21 @@ class App:
         """Request the result until the verdict is not PENDING or the wait ends. Return the decision and the summary."""
         for _ in _polls(min(request.precheck.wait_seconds, self._settings.max_wait_seconds)):
             summary = b""  # the summary of the last poll, of up to 2 MiB, is not kept while the next result arrives
-            response = self._ddm.fetch(request.precheck, token)
-            with one_at_a_time:
-                decision, summary = _judge(response, request, token)
-            del response
+            decision, summary = self._poll(request, token)
             entry.record_decision(decision)
             if decision.verdict is not Verdict.PENDING:
                 break
         return decision, summary
 
-
-def _judge(response: DDMResponse, request: _Request, token: credentials.Token) -> tuple[Decision, bytes]:
-    asynchronous, upstream = parse_result(response, request.precheck, token)
-    synchronous = token.redact_checks(unpack_checks(request.synchronous_checks))
-    summary = judge(request.precheck, synchronous, asynchronous, upstream, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
-    # Without the checks: they take many times the memory of their JSON and must not be kept after the lock is released.
-    return summary.decision, serialization.summary_json(summary)
+    def _poll(self, request: _Request, token: credentials.Token) -> tuple[Decision, bytes]:
+        """Request the result once. Return the decision, and the summary as JSON, which takes less memory."""
+        http, upstream = self._ddm.fetch(request.precheck, token)
+        with one_at_a_time:
+            asynchronous, upstream = parse_result(http, upstream, request.precheck, token)
+            synchronous = token.redact_checks(unpack_checks(request.synchronous_checks))
+            checked_at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+            summary = judge(request.precheck, synchronous, asynchronous, upstream, checked_at)
+            return summary.decision, serialization.summary_json(summary)
 
 
 def _polls(max_seconds: float) -> Iterator[None]:

@@ -14,7 +14,6 @@ from ddm_precheck.problem import Violation, invalid_event
 from ddm_precheck.verdict import Decision
 
 STRUCTURED_TYPE: Final = "application/cloudevents+json"
-BATCH_TYPE_PREFIX: Final = "application/cloudevents-batch"
 
 REQUIRED_ATTRIBUTES: Final = ("specversion", "id", "source", "type")
 
@@ -59,10 +58,7 @@ def parse_traceparent(value: object) -> str | None:
 
 
 def encode_attributes(event_id: str, traceparent: str | None, decision: Decision) -> dict[str, str]:
-    """Return the attributes of the CloudEvent that carries the decision's summary.
-
-    ``verdict`` and ``canproceed`` are extensions, so that a Trigger can filter without reading the data.
-    """
+    """Return the attributes of the summary. A Trigger can filter by the extensions ``verdict`` and ``canproceed``."""
     attributes = {
         "specversion": "1.0",
         "id": event_id,

@@ -33,10 +33,7 @@ class Token:
     source: Literal["event", "header", "agency", "file"]
 
     def redact(self, text: str) -> str:
-        """Return the text with the token replaced by ``***``, and encodable as UTF-8.
-
-        Strings of at most 128 characters, such as IDs, cannot hold an IAM token and need no redaction.
-        """
+        """Return the text with the token replaced by ``***``, and encodable as UTF-8."""
         text = encodable(text)
         return text.replace(self.value, _REDACTED) if len(self.value) >= _MIN_REDACTED_LENGTH else text
 

@@ -4,7 +4,6 @@ The request is "Querying the Asynchronous Pre-check Result of Shard Configuratio
 """
 
 import random
-from dataclasses import dataclass
 from time import monotonic, sleep
 from typing import Final
 
@@ -30,18 +29,12 @@ _MAX_FIRST_BACKOFF_SECONDS: Final = 0.2
 _RETRIED_STATUSES: Final = frozenset({502, 503, 504})
 
 
-@dataclass(frozen=True, slots=True)
-class DDMResponse:
-    http: HTTPResponse
-    upstream: UpstreamInfo
-
-
 class Client:
     def __init__(self, settings: Settings, transport: Transport) -> None:
         self._settings = settings
         self._transport = transport
 
-    def fetch(self, precheck: Precheck, token: Token) -> DDMResponse:
+    def fetch(self, precheck: Precheck, token: Token) -> tuple[HTTPResponse, UpstreamInfo]:
         """Request the precheck's result. Connection failures and the statuses 502, 503 and 504 are retried.
 
         Raises Problem ``upstream-timeout``, ``upstream-unavailable`` or ``upstream-contract`` if there is no response
@@ -76,19 +69,20 @@ class Client:
                     raise Problem(ProblemCode.UPSTREAM_UNAVAILABLE, detail, upstream=upstream) from None
             else:
                 if http.status not in _RETRIED_STATUSES or not _back_off(attempt, deadline):
-                    return DDMResponse(http, _upstream_info(started, attempt, http.status))
+                    return http, _upstream_info(started, attempt, http.status)
 
 
-def parse_result(response: DDMResponse, precheck: Precheck, token: Token) -> tuple[tuple[Check, ...], UpstreamInfo]:
+def parse_result(
+    http: HTTPResponse, upstream: UpstreamInfo, precheck: Precheck, token: Token
+) -> tuple[tuple[Check, ...], UpstreamInfo]:
     """Return DDM's asynchronous checks, redacted and in DDM's order, and information about the exchange.
 
     Raises Problem with the matching code for an error response, and ``upstream-contract`` for any other response that
     is not a valid result of this precheck.
     """
-    http = response.http
     if 400 <= http.status <= 599:
-        raise ddm_errors.error_to_problem(http, response.upstream, token)
-    upstream = response.upstream._replace(request_id=ddm_errors.find_request_id(http.headers, {}))
+        raise ddm_errors.error_to_problem(http, upstream, token)
+    upstream = upstream._replace(request_id=ddm_errors.find_request_id(http.headers, {}))
     if http.status != 200:
         raise _unexpected(f"it has the status {http.status}", upstream)
     if http.body_error:

@@ -60,10 +60,7 @@ def error_to_problem(http: HTTPResponse, upstream: UpstreamInfo, token: Token) -
 
 
 def find_request_id(headers: Mapping[str, str], body: Mapping[str, Any]) -> str | None:
-    """Return the request ID, which Huawei Cloud's support needs, from the headers or the body.
-
-    A usable request ID has at most 128 printable ASCII characters. If there is none, return None.
-    """
+    """Return the first request ID of at most 128 printable ASCII characters. Huawei Cloud's support needs it."""
     for value in (headers.get("X-Request-Id"), body.get("request_id")):
         if isinstance(value, str) and re.fullmatch(r"[!-~]{1,128}", value):
             return value

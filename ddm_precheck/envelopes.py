@@ -27,7 +27,7 @@ _SUBSCRIBE_URL: Final = re.compile(r"https://([a-z0-9.-]+)(?::[0-9]+)?/[!-~]{0,2
 
 @dataclass(frozen=True)
 class Envelope:
-    """One format of a request. ``id`` is the ID of the event in an event delivery."""
+    """One format of a request. ``id`` is that of the event in an event delivery, ``traceparent`` that of its trace."""
 
     is_delivery: ClassVar[bool] = True
 
@@ -97,12 +97,9 @@ class SMNNotification(Envelope):
 
     @classmethod
     def open(cls, incoming: Incoming, value: Any) -> tuple[Self, Any] | None:
-        if not incoming.header(_SMN_TYPE) or not isinstance(value, dict):
+        if incoming.header(_SMN_TYPE) != "Notification" or not isinstance(value, dict):
             return None
-        if incoming.header(_SMN_TYPE) != "Notification":
-            raise invalid_event(Violation("", "must be in an SMN message of the type Notification"))
-        event = _parse_text(value.get("message"), "/message")
-        return cls(message_id(value.get("message_id")), _traceparent(incoming)), event
+        return cls(message_id(value.get("message_id"))), _parse_text(value.get("message"), "/message")
 
 
 class StructuredCloudEvent(Envelope):
@@ -110,21 +107,15 @@ class StructuredCloudEvent(Envelope):
 
     @classmethod
     def open(cls, incoming: Incoming, value: Any) -> tuple[Self, Any] | None:
-        content_type = _content_type(incoming)
-        if content_type.startswith(cloudevents.BATCH_TYPE_PREFIX):
-            raise invalid_event(Violation("", "must be one event, not a batch of CloudEvents"))
-        if content_type != cloudevents.STRUCTURED_TYPE and (
-            _has_attributes(incoming) or not isinstance(value, dict) or "specversion" not in value
-        ):
+        is_structured = _content_type(incoming) == cloudevents.STRUCTURED_TYPE
+        if not isinstance(value, dict) or not (is_structured or "specversion" in value):
             return None
-        if not isinstance(value, dict):
-            raise invalid_event(Violation("", "must be a CloudEvent, a JSON object"))
         event_id = cloudevents.validate_attributes(value)
         data, encoded = value.get("data"), value.get("data_base64")
         if (data is None) == (encoded is None):
             raise invalid_event(Violation("/data", "or data_base64 must be present, but not both"))
         event = _event_in(_parse_base64_json(encoded, "/data_base64") if data is None else data)
-        return cls(event_id, cloudevents.parse_traceparent(value.get("traceparent")) or _traceparent(incoming)), event
+        return cls(event_id, value.get("traceparent")), event
 
     def reply(self, decision: Decision, summary: bytes) -> Outgoing:
         attributes = cloudevents.encode_attributes(self.id, self.traceparent, decision)
@@ -137,13 +128,11 @@ class BinaryCloudEvent(Envelope):
 
     @classmethod
     def open(cls, incoming: Incoming, value: Any) -> tuple[Self, Any] | None:
-        if not _has_attributes(incoming):
-            return None
+        if not any(f"ce-{name}" in incoming.headers for name in cloudevents.REQUIRED_ATTRIBUTES):
+            return None  # if only some are missing, the event is not valid
         names = (*cloudevents.REQUIRED_ATTRIBUTES, "traceparent")
         attributes = {name: cloudevents.decode_header(name, incoming.header(f"ce-{name}")) for name in names}
-        event_id = cloudevents.validate_attributes(attributes)
-        traceparent = cloudevents.parse_traceparent(attributes["traceparent"]) or _traceparent(incoming)
-        return cls(event_id, traceparent), _event_in(value)
+        return cls(cloudevents.validate_attributes(attributes), attributes["traceparent"]), _event_in(value)
 
     def reply(self, decision: Decision, summary: bytes) -> Outgoing:
         response = _json_response(decision, summary, summary)
@@ -161,8 +150,7 @@ class PubSubPush(Envelope):
     def open(cls, incoming: Incoming, value: Any) -> tuple[Self, Any] | None:
         if not _is_push(value):
             return None
-        event = _pushed_event(value)
-        return cls(message_id(value["message"].get("messageId")), _traceparent(incoming)), event
+        return cls(message_id(value["message"].get("messageId"))), _pushed_event(value)
 
 
 class UnwrappedPubSub(Envelope):
@@ -172,7 +160,7 @@ class UnwrappedPubSub(Envelope):
     def open(cls, incoming: Incoming, value: Any) -> tuple[Self, Any] | None:
         if not any(name.startswith("x-goog-pubsub-") for name in incoming.headers):
             return None
-        return cls(message_id(incoming.header("x-goog-pubsub-message-id")), _traceparent(incoming)), value
+        return cls(message_id(incoming.header("x-goog-pubsub-message-id"))), value
 
 
 class Message(Envelope):
@@ -212,7 +200,17 @@ def open_envelope(incoming: Incoming) -> tuple[Envelope, Any]:
     strict JSON, or violates a rule of its format.
     """
     value = None if incoming.method == "OPTIONS" else _read_value(incoming)
-    return next(opened for envelope in ENVELOPES if (opened := envelope.open(incoming, value)))
+    envelope, event = next(opened for envelope in ENVELOPES if (opened := envelope.open(incoming, value)))
+    parse = cloudevents.parse_traceparent
+    return replace(envelope, traceparent=parse(envelope.traceparent) or parse(incoming.header("traceparent"))), event
+
+
+def decode_base64(text: object) -> bytes | None:
+    """Return the bytes of a base64 string, which may have line breaks, or None."""
+    try:
+        return base64.b64decode("".join(text.split()), validate=True) if isinstance(text, str) else None
+    except ValueError:
+        return None
 
 
 def message_id(value: object) -> str:
@@ -223,7 +221,7 @@ def _read_value(incoming: Incoming) -> Any:
     if incoming.method != "POST":
         raise Problem(ProblemCode.METHOD_NOT_ALLOWED, "Send the event with POST")
     if incoming.body is None:
-        raise invalid_event(Violation("", "is truncated; send it again"))
+        raise invalid_event(Violation("", "cannot be read; send it again"))
     if len(incoming.body) > MAX_BODY_BYTES:
         raise Problem(ProblemCode.EVENT_TOO_LARGE, f"The body is over {MAX_BODY_BYTES} bytes, the limit for an event")
     return _parse_json(incoming.body, incoming.place, _content_type(incoming))
@@ -246,10 +244,7 @@ def _parse_text(text: Any, pointer: str) -> Any:
 
 
 def _parse_base64_json(text: Any, pointer: str) -> Any:
-    try:
-        data = base64.b64decode("".join(text.splitlines()), validate=True) if isinstance(text, str) else b""
-    except ValueError:
-        data = b""
+    data = decode_base64(text)
     if not data:
         raise invalid_event(Violation(pointer, "must be the base64 of the event"))
     return _parse_json(data, f"the base64 in {pointer}")
@@ -277,22 +272,11 @@ def _event_in(data: Any) -> Any:
 
 
 def _is_push(value: Any) -> bool:
-    return isinstance(value, dict) and "message" in value and "subscription" in value
-
-
-def _has_attributes(incoming: Incoming) -> bool:
-    """Return whether any required attribute is a header: if another one is missing, the event is not valid."""
-    return any(f"ce-{name}" in incoming.headers for name in cloudevents.REQUIRED_ATTRIBUTES)
+    return isinstance(value, dict) and isinstance(value.get("message"), dict) and "subscription" in value
 
 
 def _pushed_event(body: dict[str, Any]) -> Any:
-    if not isinstance(body["message"], dict):
-        raise invalid_event(Violation("/message", "must be an object"))
     return _parse_base64_json(body["message"].get("data"), "/message/data")
-
-
-def _traceparent(incoming: Incoming) -> str | None:
-    return cloudevents.parse_traceparent(incoming.header("traceparent"))
 
 
 def _content_type(incoming: Incoming) -> str:

@@ -79,10 +79,7 @@ def parse_event(
 
 
 def _with_defaults(data: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
-    """Return the event's fields without the token, with defaults for missing fields.
-
-    An optional field that is null or empty counts as missing: templates of low-code tools produce both.
-    """
+    """Return the fields without the token, with defaults. Null and "", which templates produce, count as missing."""
     defaults = {"region": settings.region, "expected_checks": settings.expected_checks}
     fields = {name: value for name, value in defaults.items() if value is not None}
     fields |= {name: value for name, value in data.items() if name not in _SCHEMA.optional or value not in (None, "")}

@@ -11,15 +11,13 @@ Sources of the formats: FunctionGraph User Guide, "Supported Event Sources"; the
 otc-functiongraph-python-runtime; for EventGrid the examples of the vendor's Terraform provider.
 """
 
-import base64
 import json
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any, Final, NamedTuple
 
 from ddm_precheck import cloudevents
 from ddm_precheck.app import App
-from ddm_precheck.envelopes import message_id
+from ddm_precheck.envelopes import decode_base64, message_id
 from ddm_precheck.messages import Incoming, Outgoing
 from ddm_precheck.problem import Problem, Violation, invalid_event
 
@@ -33,10 +31,11 @@ _FOREIGN_RECORDS: Final = {
     "Records": "an OBS record",
     "cts": "a CTS record",
     "lts": "an LTS record",
+    "trigger_type": "a record of another trigger or without messages",
     "records": "a DDS record",
-    "trigger_type": "a record of another trigger",
+    "record": "a record without messages",
 }
-"""The records of services that never hold a precheck event, by the field that identifies them."""
+"""The records that hold no precheck event, by the field that identifies them."""
 
 
 class DeliveryFailed(Exception):  # noqa: N818 - FunctionGraph shows the name to people: it says what has happened
@@ -56,38 +55,23 @@ def handle(app: App, event: Any, context: Any) -> Any:
     agency_token = getattr(context, "getToken", lambda: None)
     if isinstance(event, dict):
         if "httpMethod" in event and "headers" in event:
-            return _gateway_result(_handle(app, lambda: _gateway_request(event, agency_token)))
-        messages, failure = _messages_or_failure(app, event)
-        if failure:
-            raise failure
+            return _gateway_result(app.handle(_gateway_request(event, agency_token)))
+        try:
+            messages = _messages(event)
+        except Problem as problem:
+            raise _failure([app.reject(problem)], [""]) from None
         if messages:
             return _deliver(app, messages, agency_token)
-    outgoing = _handle(app, lambda: Incoming("POST", {}, _to_bytes(event), agency_token, "the event"))
+    outgoing = app.handle(Incoming("POST", {}, _to_bytes(event), agency_token, "the event"))
     return json.loads(outgoing.summary or outgoing.body)
 
 
-def _handle(app: App, request: Callable[[], Incoming]) -> Outgoing:
-    try:
-        incoming = request()
-    except Problem as problem:
-        return app.reject(problem)
-    return app.handle(incoming)
-
-
 def _gateway_request(event: dict[str, Any], agency_token: Callable[[], object]) -> Incoming:
-    body = event.get("body") or ""
-    if not isinstance(body, str):
-        raise invalid_event(Violation("/body", "must be a string"))
-    data = body.encode(errors="surrogatepass")
-    if event.get("isBase64Encoded") is True:
-        try:
-            data = base64.b64decode("".join(body.split()), validate=True)
-        except ValueError:
-            raise invalid_event(Violation("/body", "must be base64, because isBase64Encoded is true")) from None
     headers = event["headers"] if isinstance(event["headers"], dict) else {}
-    return Incoming(
-        str(event["httpMethod"]), {str(name).lower(): str(value) for name, value in headers.items()}, data, agency_token
-    )
+    headers = {str(name).lower(): str(value) for name, value in headers.items()}
+    body = event.get("body") or ""
+    data = decode_base64(body) if event.get("isBase64Encoded") is True else _to_bytes(body)
+    return Incoming(str(event["httpMethod"]), headers, data, agency_token)
 
 
 def _gateway_result(outgoing: Outgoing) -> dict[str, Any]:
@@ -97,13 +81,6 @@ def _gateway_result(outgoing: Outgoing) -> dict[str, Any]:
         "body": outgoing.body.decode(),
         "isBase64Encoded": False,
     }
-
-
-def _messages_or_failure(app: App, event: dict[str, Any]) -> tuple[list[_Message] | None, DeliveryFailed | None]:
-    try:
-        return _messages(event), None
-    except Problem as problem:
-        return None, _failure([app.reject(problem)], [""])
 
 
 def _messages(event: dict[str, Any]) -> list[_Message] | None:
@@ -118,9 +95,11 @@ def _messages(event: dict[str, Any]) -> list[_Message] | None:
     if trigger == "TIMER":
         return [_Message(event.get("user_event"), "/user_event", message_id(None))]
     if isinstance(record, list) and all(isinstance(item, dict) and "smn" in item for item in record):
-        return _required(list(_smn_messages(record)), "/record")
-    if isinstance(trigger, str) and isinstance(records, list):
-        return _required(list(_queue_messages(records)), "/records")
+        messages = list(_smn_messages(record))
+    else:
+        messages = list(_queue_messages(records)) if isinstance(trigger, str) and isinstance(records, list) else []
+    if messages:
+        return messages
     for field, record_name in _FOREIGN_RECORDS.items():
         if field in event:
             raise invalid_event(Violation(f"/{field}", f"belongs to {record_name}, which holds no precheck event"))
@@ -140,25 +119,18 @@ def _queue_messages(records: list[Any]) -> Iterator[_Message]:
             yield _Message(value, f"/records/{index}/messages/{number}", message_id(None))
 
 
-def _required(messages: list[_Message], pointer: str) -> list[_Message]:
-    if not messages:
-        raise invalid_event(Violation(pointer, "has no messages"))
-    return messages
-
-
 def _deliver(app: App, messages: list[_Message], agency_token: Callable[[], object]) -> Any:
     """Handle each message. Return the slim summary, or a list of them for several messages."""
-    outgoing = [_handle(app, partial(_message_request, message, agency_token)) for message in messages]
+    outgoing = []
+    for message in messages:
+        headers = {} if message.id else {"content-type": cloudevents.STRUCTURED_TYPE}
+        body = _to_bytes(message.value)
+        outgoing.append(app.handle(Incoming("POST", headers, body, agency_token, message.place, message.id)))
     if any(response.summary is None for response in outgoing):
         raise _failure(outgoing, [message.place for message in messages])
     summaries = [json.loads(response.summary or b"") for response in outgoing]
     slim = [{name: summary[name] for name in _SLIM_FIELDS} for summary in summaries]
     return slim if len(slim) > 1 else slim[0]
-
-
-def _message_request(message: _Message, agency_token: Callable[[], object]) -> Incoming:
-    headers = {} if message.id else {"content-type": cloudevents.STRUCTURED_TYPE}
-    return Incoming("POST", headers, _to_bytes(message.value), agency_token, message.place, message.id)
 
 
 def _failure(outgoing: list[Outgoing], places: list[str]) -> DeliveryFailed:
@@ -170,13 +142,12 @@ def _failure(outgoing: list[Outgoing], places: list[str]) -> DeliveryFailed:
     return DeliveryFailed(f"{problem['code']}: {problem['message']}{where}{more}")
 
 
-def _to_bytes(value: Any) -> bytes:
+def _to_bytes(value: Any) -> bytes | None:
+    """Return a JSON value or JSON text as a body; None if the value is no JSON, or nested too deeply."""
     if isinstance(value, str):
         return value.encode(errors="surrogatepass")
     try:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))  # no longer than the caller's own JSON
-    except RecursionError:
-        raise invalid_event(Violation("", "is nested too deeply")) from None
-    except (TypeError, ValueError):
-        raise invalid_event(Violation("", "is not JSON")) from None
+    except (RecursionError, TypeError, ValueError):
+        return None
     return text.encode(errors="backslashreplace")  # the JSON escape sequence of a lone surrogate

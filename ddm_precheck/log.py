@@ -22,10 +22,7 @@ _TRACE: Final = re.compile(r"(?:[0-9a-f]{2}-)?([0-9a-fA-F]{32})(?:[-/].*)?")
 
 @dataclass(slots=True)
 class Entry:
-    """The data of one log line, collected while the request is processed.
-
-    No exception is stored, because the frames of its traceback would keep the request body in memory.
-    """
+    """The data of one log line. No exception is stored: its traceback would keep the request body in memory."""
 
     trace: str | None = None
     precheck: Precheck | None = None

@@ -7,14 +7,14 @@ Parsing one body at a time takes no longer, because parsing holds Python's globa
 import contextlib
 import ctypes
 import threading
-from types import TracebackType
 from typing import Final
-
-from ddm_precheck.problem import Problem
 
 _M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
 _MMAP_THRESHOLD_BYTES: Final = 128 * 1024
+
+one_at_a_time: Final = threading.Lock()
+"""The lock for parsing, validating and serializing a body."""
 
 
 def configure_malloc() -> None:
@@ -28,26 +28,3 @@ def configure_malloc() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_ARENA_MAX, 1)
         libc.mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
-
-
-class _OneAtATime:
-    """A lock for parsing, validating and serializing a body.
-
-    Call one function inside the lock: its frame, with the parsed body, ends there. A Problem that leaves the lock loses
-    its traceback and context, which would keep the frame.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, _: object, error: BaseException | None, traceback: TracebackType | None) -> None:
-        if isinstance(error, Problem):
-            error.__context__ = error.__traceback__ = None
-            del traceback  # frees the frames before the next body is parsed
-        self._lock.release()
-
-
-one_at_a_time: Final = _OneAtATime()

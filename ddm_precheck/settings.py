@@ -87,10 +87,7 @@ class Settings:
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
-    """Read the settings from environment variables. An empty variable counts as unset.
-
-    Raises SettingsError for the first invalid value.
-    """
+    """Read the settings. An empty variable counts as unset. Raises SettingsError for the first invalid value."""
     return Settings(
         endpoint=_endpoint(environment.get("DDM_ENDPOINT") or _DEFAULT_ENDPOINT),
         region=_region(environment.get("DDM_REGION")),
@@ -104,10 +101,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
 
 
 def parse_endpoint(variable: str, value: str) -> str:
-    """Return the base URL in a variable without its trailing slash. Raises SettingsError if a token must not go there.
-
-    The URL may contain ``{region}``.
-    """
+    """Return a base URL without its trailing slash. Raises SettingsError if a token must not be sent there."""
     _check_url(variable, value.replace(_REGION_PLACEHOLDER, "region"))
     url = urlsplit(value)
     if url.scheme != "https" and not is_loopback(url.hostname or ""):

@@ -4,7 +4,7 @@ import json
 from typing import Any, Final, NoReturn
 
 
-class InvalidJSONError(ValueError):
+class InvalidJSONError(Exception):
     """The bytes are not one strict JSON text. The message gives the position or the reason, and quotes no bytes."""
 
 
@@ -23,8 +23,6 @@ def loads(data: bytes) -> Any:
         message = f"it is not valid JSON at line {error.lineno}, column {error.colno}"
     except RecursionError:
         message = "it is nested too deeply"
-    except InvalidJSONError:
-        raise
     except ValueError:  # an integer with more digits than Python converts
         message = "it contains a number that is too long"
     raise InvalidJSONError(message)

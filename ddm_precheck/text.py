@@ -30,11 +30,7 @@ def one_line(text: str) -> str:
 
 def encodable(text: str) -> str:
     """Return the text with lone surrogates, which UTF-8 cannot encode, replaced by question marks."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode(errors="replace").decode()
-    return text  # not a copy: texts can take much memory
+    return text.encode(errors="replace").decode()
 
 
 def truncate(text: str, max_length: int) -> str:

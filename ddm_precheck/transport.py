@@ -52,10 +52,6 @@ class OversizedResponseError(TransportError):
     """The response is over the limit for head and body together. Its status is not used."""
 
 
-class _BudgetExceededError(http.client.HTTPException):
-    pass
-
-
 # The type of a cause, and the message. The first row that has the type of a cause applies.
 _MESSAGES: Final = (
     (urllib3.exceptions.ProxyError, "the proxy did not connect to {host}{status}"),
@@ -150,8 +146,6 @@ def _to_transport_error(error: Exception, host: str | None) -> TransportError:
     # If connecting takes the whole timeout, the causes include ReadTimeoutError and no TimeoutError.
     if any(isinstance(cause, TimeoutError | urllib3.exceptions.ReadTimeoutError) for cause in causes):
         return DeadlineExceededError(f"{host} did not respond in time")
-    if any(isinstance(cause, _BudgetExceededError) for cause in causes):
-        return OversizedResponseError(f"it is over {_MAX_WIRE_BYTES // 1024**2} MiB")
     tunnel = next(filter(None, (_TUNNEL_STATUS.search(str(cause)) for cause in causes)), None)
     status = f": it responded {tunnel[1]}" if tunnel else ""
     for cause_type, message in _MESSAGES:
@@ -204,7 +198,7 @@ class _SocketReader(io.RawIOBase):
         self.has_ended = count == 0
         self._remaining_bytes -= count
         if self._remaining_bytes < 0:
-            raise _BudgetExceededError
+            raise OversizedResponseError(f"it is over {_MAX_WIRE_BYTES // 1024**2} MiB")
         return count
 
     def close(self) -> None:
@@ -254,10 +248,7 @@ class _Connection(HTTPConnection):
     response_class = _Response
 
     def _new_conn(self) -> socket.socket:
-        """Connect within the timeout, and leave the remaining time for the TLS handshake.
-
-        urllib3 applies the whole timeout to each address of the host, and again to the TLS handshake.
-        """
+        """Connect within the timeout, which urllib3 applies to each address of the host and to the TLS handshake."""
         deadline = monotonic() + (self.timeout or 0)
         addresses = [info[4][:2] for info in socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)]
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):  # pragma: no branch

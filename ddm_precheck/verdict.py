@@ -78,10 +78,7 @@ def judge(
     upstream: UpstreamInfo,
     checked_at: str,
 ) -> Summary:
-    """Return the summary of the synchronous and the asynchronous checks.
-
-    Only the asynchronous checks decide whether the precheck has finished.
-    """
+    """Return the summary. Only the asynchronous checks decide whether the precheck has finished."""
     checks = synchronous + asynchronous
     failed = tuple(check for check in checks if check.status == "FAILED")
     warned = tuple(check for check in checks if check.status not in {"SUCCESS", "FAILED"})
