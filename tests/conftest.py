@@ -10,6 +10,7 @@ import pytest
 from helpers.certificates import Authority
 from helpers.function import Function, InProcessFunction, ServedFunction, serve_function
 from helpers.platform_token import AGENCY_VARIABLES, TokenFile
+from hypothesis import HealthCheck, settings
 
 from testing.fake_ddm import FakeDDM
 from testing.function_server import clean_environment
@@ -30,6 +31,17 @@ if "MUTANT_UNDER_TEST" in os.environ:  # in the copy that mutmut makes, which la
     collect_ignore_glob = [f"{prefix}*" for prefix in OTHER_SUBJECTS]
 
 
+settings.register_profile(
+    "tests",
+    max_examples=int(os.environ.get("EXAMPLES", "100")),
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("tests")
+
+
 def pytest_configure() -> None:
     """Handle SIGINT. A shell ignores SIGINT for a run in the background, and child processes would inherit this."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -43,8 +55,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
-    """Return an ID without backslashes: mutmut collects the tests twice, and pytest escapes them each time."""
-    return ascii(val)[1:-1].replace("\\", "") if isinstance(val, str) else None
+    """Return a short ID without backslashes: mutmut collects the tests twice, and pytest escapes them each time."""
+    text = val[:40].decode("latin-1") if isinstance(val, bytes) else val
+    return ascii(text[:40])[1:-1].replace("\\", "")[:40] if isinstance(text, str) else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

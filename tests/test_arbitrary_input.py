@@ -5,12 +5,11 @@ examples. The environment variable ``EXAMPLES`` sets the number of examples of e
 """
 
 import json
-import os
 
 import pytest
 from helpers.envelopes import DELIVERIES
 from helpers.function import EVENT, TOKEN, Function, FunctionResponse
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from testing.fake_behaviours import PRIMARY_KEYS, FakeResponse
@@ -18,14 +17,6 @@ from testing.fake_ddm import FakeDDM
 from testing.fault_server import FaultServer, send
 
 pytestmark = pytest.mark.no_mutation
-
-many_examples = settings(
-    max_examples=int(os.environ.get("EXAMPLES", "100")),
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
-)
 
 texts = st.text(max_size=40) | st.sampled_from(
     ["", " ", "\n", "null", "\ud800", "\u2028", "*", TOKEN, f"x{TOKEN}\0", TOKEN[:9], json.dumps(EVENT)]
@@ -86,7 +77,6 @@ def assert_no_bug(response: FunctionResponse) -> FunctionResponse:
     return response
 
 
-@many_examples
 @given(body=(events | json_values).map(to_json) | st.binary(max_size=200) | damaged(events.map(to_json)))
 def test_arbitrary_body(function: Function, fake_ddm: FakeDDM, body):
     fake_ddm.reset()
@@ -95,7 +85,6 @@ def test_arbitrary_body(function: Function, fake_ddm: FakeDDM, body):
     assert bool(fake_ddm.requests) == (response.status != 400)
 
 
-@many_examples
 @given(event=events, delivery=st.sampled_from(list(DELIVERIES)))
 def test_event_has_the_same_outcome_in_each_envelope(function: Function, fake_ddm: FakeDDM, event, delivery):
     event.pop("wait_seconds", None)
@@ -106,7 +95,6 @@ def test_event_has_the_same_outcome_in_each_envelope(function: Function, fake_dd
         assert response.log_entry[name] == direct.log_entry[name]
 
 
-@many_examples
 @given(
     headers=st.dictionaries(
         st.sampled_from(["ce-id", "ce-specversion", "ce-type", "traceparent", "X-Auth-Token", "Accept", "Content-Type"])
@@ -148,7 +136,6 @@ results = st.fixed_dictionaries(
 )
 
 
-@many_examples
 @given(value=results | results | json_values, ascii_only=st.booleans(), flag=st.booleans())
 def test_arbitrary_json_from_ddm(function: Function, fake_ddm: FakeDDM, value, ascii_only, flag):
     body = json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
@@ -162,7 +149,6 @@ def test_arbitrary_json_from_ddm(function: Function, fake_ddm: FakeDDM, value, a
     assert response.body["can_proceed"] == (expected == "PASS" or (expected == "WARN" and flag))
 
 
-@many_examples
 @given(
     status=st.sampled_from([200, 202, 302, 400, 401, 403, 404, 407, 409, 429, 500, 503, 999]),
     body=st.binary(max_size=200) | damaged(results.map(to_json)) | json_values.map(lambda each: to_json({"x": each})),
@@ -196,7 +182,6 @@ http_responses = st.builds(
 )
 
 
-@settings(many_examples, max_examples=int(os.environ.get("EXAMPLES", "60")))
 @given(data=http_responses | damaged(http_responses) | st.binary(max_size=100))
 def test_arbitrary_bytes_on_the_connection(start, monkeypatch, data):
     monkeypatch.setattr("ddm_precheck.ddm._MAX_FIRST_BACKOFF_SECONDS", 0)

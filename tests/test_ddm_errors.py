@@ -54,12 +54,6 @@ def test_error_becomes_a_problem(
     assert len(fake_ddm.requests) == 1
 
 
-@pytest.mark.parametrize("code", ProblemCode, ids=lambda code: code.value)
-def test_retryable_is_derived_from_the_status(code):
-    """Brokers see only the status, and retry 429 and 5xx."""
-    assert code.retryable == (code.status == 429 or code.status >= 500)
-
-
 def test_each_code_is_in_the_json_schema():
     assert {code.value for code in ProblemCode} == set(PROBLEM_VALIDATOR.schema["properties"]["code"]["enum"])
 

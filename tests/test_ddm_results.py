@@ -69,14 +69,12 @@ INVALID_CHECKS: Final[dict[str, dict[str, Any]]] = {
     "/handling_suggestion must be a string or null": {
         "suggestion is an object": check("a") | {"handling_suggestion": {}}
     },
+    "/error_message must be a string or null": {"error is a list": check("a") | {"error_message": []}},
 }
 OTHER_RESPONSES: Final = {
     "it has the status 201": FakeResponse(201, result(CHECKS)),
-    "it has the status 202": FakeResponse(202, result(CHECKS)),
     "it has the status 204": FakeResponse(204, b""),
-    "it has the status 206": FakeResponse(206, result(CHECKS)),
     "it has the status 302": FakeResponse(302, b"", {"Location": "/"}),
-    "it has the status 304": FakeResponse(304, b""),
     "it has the status 600": FakeResponse(600, {}),
     "it is over 1048576 bytes": FakeResponse(200, json.dumps(result(CHECKS)).encode() + b" " * MAX_BYTES),
     "it has a Content-Encoding, although none was requested": FakeResponse(
@@ -155,13 +153,10 @@ def test_empty_error_beside_the_list_is_not_an_error(function: Function, fake_dd
 
 
 def test_error_names_within_a_check_are_unknown_fields(function: Function, fake_ddm: FakeDDM):
-    fake_ddm.behaviours["inner"] = lambda _: FakeResponse(200, result([check("a") | dict.fromkeys(ERROR_NAMES, "x")]))
+    fake_ddm.behaviours["inner"] = lambda _: FakeResponse(
+        200, result([check("a") | dict.fromkeys(ERROR_NAMES, "x")], total=1)
+    )
     assert function.send_event("inner").verdict == "PASS"
-
-
-def test_check_that_failed_and_succeeded_is_failed(function: Function, fake_ddm: FakeDDM):
-    fake_ddm.behaviours["both"] = lambda _: FakeResponse(200, result([check("a", "FAILED"), check("a")]))
-    assert function.send_event("both", expected_checks=5).verdict == "FAIL"
 
 
 @pytest.mark.parametrize("headers", [{}, {"Content-Encoding": "identity"}, {"Content-Type": "text/plain"}], ids=str)
@@ -169,15 +164,6 @@ def test_result_of_maximum_size(function: Function, fake_ddm: FakeDDM, headers):
     text = json.dumps(result(CHECKS)).encode()
     fake_ddm.behaviours["large"] = lambda _: FakeResponse(200, text + b" " * (MAX_BYTES - len(text)), headers)
     assert function.send_event("large").verdict == "PASS"
-
-
-@pytest.mark.parametrize("depth", [100, 500, 900, 2000, 50_000])
-def test_deep_unknown_value(function: Function, fake_ddm: FakeDDM, depth):
-    """Whether a depth can be parsed depends on Python."""
-    deep = b'{"a":' * depth + b'"\\u0061"' + b"}" * depth
-    body = json.dumps(result(CHECKS))[:-1].encode() + b',"more":' + deep + b"}"
-    fake_ddm.behaviours["deep"] = lambda _: FakeResponse(200, body)
-    assert function.send_event("deep").outcome in {"PASS", "upstream-contract"}
 
 
 def test_deep_value_of_the_wrong_type(function: Function, fake_ddm: FakeDDM):

@@ -2,9 +2,7 @@
 
 import base64
 import json
-import subprocess
 import sys
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -16,20 +14,19 @@ from helpers.envelopes import (
     SMN_HEADERS,
     STRUCTURED_HEADERS,
     TRACEPARENT,
-    UNWRAPPED_HEADERS,
     base64_json,
     binary_headers,
     push_body,
     send_structured,
     smn_body,
 )
+from helpers.flows import HELPERS, run_json
 from helpers.function import (
     EVENT,
     EVENT_WITHOUT_TOKEN,
     STRUCTURED_CONTENT_TYPE,
     TOKEN,
     Function,
-    character_id,
     validate_summary,
 )
 
@@ -50,7 +47,6 @@ LINES_OF_BASE64 = base64.encodebytes(EVENT_TEXT.encode()).decode()
 @pytest.mark.parametrize(
     ("body", "headers"),
     [
-        pytest.param(STRUCTURED, STRUCTURED_HEADERS, id="structured"),
         pytest.param(STRUCTURED, {"Content-Type": f"{STRUCTURED_CONTENT_TYPE}; charset=utf-8"}, id="charset"),
         pytest.param(STRUCTURED, {"Content-Type": "application/json"}, id="structured, application-json"),
         pytest.param(STRUCTURED | {"datacontenttype": "x", "subject": "x"}, {}, id="optional attributes"),
@@ -58,32 +54,22 @@ LINES_OF_BASE64 = base64.encodebytes(EVENT_TEXT.encode()).decode()
         pytest.param(STRUCTURED | {"data_base64": None}, {}, id="data_base64 is null"),
         pytest.param(ATTRIBUTES | {"data_base64": base64_json(EVENT)}, STRUCTURED_HEADERS, id="base64"),
         pytest.param(ATTRIBUTES | {"data_base64": base64_json(EVENT), "data": None}, {}, id="data is null"),
-        pytest.param(ATTRIBUTES | {"data_base64": LINES_OF_BASE64}, {}, id="base64 with line breaks"),
         pytest.param(
             ATTRIBUTES | {"data_base64": LINES_OF_BASE64.replace("\n", "\r\n")}, {}, id="base64 with CRLF line breaks"
         ),
-        pytest.param(ATTRIBUTES | {"data": push_body(EVENT)}, STRUCTURED_HEADERS, id="push in structured"),
-        pytest.param(EVENT, binary_headers(), id="binary"),
         pytest.param(EVENT, binary_headers() | {"Content-Type": "text/plain"}, id="binary, text-plain"),
         pytest.param(EVENT_TEXT, binary_headers(), id="binary, JSON text"),
         pytest.param(push_body(EVENT), EVENTARC_HEADERS, id="push in binary"),
-        pytest.param(push_body(EVENT), {}, id="push"),
-        pytest.param(push_body(EVENT, attributes={"a": "b"}) | {"deliveryAttempt": 5}, {}, id="push, optional fields"),
-        pytest.param(push_body(EVENT, data=LINES_OF_BASE64), {}, id="push, line breaks"),
-        pytest.param(EVENT, UNWRAPPED_HEADERS, id="unwrapped push"),
+        pytest.param(
+            push_body(EVENT, data=LINES_OF_BASE64, attributes={"a": "b"}) | {"deliveryAttempt": 5}, {}, id="push"
+        ),
         pytest.param(EVENT, {"X-Goog-Pubsub-Message-Id": "7"}, id="unwrapped push, another header"),
-        pytest.param(smn_body(EVENT), SMN_HEADERS, id="SMN"),
-        pytest.param(smn_body(f" {EVENT_TEXT}\n"), {"x-smn-message-type": "Notification"}, id="SMN, spaces"),
     ],
 )
 @pytest.mark.sockets
 def test_event_in_its_envelope(function: Function, fake_ddm: FakeDDM, body, headers):
     assert function.send(body, headers=headers).verdict == "PASS"
     assert [request.job_id for request in fake_ddm.requests] == [EVENT["job_id"]]
-
-
-def without(attribute: str) -> dict[str, str]:
-    return {name: value for name, value in binary_headers().items() if name != f"ce-{attribute}"}
 
 
 INVALID: Final[dict[str, dict[str, tuple[Any, dict[str, str]]]]] = {
@@ -98,12 +84,9 @@ INVALID: Final[dict[str, dict[str, tuple[Any, dict[str, str]]]]] = {
         "structured: no attributes": (EVENT, STRUCTURED_HEADERS),
         "specversion: 0.3": (STRUCTURED | {"specversion": "0.3"}, {}),
         "specversion: number": (STRUCTURED | {"specversion": 1.0}, {}),
-        "specversion: null": (STRUCTURED | {"specversion": None}, {}),
-        "ce-specversion: missing": (EVENT, without("specversion")),
         "ce-id only": (EVENT, {"ce-id": "1"}),
         "ce-type only": (EVENT, {"CE-Type": "t"}),
         "ce-source only": (EVENT, {"ce-source": "s"}),
-        "ce-specversion: 0.3": (EVENT, binary_headers(specversion="0.3")),
         "ce-specversion: empty": (EVENT, {"ce-specversion": ""}),
     },
     "/id is required in a CloudEvent and must be a non-empty string": {
@@ -113,22 +96,13 @@ INVALID: Final[dict[str, dict[str, tuple[Any, dict[str, str]]]]] = {
     },
     "/id must have at most 1024 bytes": {
         "id: 1,025 bytes": (STRUCTURED | {"id": KEY_EMOJI * 256 + "x"}, {}),
-        "ce-id: too many bytes": (EVENT, binary_headers(id="%F0%9F%94%91" * 257)),
-    },
-    "/source is required in a CloudEvent and must be a non-empty string": {
-        "source: null": (STRUCTURED | {"source": None}, {}),
     },
     "/type is required in a CloudEvent and must be a non-empty string": {
         "no type": ({"specversion": "1.0", "id": "1", "source": "s", "data": EVENT}, {}),
-        "ce-type: missing": (EVENT, without("type")),
     },
     "/data or data_base64 must be present, but not both": {
         "no data": (ATTRIBUTES, {}),
-        "data: null twice": (ATTRIBUTES | {"data": None, "data_base64": None}, {}),
         "data: twice": (STRUCTURED | {"data_base64": base64_json(EVENT)}, {}),
-    },
-    "the event must be a JSON object, not a number": {
-        "data: number": (ATTRIBUTES | {"data": 7}, {}),
     },
     "/data cannot be parsed: it is not valid JSON at line 1, column 1": {
         "data: text": (ATTRIBUTES | {"data": "no JSON"}, {}),
@@ -146,9 +120,6 @@ INVALID: Final[dict[str, dict[str, tuple[Any, dict[str, str]]]]] = {
     "/id must be percent-encoded UTF-8": {
         "ce-id: invalid UTF-8": (EVENT, binary_headers(id="%C0%A0")),
     },
-    "/source must be percent-encoded UTF-8": {
-        "ce-source: lone surrogate": (EVENT, binary_headers(source="%ED%A0%80")),
-    },
     "/type must be percent-encoded UTF-8": {
         "ce-type: Latin-1": (EVENT, binary_headers(type="\u00e9")),
     },
@@ -161,11 +132,8 @@ INVALID: Final[dict[str, dict[str, tuple[Any, dict[str, str]]]]] = {
     },
     UNKNOWN_MESSAGE: {
         "push in push": (push_body(push_body(EVENT)), {}),
-        "push in push in structured": (ATTRIBUTES | {"data": push_body(push_body(EVENT))}, {}),
     },
     "/message/data must be the base64 of the event": {
-        "message data: not base64": (push_body(EVENT, data="no base64!"), {}),
-        "message data: number": (push_body(EVENT, data=7), {}),
         "message data: not ASCII": (push_body(EVENT, data="\u00e9"), {}),
         "message: empty": ({"message": {}, "subscription": "s"}, {}),
     },
@@ -215,15 +183,6 @@ def test_pending_delivery_is_503_so_that_the_broker_retries(function: Function, 
         assert response.body["upstream"]["status"] == 200
         assert response.log_entry["severity"] == "INFO"
     assert function.send(body, headers=headers).verdict == "PASS"
-
-
-@pytest.mark.parametrize("make_delivery", DELIVERIES.values(), ids=DELIVERIES)
-@pytest.mark.parametrize(("db_name", "status"), [("unauthorized", 401), ("throttled", 429), ("broken", 502)])
-def test_problem_of_a_delivery_is_plain_json_with_its_status(function: Function, make_delivery, db_name, status):
-    body, headers = make_delivery(EVENT | {"db_name": db_name})
-    response = function.send(body, headers=headers)
-    assert response.status == status
-    assert response.headers["Content-Type"] == "application/json"
 
 
 @pytest.mark.parametrize("make_delivery", DELIVERIES.values(), ids=DELIVERIES)
@@ -346,25 +305,17 @@ def test_traceparent_of_the_reply(function: Function, headers, attributes, trace
 # Handshakes
 
 
+@pytest.mark.parametrize("origin", [None, "eventgrid.azure.net"])
 @pytest.mark.sockets
-def test_options(function: Function):
-    response = function.send(b"", method="OPTIONS")
+def test_options(function: Function, origin):
+    response = function.send(b"", method="OPTIONS", headers={"WebHook-Request-Origin": origin} if origin else {})
     assert response.status == 204
     assert response.headers["Allow"] == "POST, OPTIONS"
     assert "Content-Type" not in response.headers
-    assert not [name for name, _ in response.headers.items() if name.lower().startswith("webhook-")]
+    assert response.headers.get("WebHook-Allowed-Origin") == origin
+    assert response.headers.get("WebHook-Allowed-Rate") == ("*" if origin else None)
     assert response.log_entry["verdict"] is None
     assert response.log_entry["message"] == "OPTIONS: the allowed methods"
-
-
-@pytest.mark.parametrize("origin", ["eventemitter.example.com", "eventgrid.azure.net"])
-@pytest.mark.sockets
-def test_consent_to_a_web_hook(function: Function, origin):
-    response = function.send(b"", method="OPTIONS", headers={"WebHook-Request-Origin": origin})
-    assert response.status == 204
-    assert response.headers["WebHook-Allowed-Origin"] == origin
-    assert response.headers["WebHook-Allowed-Rate"] == "*"
-    assert response.headers["Allow"] == "POST, OPTIONS"
 
 
 def confirm(function: Function, url: object) -> str:
@@ -423,18 +374,12 @@ def test_subscription_url_of_a_host_beside_the_endpoint(start, endpoint, url):
         "https://evilmyhuaweicloud.com/x",
         "https://smn.myhuaweicloud.com@evil.example/x",
         "http://smn.cn-north-4.myhuaweicloud.com/x",
-        "https://[::1",
         "https://smn.myhuaweicloud.com/\n",
         "https://smn.myhuaweicloud.com/\u00e9",
         "https://smn.myhuaweicloud.com/" + "x" * 3000,
         "https://ddm.other.org/x",
-        "https://169.254.169.254/x",
-        "javascript:x",
-        "",
-        None,
         7,
     ],
-    ids=lambda value: character_id(str(value))[:45],
 )
 def test_subscription_url_of_another_host_is_not_logged(start, url):
     assert confirm(start(DDM_ENDPOINT=OWN_ENDPOINT), url) == NOT_SHOWN
@@ -451,17 +396,8 @@ def test_version_2_of_the_cloudevents_sdk(served_function, fake_ddm: FakeDDM, mo
     ce_id = 'run 7 / "höchst" %'
     attributes = {"id": ce_id, "source": "/scheduler", "type": "precheck.wanted", "traceparent": TRACEPARENT}
     arguments = {"url": served_function.url, "mode": mode, "attributes": attributes, "data": EVENT}
-    done = subprocess.run(
-        [sys.executable, Path(__file__).parent / "helpers" / "sdk_client.py"],
-        input=json.dumps(arguments),
-        env=clean_environment() | {"PYTHONPATH": str(sdk)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    parsed = json.loads(done.stdout)
+    command = [sys.executable, str(HELPERS / "sdk_client.py")]
+    parsed = run_json(command, arguments, clean_environment() | {"PYTHONPATH": str(sdk)})
     validate_summary(parsed["data"])
     attributes = parsed["attributes"]
     assert attributes["id"] == ce_id

@@ -1,9 +1,10 @@
 """The event: its fields, its JSON and its HTTP request. An invalid event causes no request to DDM."""
 
+import itertools
 import json
 
 import pytest
-from helpers.function import EVENT, TOKEN, Function, FunctionResponse, ServedFunction, character_id
+from helpers.function import EVENT, TOKEN, Function, FunctionResponse, ServedFunction
 
 from testing.fake_behaviours import check, results
 from testing.fake_ddm import FakeDDM
@@ -13,15 +14,15 @@ IDS = ("project_id", "instance_id", "db_name", "job_id")
 MAX_LENGTHS = {"project_id": 64, "instance_id": 64, "db_name": 48, "job_id": 64, "token": 65536, "region": 32}
 OPTIONAL = ("region", "proceed_on_warn", "accepted_warnings", "expected_checks", "wait_seconds", "pre_check_results")
 WRONG_STRINGS = [7, True, ["ab"], {"a": "b"}, "a b", "ab\n", "ab\r\nX-Evil: 1", "ab\0", "\u00e9b", "\u0663", "\ud800"]
-WRONG_IN_PATHS = ["..", "%2e%2e", "a/b", "a\\b", "ab?x", "ab#x", "ab;x", "ab@host"]
+WRONG_IN_PATHS = ["..", "%2e%2e", "a/b", "a\\b", "ab?x", "ab#x", "ab;x", "ab@host", "a*", "a,b"]
 WRONG_VALUES = {
     **{name: [None, "", *WRONG_STRINGS, *WRONG_IN_PATHS, "a" * (MAX_LENGTHS[name] + 1)] for name in IDS},
     "region": [*WRONG_STRINGS, *WRONG_IN_PATHS, "a" * 33, "-cn", "cn-", "cn--north", "CN", "localhost:80", "cn.evil"],
-    "proceed_on_warn": ["true", 1, [], 0],
-    "expected_checks": ["1", 0, 1001, 1.5, True, -1, [], 1e400],
-    "wait_seconds": ["30", 1.5, -1, 3601, True, False, [], {}, 1e400],
-    "accepted_warnings": ["name", {}, 7, True, [7], [None], [""], [["a"]], ["a", {}], ["n" * 201], ["a"] * 51],
-    "pre_check_results": ["[]", {}, 7, False, [check("a")] * 1001],
+    "proceed_on_warn": [[], 0],
+    "expected_checks": [1001, True, -1, [], 1e400],
+    "wait_seconds": ["30", 1.5, 3601, True, False, [], {}, 1e400],
+    "accepted_warnings": [{}, 7, True, [None], [["a"]], ["a", {}], ["n" * 201], ["a"] * 51],
+    "pre_check_results": [{}, 7, False, [check("a")] * 1001],
 }
 WRONG_VALUES["db_name"] += ["a", "A_b", "1ab", "_ab", "a-b"]
 
@@ -29,7 +30,6 @@ WRONG_VALUES["db_name"] += ["a", "A_b", "1ab", "_ab", "a-b"]
 @pytest.mark.parametrize(
     ("name", "value"),
     [(name, value) for name, values in WRONG_VALUES.items() for value in values],
-    ids=lambda value: character_id(repr(value))[:40],
 )
 def test_wrong_value(function: Function, fake_ddm: FakeDDM, name, value):
     body = json.dumps(EVENT | {name: value}).replace("Infinity", "1e400").encode()
@@ -39,16 +39,14 @@ def test_wrong_value(function: Function, fake_ddm: FakeDDM, name, value):
     assert fake_ddm.requests == []
 
 
-@pytest.mark.parametrize("name", [*IDS, "token"])
-def test_missing_field(function: Function, fake_ddm: FakeDDM, name):
-    response = function.send({field: value for field, value in EVENT.items() if field != name})
-    assert response.problem_code == "invalid-event"
-    assert response.pointers == [f"/{name}"]
-    assert fake_ddm.requests == []
+def test_missing_fields(function: Function):
+    assert function.send({}).pointers == [f"/{name}" for name in (*IDS, "token")]
 
 
-@pytest.mark.parametrize("value", [None, ""], ids=["null", "empty"])
-@pytest.mark.parametrize("name", OPTIONAL)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [*itertools.product(OPTIONAL, [None, ""]), ("accepted_warnings", []), ("pre_check_results", [])],
+)
 def test_blank_optional_field_counts_as_absent(function: Function, name, value):
     summary = function.send_event("warn", **{name: value}).summary
     expected = function.send_event("warn").summary
@@ -58,63 +56,18 @@ def test_blank_optional_field_counts_as_absent(function: Function, name, value):
     assert summary == expected
 
 
-@pytest.mark.parametrize("name", ["accepted_warnings", "pre_check_results"])
-def test_empty_list_counts_as_absent(function: Function, name):
-    summary = function.send_event("warn", **{name: []}).summary
-    assert summary["covers"] == ["asynchronous"]
-    assert not summary["can_proceed"]
-
-
-def test_blank_field_does_not_switch_a_default_off(start):
-    function = start(DDM_EXPECTED_CHECKS="3", DDM_REGION="cn-north-4")
-    for blank in (None, ""):
-        summary = function.send_event(expected_checks=blank, region=blank).summary
-        assert summary["verdict"] == "PENDING"
-        assert summary["region"] == "cn-north-4"
-
-
-@pytest.mark.parametrize(
-    ("body", "pointers"),
-    [
-        (b"", []),
-        (b"\xff{}", []),
-        (b'{"project_id": "\xc3\x28"}', []),
-        (b"{", []),
-        (json.dumps(EVENT).encode() + b"x", []),
-        (json.dumps(EVENT | {"expected_checks": float("nan")}).encode(), []),
-        (json.dumps(EVENT | {"expected_checks": float("-inf")}).encode(), []),
-        (json.dumps(EVENT)[:-1].encode() + b', "db_name": "fail"}', []),
-        (json.dumps(EVENT)[:-1].encode() + b', "expected_checks": ' + b"1" * 5000 + b"}", []),
-        (b"[" * 100_000, []),
-        (b'{"a":' * 20_000 + b"1" + b"}" * 20_000, []),
-        (b"null", [""]),
-        (b"true", [""]),
-        (b"7", [""]),
-        (b"7.5", [""]),
-        (json.dumps([EVENT]).encode(), [""]),
-        (json.dumps(json.dumps(EVENT)).encode(), [""]),
-        (b"{}", ["/project_id", "/instance_id", "/db_name", "/job_id", "/token"]),
-    ],
-    ids=[
-        *("empty", "invalid UTF-8", "invalid UTF-8 in a string", "truncated", "trailing text", "NaN", "-Infinity"),
-        *("duplicate key", "number of 5000 digits", "100,000 open brackets", "20,000 nested objects", "null"),
-        *("boolean", "integer", "float", "list", "event as a string", "empty object"),
-    ],
-)
 @pytest.mark.sockets
-def test_body_that_is_not_an_event(function: Function, fake_ddm: FakeDDM, body, pointers):
-    response = function.send(body)
-    assert response.problem_code == "invalid-event"
-    assert response.pointers == pointers
-    assert fake_ddm.requests == []
+def test_event_after_a_body_that_cannot_be_parsed(function: Function):
+    for body in (b'{"a":' * 20_000 + b"1" + b"}" * 20_000, json.dumps(EVENT).encode() + b"x"):
+        response = function.send(body)
+        assert response.problem_code == "invalid-event"
+        assert response.pointers == []
     assert function.send_event().verdict == "PASS"
 
 
 @pytest.mark.parametrize(
     ("fields", "pointers"),
     [
-        ({"dbName": "orders"}, ["/dbName"]),
-        ({"endpoint": "https://evil.example"}, ["/endpoint"]),
         ({TOKEN: 1}, [""]),
         ({"n" * 129: 1}, [""]),
         ({"n" * 128: 1}, [f"/{'n' * 128}"]),
@@ -122,7 +75,7 @@ def test_body_that_is_not_an_event(function: Function, fake_ddm: FakeDDM, body, 
         ({"two\nlines": 1}, ["/two lines"]),
         ({f"m{number}": 1 for number in range(50)}, [f"/m{number}" for number in range(20)]),
     ],
-    ids=["misspelled", "setting", "the token", "129 letters", "128 letters", "in a pointer", "line break", "fifty"],
+    ids=["the token", "129 letters", "128 letters", "in a pointer", "line break", "fifty"],
 )
 def test_unknown_field(function: Function, fake_ddm: FakeDDM, fields, pointers):
     response = function.send(EVENT | fields)
@@ -132,35 +85,6 @@ def test_unknown_field(function: Function, fake_ddm: FakeDDM, fields, pointers):
         known = ", ".join([*EVENT, *OPTIONAL])
         assert response.message == f"the event has an unknown field; the known fields are {known}"
     assert fake_ddm.requests == []
-
-
-@pytest.mark.parametrize(
-    ("value", "pointer"),
-    [
-        ([check("a"), check("b"), check("c"), check("d", "RUNNING")], "/3/status"),
-        ([check("a", "success")], "/0/status"),
-        ([check("a") | {"status": None}], "/0/status"),
-        ([{"name": "a"}], "/0/status"),
-        ([{"status": "WARN"}], "/0/name"),
-        ([check(" ")], "/0/name"),
-        ([check("a") | {"name": 7}], "/0/name"),
-        ([check("a") | {"note": 7}], "/0/note"),
-        ([check("a") | {"error_message": ["x"]}], "/0/error_message"),
-        ([check("a"), None], "/1"),
-        ([["a", "FAILED"]], "/0"),
-        ([[check("a")]], "/0"),
-    ],
-)
-def test_malformed_synchronous_result(function: Function, fake_ddm: FakeDDM, value, pointer):
-    response = function.send_event(pre_check_results=value)
-    assert response.problem_code == "invalid-event"
-    assert response.pointers == [f"/pre_check_results{pointer}"]
-    assert fake_ddm.requests == []
-
-
-def test_thousand_synchronous_results(function: Function):
-    summary = function.send_event(pre_check_results=[{"name": "a", "status": "WARN"}] * 1000).summary
-    assert summary["counts"]["warn"] == 1000
 
 
 def test_response_to_the_post_with_the_ids_is_an_event(function: Function, fake_ddm: FakeDDM):
@@ -208,13 +132,6 @@ def test_byte_order_mark_is_ignored(function: Function):
 def test_region_is_required_if_the_endpoint_has_a_placeholder(start):
     response = start(DDM_ENDPOINT="https://ddm.{region}.example.invalid", DDM_REGION=None).send_event()
     assert response.message == "/region is required, because DDM_REGION is not set"
-
-
-@pytest.mark.parametrize("region", ["cn-north-4a", "ap-southeast-3b", "eu-west-101c", "cn-north-4-1z"])
-def test_availability_zone_is_not_a_region(start, fake_ddm: FakeDDM, region):
-    response = start(DDM_ENDPOINT=f"{fake_ddm.url}/{{region}}").send_event(region=region)
-    assert response.pointers == ["/region"]
-    assert fake_ddm.requests == []
 
 
 @pytest.mark.parametrize("size", [256 * KIB, 256 * KIB + 1, 40 * MIB], ids=["maximum", "one more", "40 MiB"])
@@ -293,11 +210,8 @@ def test_other_methods(function: Function, method):
         ("application/problem+json", "application/problem+json"),
         ("Application/Problem+JSON", "application/problem+json"),
         ("application/json, application/problem+json;q=0.5", "application/problem+json"),
-        ("application/problem+json; charset=utf-8", "application/problem+json"),
         ("*/*", "application/json"),
-        ("application/*", "application/json"),
         ("", "application/json"),
-        (";;,q=x", "application/json"),
     ],
 )
 @pytest.mark.sockets

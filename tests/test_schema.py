@@ -35,13 +35,6 @@ def assert_not_lenient(schema: Any, value: Any) -> None:
     assert not predicate(schema)(value) or Draft202012Validator(schema).is_valid(value)
 
 
-def assert_agrees(name: str, value: Any) -> None:
-    """Compare the violations of one of the function's JSON Schemas with the errors of jsonschema."""
-    validator = Draft202012Validator(SCHEMAS[name])
-    assert_not_lenient(SCHEMAS[name], value)
-    assert bool(Schema(name).violations(value)) == (not validator.is_valid(value))
-
-
 @pytest.fixture(scope="session")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The cases of the JSON-Schema-Test-Suite for draft 2020-12, from jsonschema's source distribution."""
@@ -164,7 +157,7 @@ def schemas(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.booleans() | some_of(supported) | some_of(supported) | some_of(supported | others)
 
 
-@settings(max_examples=int(os.environ.get("EXAMPLES", "300")), deadline=None, database=None, derandomize=True)
+@settings(max_examples=int(os.environ.get("EXAMPLES", "300")))
 @given(schema=schemas(schemas(schemas(st.booleans()))), instances=st.lists(INSTANCES, min_size=4, max_size=4))
 def test_predicate_is_never_more_lenient_than_jsonschema(schema: Any, instances: list[Any]):
     for instance in instances:
@@ -196,10 +189,11 @@ def mutated(draw: st.DrawFn, value: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", OWN)
-@settings(max_examples=int(os.environ.get("EXAMPLES", "150")), deadline=None, database=None, derandomize=True)
 @given(data=st.data())
 def test_violations_agree_with_jsonschema_for_changed_examples(name: str, data: st.DataObject):
-    assert_agrees(name, data.draw(mutated(data.draw(mutated(example(SCHEMAS[name]))))))
+    value = data.draw(mutated(data.draw(mutated(example(SCHEMAS[name])))))
+    assert_not_lenient(SCHEMAS[name], value)
+    assert bool(Schema(name).violations(value)) != Draft202012Validator(SCHEMAS[name]).is_valid(value)
 
 
 @pytest.mark.parametrize("name", OWN)

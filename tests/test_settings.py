@@ -9,12 +9,11 @@ from typing import Final
 
 import pytest
 from helpers.certificates import Authority
-from helpers.function import EVENT, ROOT
+from helpers.function import ROOT
 from huaweicloudsdkddm.v1.region.ddm_region import DdmRegion
 
 import event_function
 from ddm_precheck.settings import SettingsError, from_environment
-from testing.fake_ddm import FakeDDM
 from testing.function_server import clean_environment
 
 NO_URL = "must be an http or https URL with a host, without user, query or fragment"
@@ -28,7 +27,6 @@ INVALID_VALUES: Final[dict[str, dict[str, list[str]]]] = {
                 "https://",
                 "https:///v3",
                 "https://[::1",
-                "https://[",
             ),
             *("https://user:secret@ddm.example.com", "https://ddm.example.com?x=1", "https://ddm.example.com#x"),
             *("https://ddm.example.com\\@evil.example", "https://ddm.example.com:0", "https://ddm.example.com:65536"),
@@ -48,9 +46,7 @@ INVALID_VALUES: Final[dict[str, dict[str, list[str]]]] = {
         "DDM_ENDPOINT": ["https://{region}", "https://ddm.{region}", "https://ddm.{region}.", "https://{region}:443/x"],
     },
     "must not end in /v3, which the function adds": {
-        "DDM_ENDPOINT": [
-            *("https://ddm.{region}.example.com/v3", "https://ddm.example.com/v3/", "http://localhost:80/gateway/v3"),
-        ],
+        "DDM_ENDPOINT": ["https://ddm.{region}.example.com/v3", "https://ddm.example.com/v3/"],
     },
     "must be a region such as cn-north-4, not an availability zone": {
         "DDM_REGION": ["CN-NORTH-4", "cn--north", "evil.example/", "cn-north-4\n", "cn-north-4a", "?", "a" * 33],
@@ -58,7 +54,7 @@ INVALID_VALUES: Final[dict[str, dict[str, list[str]]]] = {
     "must be above 0": {"DDM_TIMEOUT_SECONDS": ["0", "0.0", "-0"]},
     "must be a number of seconds from 0 to 3600": {
         "DDM_TIMEOUT_SECONDS": ["-1", "ten", "nan", "inf", "3601", "1_0", "\uff11\uff10", "1e+"],
-        "DDM_MAX_WAIT_SECONDS": ["-1", "ten", "nan", "3600.1"],
+        "DDM_MAX_WAIT_SECONDS": ["-1", "ten", "nan", "3600.1", "1e400", " 1"],
     },
     "must be a whole number from 1 to 1000": {
         "DDM_EXPECTED_CHECKS": ["0", "-1", "1001", "ten", "2.0", "1e2", "01", " 2", "2\n", "\u0662", "true"],
@@ -79,7 +75,6 @@ INVALID_VALUES: Final[dict[str, dict[str, list[str]]]] = {
         for name, values in variables.items()
         for value in values
     ],
-    ids=lambda value: ascii(value).replace("\\", "")[:50],
 )
 def test_invalid_value(rule, name, value):
     with pytest.raises(SettingsError) as caught:
@@ -176,10 +171,6 @@ def test_invalid_setting_stops_the_served_function_with_one_line(variables):
 def test_invalid_setting_stops_the_start(start):
     with pytest.raises(SystemExit, match="ddm-precheck cannot start: DDM_REGION must be"):
         start(DDM_REGION="?")
-
-
-def test_endpoint_with_a_slash_at_its_end(start, fake_ddm: FakeDDM):
-    assert start(DDM_ENDPOINT=f"{fake_ddm.url}/").send(EVENT).verdict == "PASS"
 
 
 def test_vendored_libraries_come_first(monkeypatch):

@@ -75,14 +75,14 @@ def test_id_of_the_cloudevent(start, sink: Sink, body, headers, ce_id):
     assert received["ce-id"] == ce_id or (ce_id is None and UUID(received["ce-id"]))
 
 
-@pytest.mark.parametrize("status", [200, 202, 204, 299])
+@pytest.mark.parametrize("status", [200, 204, 299])
 @pytest.mark.parametrize("body", [b"", b"x" * 60_000])
 def test_sink_accepts_the_summary(start, sink: Sink, status, body):
     sink.status, sink.body = status, b"" if status == 204 else body
     assert send_structured(start(K_SINK=sink.url), data=EVENT).status == 202
 
 
-@pytest.mark.parametrize("status", [300, 302, 307, 400, 404, 500, 503])
+@pytest.mark.parametrize("status", [300, 302, 404, 500])
 def test_sink_rejects_the_summary(start, sink: Sink, status):
     sink.status = status
     response = send_structured(start(K_SINK=sink.url), data=EVENT)

@@ -1,15 +1,13 @@
 """The token: whose it is, which forms are accepted, and for which instances the platform token is used."""
 
-import os
 from pathlib import Path
 
 import pytest
 from helpers.envelopes import DELIVERIES
-from helpers.function import EVENT, EVENT_WITHOUT_TOKEN, TOKEN, Function, character_id
-from helpers.platform_token import AGENCY_HEADER, AGENCY_VARIABLES, INSTANCE, TokenFile, sent_tokens
+from helpers.function import EVENT, EVENT_WITHOUT_TOKEN, TOKEN, Function
+from helpers.platform_token import AGENCY_HEADER, AGENCY_VARIABLES, TokenFile, sent_tokens
 
 from ddm_precheck.settings import PlatformToken, SettingsError, from_environment
-from testing.fake_behaviours import FakeResponse
 from testing.fake_ddm import FakeDDM
 
 MAX_TOKEN_LENGTH = 65536
@@ -39,7 +37,7 @@ def unusable(response, path: Path) -> str:
 # The caller's token
 
 
-@pytest.mark.parametrize("token", ["t", "+/=_.~-", "t" * MAX_TOKEN_LENGTH, "nullable", "None1"], ids=lambda t: t[:8])
+@pytest.mark.parametrize("token", ["t", "+/=_.~-", "t" * MAX_TOKEN_LENGTH, "nullable", "None1"])
 def test_forms_of_a_token(function: Function, fake_ddm: FakeDDM, token):
     response = function.send_event(token=token)
     # The fake DDM's HTTP server limits headers.
@@ -58,7 +56,6 @@ def test_whitespace_around_a_token_is_dropped(function: Function, fake_ddm: Fake
     ("event", "headers", "sent", "source"),
     [
         (EVENT, {"X-Auth-Token": "header-token"}, TOKEN, "event"),
-        (EVENT, {}, TOKEN, "event"),
         (EVENT_WITHOUT_TOKEN, {"X-Auth-Token": "header-token"}, "header-token", "header"),
         (EVENT | {"token": ""}, {"X-Auth-Token": "header-token"}, "header-token", "header"),
         (EVENT | {"token": None}, {"X-Auth-Token": "header-token"}, "header-token", "header"),
@@ -80,10 +77,10 @@ def test_order_of_the_sources(start, fake_ddm: FakeDDM, token_file: TokenFile, p
         assert response.log_entry["token_from"] == (source or platform)
 
 
-@pytest.mark.parametrize("token", ["two words", "null", 7, "a,b"])
-def test_platform_token_does_not_replace_an_invalid_token(function_with_file: Function, fake_ddm: FakeDDM, token):
+def test_platform_token_does_not_replace_an_invalid_token(function_with_file: Function, fake_ddm: FakeDDM):
     for response in (
-        function_with_file.send(EVENT | {"token": token}),
+        function_with_file.send(EVENT | {"token": "null"}),
+        function_with_file.send(EVENT | {"token": 7}),
         function_with_file.send(EVENT_WITHOUT_TOKEN, headers={"X-Auth-Token": "two words"}),
     ):
         assert response.problem_code == "invalid-event"
@@ -105,33 +102,15 @@ def test_file_is_read_for_each_request(function_with_file: Function, fake_ddm: F
     assert sent_tokens(fake_ddm) == [TOKEN, "rewritten-token", "replaced-token"]
 
 
-def test_mounted_secret_is_a_symbolic_link(function_with_file: Function, fake_ddm: FakeDDM, token_file: TokenFile):
-    folder = token_file.path.parent
-    (folder / "version-1").mkdir()
-    token_file.path.rename(folder / "version-1" / "token")
-    (folder / "..data").symlink_to("version-1")
-    token_file.path.symlink_to(folder / "..data" / "token")
-    assert function_with_file.send(EVENT_WITHOUT_TOKEN).verdict == "PASS"
-
-
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
         (b"", "it is empty"),
         (b" \r\n", "it is empty"),
         (b"tok en", "it has a space or a line break; remove it"),
-        (b"one-token\nnext-token", "it has a space or a line break; remove it"),
-        (b"tok\0en", WRONG_CHARACTERS),
         (b"\xef\xbb\xbftoken", WRONG_CHARACTERS),
-        ("tok\u00e9n".encode(), WRONG_CHARACTERS),
-        (b'{"token":"x"}', WRONG_CHARACTERS),
-        (b'"token"', "it has quotes around it; send it without quotes"),
-        (b"Bearer token", "it has a prefix such as Bearer; send the token alone"),
-        (b"null\n", "it stands for a missing value; send the value itself"),
         (b"t" * (MAX_TOKEN_LENGTH + 1), "it must have at most 65536 characters"),
-        (b"t" * 5_000_000, "it must have at most 65536 characters"),
     ],
-    ids=lambda value: character_id(str(value))[:20],
 )
 def test_unusable_content_of_the_file(
     function_with_file: Function, fake_ddm: FakeDDM, token_file: TokenFile, content, reason
@@ -235,12 +214,6 @@ def test_allowed_instances(start, fake_ddm: FakeDDM, token_file, allowed, projec
     assert function.send(EVENT | ids).verdict == "PASS", "the caller's own token is not restricted"
 
 
-@pytest.mark.parametrize("name", ["project_id", "instance_id"])
-@pytest.mark.parametrize("value", ["*", "other-project/*", f"{INSTANCE},x"], ids=["star", "entry", "list"])
-def test_id_with_a_character_of_the_list(function_with_file: Function, name, value):
-    assert function_with_file.send(EVENT_WITHOUT_TOKEN | {name: value}).pointers == [f"/{name}"]
-
-
 @pytest.mark.parametrize("name", [None, *DELIVERIES], ids=str)
 def test_platform_token_is_not_fetched_for_another_instance(
     function_with_file: Function, fake_ddm: FakeDDM, token_file: TokenFile, name
@@ -301,13 +274,6 @@ def test_region_does_not_change_the_host(function_with_file: Function, fake_ddm:
     assert len(fake_ddm.requests) == 1
 
 
-def test_redirect_gets_no_token(function_with_file: Function, fake_ddm: FakeDDM):
-    fake_ddm.behaviours["moved"] = lambda _: FakeResponse(302, b"", {"Location": f"{fake_ddm.url}/elsewhere"})
-    response = function_with_file.send(EVENT_WITHOUT_TOKEN | {"db_name": "moved"})
-    assert response.problem_code == "upstream-contract"
-    assert len(fake_ddm.requests) == 1
-
-
 # Settings
 
 WRONG_SOURCE = "DDM_TOKEN_SOURCE must be agency or the absolute path of a file"
@@ -330,7 +296,6 @@ WRONG_LIST = (
             )
         ),
     ],
-    ids=lambda value: ascii(value)[:14].replace("\\", ""),
 )
 def test_wrong_settings_of_the_platform_token(source, allowed, message):
     with pytest.raises(SettingsError) as caught:
@@ -343,12 +308,3 @@ def test_settings_of_the_platform_token():
     settings = from_environment({"DDM_TOKEN_SOURCE": "agency", "DDM_ALLOWED_INSTANCES": f"p_1/i-1,p-2/*,{longest}"})
     assert settings.platform_token == PlatformToken("agency", frozenset({"p_1/i-1", "p-2/*", longest}))
     assert from_environment({"DDM_TOKEN_SOURCE": "", "DDM_ALLOWED_INSTANCES": ""}).platform_token is None
-
-
-def test_unreadable_file_leaves_no_open_file(function_with_file: Function, token_file: TokenFile):
-    token_file.write(b"")
-    function_with_file.send(EVENT_WITHOUT_TOKEN)
-    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
-    for _ in range(20):
-        function_with_file.send(EVENT_WITHOUT_TOKEN)
-    assert len(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208

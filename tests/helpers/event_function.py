@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import pytest
@@ -92,10 +93,6 @@ def queue(*events: Any, trigger_type: str = "KAFKA") -> dict[str, Any]:
     return event | {"trigger_type": trigger_type, "records": records}
 
 
-def rocketmq(event: Any) -> dict[str, Any]:
-    return queue(event, trigger_type="ROCKETMQ")
-
-
 def cloudevent(event: Any) -> dict[str, Any]:
     return CLOUDEVENT | {"datacontenttype": "application/json", "data": event}
 
@@ -108,11 +105,10 @@ DELIVERIES: Final[dict[str, Callable[[Any], dict[str, Any]]]] = {
     "timer": timer,
     "SMN": smn,
     "Kafka": queue,
-    "RocketMQ": rocketmq,
+    "RocketMQ": partial(queue, trigger_type="ROCKETMQ"),
     "EventGrid": cloudevent,
     "EventGrid-published": published,
 }
-BATCHES: Final[dict[str, Callable[..., dict[str, Any]]]] = {"SMN": smn, "Kafka": queue}
 
 
 def gateway(body: str, *, is_base64: bool = False, method: str = "POST", **headers: str) -> dict[str, Any]:
@@ -129,28 +125,11 @@ def gateway(body: str, *, is_base64: bool = False, method: str = "POST", **heade
     }
 
 
-_USER: Final = {"name": "u", "domain": {"name": "d"}}
 _NODES: Final = {"data_nodes": [{"id": "n", "user": "u", "password": PASSWORD}]}
 FOREIGN: Final[dict[str, dict[str, Any]]] = {
-    "OBS": {
-        "Records": [
-            {"eventName": "ObjectCreated:Post", "s3": {"object": {"key": PASSWORD}, "bucket": {"name": "b"}}},
-        ]
-    },
-    "CTS": {
-        "cts": {
-            "trace_name": "preCheckMigrateLogicDb",
-            "resource_type": "logicDB",
-            "user": _USER,
-            "request": json.dumps(_NODES),
-            "response": json.dumps({"job_id": "j"}),
-        }
-    },
-    "LTS": {"lts": {"data": base64.b64encode(json.dumps({"logs": PASSWORD}).encode()).decode()}},
-    "DDS": {
-        "records": [
-            {"event_source": "dds", "event_name": "insert", "dds": {"token": "{}", "full_document": text(_NODES)}},
-        ]
-    },
+    "OBS": {"Records": [{"s3": {"object": {"key": PASSWORD}}}]},
+    "CTS": {"cts": {"request": json.dumps(_NODES)}},
+    "LTS": {"lts": {"data": base64.b64encode(PASSWORD.encode()).decode()}},
+    "DDS": {"records": [{"dds": {"full_document": text(_NODES)}}]},
 }
 """Events of services that hold no precheck event."""

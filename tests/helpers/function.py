@@ -279,8 +279,3 @@ def serve_function(
     output = folder / "served.log"
     with serve(environment, output, root=root, prefix=prefix) as server:
         yield ServedFunction(server, output)
-
-
-def character_id(text: str) -> str:
-    """Return an ASCII test ID without backslashes: mutmut collects the tests twice, and pytest escapes them twice."""
-    return ascii(text).replace("\\", "")
