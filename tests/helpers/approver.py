@@ -5,7 +5,7 @@ import re
 import urllib.request
 from typing import Any, Final
 
-from helpers.loopback_server import LoopbackServer, QuietHandler
+from testing.loopback_server import LoopbackServer, QuietHandler
 
 AS_REQUESTED: Final = "as requested"
 """The approval that sends the body in the request for approval without a change."""
