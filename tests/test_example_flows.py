@@ -148,17 +148,8 @@ def test_each_case_ends_in_its_branch(run: Run):
     assert {name: end.branch for name, end in run.ends.items()} == expected
 
 
-def test_ddm_receives_as_many_requests_as_needed(run: Run):
-    assert {name: len(tokens) for name, tokens in run.tokens.items()} == {
-        name: CASES[name].requests for name in run.tokens
-    }
-
-
-def test_each_request_has_the_stored_token(run: Run):
-    assert {token for tokens in run.tokens.values() for token in tokens} == {TOKEN}
-
-
-def test_no_redirect_is_followed(run: Run):
+def test_ddm_receives_as_many_requests_as_needed_with_the_stored_token(run: Run):
+    assert run.tokens == {name: [TOKEN] * CASES[name].requests for name in run.tokens}
     assert run.redirected == 0
 
 

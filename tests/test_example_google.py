@@ -43,8 +43,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Call]]:
     }
     folder = tmp_path_factory.mktemp("page")
     script = folder / "page.sh"
-    section = TRIGGERS.text.partition("## Pub/Sub push\n")[2].partition("\n## ")[0]
-    blocks = re.findall(r"^```bash\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    blocks = TRIGGERS.code_blocks("bash", "Pub/Sub push")
     script.write_text(f"#!/usr/bin/env bash\nset -euo pipefail\ncd {shlex.quote(str(ROOT))}\n{''.join(blocks)}")
     script.chmod(0o755)
     started = json.dumps({"job_id": EVENT["job_id"], "pre_check_results": []})

@@ -222,14 +222,13 @@ def test_settings_of_asynchronous_invocations(requests):
 
 def test_commands_of_the_page(tmp_path):
     """The commands of the page run as they are, except for the deployment."""
-    section = TRIGGERS.text.partition("## Huawei FunctionGraph\n")[2].partition("\n## ")[0]
-    blocks = re.findall(r"^```bash\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-    commands = [block for block in blocks if not block.startswith("./deploy.sh ")]
+    blocks = TRIGGERS.code_blocks("bash", "Huawei FunctionGraph")
+    commands = "".join(block for block in blocks if not block.startswith("./deploy.sh "))
     ids = {name.upper(): EVENT[name] for name in ("project_id", "instance_id", "db_name")}
     started = json.dumps({"job_id": EVENT["job_id"], "pre_check_results": []})
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", "".join(commands)],
+        ["bash", "-euo", "pipefail", "-c", commands],
         cwd=tmp_path,
         env=clean_environment() | ids | {"REGION": "cn-north-4", "STARTED": started, "DRY_RUN": "1"},
         capture_output=True,
@@ -238,7 +237,7 @@ def test_commands_of_the_page(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    used = set(re.findall(r"examples/huawei/(\w+\.sh)", section))
+    used = set(re.findall(r"examples/huawei/(\w+\.sh)", commands))
     assert used == {path.name for path in FOLDER.glob("*.sh")} - {"common.sh"}
 
 

@@ -181,7 +181,7 @@ def workflows(url: str, jobs: list[Job], _folder: Path) -> list[End]:
             MAX_CALLBACK_SECONDS="3",
         )
         outcomes = run_json(command, arguments, variables)
-        assert not approver.errors, (approver.errors, approver.texts)
+        assert not approver.errors, (approver.errors, approver.requests)
     return [_workflow_end(outcome) for outcome in outcomes]
 
 
