@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     first = _deploy_command(options, own, None)
     source.files()
     if options.dry_run:
-        _warn_of_a_public_token(options, own.labels, own)
+        _warn_of_a_public_token(options, own)
         output.command(_describe_command(options))
         output.line("If the service does not exist:")
         output.command(first)
@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
         raise DeployError("gcloud is missing: install the Google Cloud CLI")
     service = _describe(options)
     merged = {**(service.variables if service else {}), **own}
-    _warn_of_a_public_token(options, own.labels, merged)
+    _warn_of_a_public_token(options, merged)
     done = subprocess.run(_deploy_command(options, own, service), stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603 - checked
     if done.returncode:
         raise DeployError("gcloud run deploy failed")
@@ -62,10 +62,11 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _warn_of_a_public_token(options: argparse.Namespace, labels: Mapping[str, str], merged: Mapping[str, str]) -> None:
+def _warn_of_a_public_token(options: argparse.Namespace, merged: Mapping[str, str]) -> None:
     if "DDM_TOKEN_SOURCE" in merged and _is_public(options):
-        token, instances = (labels.get(name, name) for name in ("DDM_TOKEN_SOURCE", "DDM_ALLOWED_INSTANCES"))
-        output.message(f"warning: anyone on the internet can use the token of {token} for the instances in {instances}")
+        output.message(
+            "warning: anyone on the internet can use the function's token for the instances in DDM_ALLOWED_INSTANCES"
+        )
 
 
 def _describe_command(options: argparse.Namespace) -> list[str]:

@@ -157,8 +157,8 @@ def deploy(api: Client, function: Function) -> Body:
     # Built before the first PUT: if the config cannot be kept, the update fails before it changes anything.
     try:
         config = _config(function, current)
-    except (TypeError, AttributeError):
-        raise DeployError("the function's configuration cannot be read, so it cannot be kept") from None
+    except (TypeError, ValueError, AttributeError):
+        raise DeployError("the function's configuration or user_data cannot be read, so it cannot be kept") from None
     api.send("PUT", f"{function.path}/code", _code(function))
     api.send("PUT", f"{function.path}/config", config)
     if function.asynchronous:
@@ -211,7 +211,7 @@ def _code(function: Function) -> dict[str, Any]:
 
 def _config(function: Function, current: Body) -> dict[str, Any]:
     """Return the config to send: what the options set, and what the function has otherwise."""
-    function_variables = {**_current_variables(current), **function.variables}
+    function_variables = {**json.loads(current.get("user_data") or "{}"), **function.variables}
     config: dict[str, Any] = {
         "func_name": function.name,
         "runtime": function.kind.runtime,
@@ -238,13 +238,6 @@ def _kept(function: Function, current: Body) -> dict[str, Any]:
         kept["strategy_config"] = {**kept["strategy_config"]}
         kept["strategy_config"].pop("concurrent_num", None)
     return kept
-
-
-def _current_variables(current: Body) -> dict[str, Any]:
-    try:
-        return dict(json.loads(current.get("user_data") or "{}"))
-    except (TypeError, ValueError):
-        raise DeployError("the function's variables (user_data) cannot be read, so they cannot be kept") from None
 
 
 def _warn_without_agency(config: Body) -> None:

@@ -7,7 +7,6 @@ host would receive the token. Huawei's SDK is not used: it signs requests with a
 import http.client
 import json
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from typing import Any, Final
@@ -36,7 +35,7 @@ class Client:
         self._endpoint, self._token = endpoint, token
         # http:// is for loopback addresses only. There, a proxy would be able to read the token.
         without_proxy = [urllib.request.ProxyHandler({})] if urlsplit(endpoint).scheme == "http" else []
-        self._opener = urllib.request.build_opener(_NoRedirects(), *without_proxy)
+        self._opener = urllib.request.build_opener(_AnyStatus(), *without_proxy)
 
     def find(self, path: str) -> Body | None:
         """GET an object, or return None if it does not exist. A 404 of a gateway is an error."""
@@ -54,7 +53,7 @@ class Client:
         headers = {"X-Auth-Token": self._token, "Content-Type": "application/json"}
         request = urllib.request.Request(self._endpoint + path, data, headers, method=method)  # noqa: S310 - the scheme is checked
         try:
-            with self._open(request) as response:
+            with self._opener.open(request, timeout=_TIMEOUT_SECONDS) as response:
                 status, content = response.status, response.read()
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
@@ -75,20 +74,17 @@ class Client:
             raise ApiError(self._line(text), status, code)
         return value
 
-    def _open(self, request: urllib.request.Request) -> Any:
-        try:
-            return self._opener.open(request, timeout=_TIMEOUT_SECONDS)
-        except urllib.error.HTTPError as error:
-            return error
-
     def _line(self, text: str) -> str:
         line = "".join(char for char in " ".join(text.split()) if char.isprintable())
         return line.replace(self._token, "***")
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: object) -> None:
-        """Return None: urllib then returns the redirect as the response."""
+class _AnyStatus(urllib.request.HTTPErrorProcessor):
+    def http_response(self, _: object, response: Any) -> Any:
+        """Return the response, which urllib would otherwise follow or raise."""
+        return response
+
+    https_response = http_response  # type: ignore[assignment] # urllib passes the arguments by position
 
 
 class DryRun(Client):

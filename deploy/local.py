@@ -6,6 +6,7 @@ The function's log goes to standard error.
 
 import argparse
 import contextlib
+import http.client
 import json
 import os
 import re
@@ -13,9 +14,6 @@ import signal
 import socket
 import sys
 import threading
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -64,7 +62,6 @@ def run(options: argparse.Namespace) -> int:
 def serve(options: argparse.Namespace) -> int:
     """Start the function, send the samples, and serve until a signal arrives. Return the exit status."""
     port = int(os.environ.get("PORT") or "8080")
-    url = f"http://127.0.0.1:{port}"
     uses_fake_ddm = not os.environ.get("DDM_ENDPOINT")
     _require_free_port(port)
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -72,19 +69,22 @@ def serve(options: argparse.Namespace) -> int:
     try:
         with contextlib.ExitStack() as stack:
             if uses_fake_ddm:
-                os.environ.update(stack.enter_context(_fake_ddm()))
+                ddm = stack.enter_context(FakeDDM())
+                threading.Thread(target=ddm.serve_forever, daemon=True).start()
+                stack.callback(ddm.shutdown)
+                os.environ |= {"DDM_ENDPOINT": ddm.url, "DDM_REGION": os.environ.get("DDM_REGION") or "cn-north-4"}
             else:
-                _print(_REAL_DDM)
+                output.line(_REAL_DDM)
             server = stack.enter_context(serve_function(os.environ | {"PORT": str(port)}, None))
-            all_expected = _send_samples(url, uses_fake_ddm=uses_fake_ddm, verbose=options.verbose)
+            all_expected = _send_samples(port, uses_fake_ddm=uses_fake_ddm, verbose=options.verbose)
             if options.once:
                 return 0 if all_expected else 1
             with contextlib.suppress(KeyboardInterrupt):
-                _print_call(url, uses_fake_ddm=uses_fake_ddm)
+                _print_call(f"http://127.0.0.1:{port}", uses_fake_ddm=uses_fake_ddm)
                 raise DeployError(f"the function has ended with exit status {server.process.wait()}")
     except ServerError:
         raise DeployError("the function did not start: its log says why") from None
-    _print("\nStopped.")
+    output.line("\nStopped.")
     return 0 if all_expected else 1
 
 
@@ -98,50 +98,34 @@ def _require_free_port(port: int) -> None:
             raise DeployError(f"port {port} cannot be used ({error.strerror}): set PORT to another port") from None
 
 
-@contextlib.contextmanager
-def _fake_ddm() -> Iterator[dict[str, str]]:
-    """Serve the fake DDM in a thread, and yield the variables that make the function use it."""
-    # A proxy cannot reach the loopback address of this machine.
-    no_proxy = ",".join(filter(None, [os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), "127.0.0.1"]))
-    region = os.environ.get("DDM_REGION") or "cn-north-4"
-    with FakeDDM() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield {"DDM_ENDPOINT": server.url, "DDM_REGION": region, "NO_PROXY": no_proxy, "no_proxy": no_proxy}
-        server.shutdown()
-
-
-def _send_samples(url: str, *, uses_fake_ddm: bool, verbose: bool) -> bool:
+def _send_samples(port: int, *, uses_fake_ddm: bool, verbose: bool) -> bool:
     """Send the samples and return whether all results are as expected. If `verbose`, print all samples completely."""
     to_http = samples.OF_VERDICTS if uses_fake_ddm else (samples.INVALID,)
     unexpected = 0
     for number, sample in enumerate((*to_http, to_http[0])):
         is_http = number < len(to_http)
-        status, body = _post(sample, url) if is_http else (None, _call_handler(sample))
+        status, body = _post(sample, port) if is_http else (None, _call_handler(sample))
         if number == 0 or verbose:
-            called = f"POST {url}" if is_http else "event_function.handler"
-            _print(f"> {called}\n{_indented(sample.event)}\n< {status or ''}\n{_indented(body)}\n")
+            called = f"POST http://127.0.0.1:{port}" if is_http else "event_function.handler"
+            output.line(f"> {called}\n{_indented(sample.event)}\n< {status or ''}\n{_indented(body)}\n")
         else:
             name = f"{sample.name}: {status} " if is_http else f"event_function.handler, {sample.name}: "
             can_proceed = json.dumps(body["can_proceed"])
-            _print(f"{name}{body['verdict']}, can_proceed {can_proceed}: {body['message']}")
+            output.line(f"{name}{body['verdict']}, can_proceed {can_proceed}: {body['message']}")
         if body["verdict"] != sample.verdict or status not in {None, sample.status}:
             unexpected += 1
-            _print(f"! {sample.name}: expected {sample.status} {sample.verdict}")
+            output.line(f"! {sample.name}: expected {sample.status} {sample.verdict}")
     total = len(to_http) + 1
-    _print(f"\n{total - unexpected} of {total} responses as expected.")
+    output.line(f"\n{total - unexpected} of {total} responses as expected.")
     return not unexpected
 
 
-def _post(sample: Sample, url: str) -> tuple[int, dict[str, Any]]:
+def _post(sample: Sample, port: int) -> tuple[int, dict[str, Any]]:
     """Send the event to the HTTP function, and return the status and the body of the response."""
-    request = urllib.request.Request(url, json.dumps(sample.event).encode(), {"Content-Type": "application/json"})  # noqa: S310 - a loopback address
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(request, timeout=60) as response:
-            return response.status, json.load(response)
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, json.load(error)
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        connection.request("POST", "/", json.dumps(sample.event), {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        return response.status, json.load(response)
 
 
 def _call_handler(sample: Sample) -> dict[str, Any]:
@@ -160,13 +144,9 @@ def _indented(value: object) -> str:
 def _print_call(url: str, *, uses_fake_ddm: bool) -> None:
     if uses_fake_ddm:
         names = ", ".join(name for name in BEHAVIOURS if name != "orders")
-        _print(_CALL_FAKE_DDM.format(url=url, event=json.dumps(samples.README_EVENT), names=names))
+        output.line(_CALL_FAKE_DDM.format(url=url, event=json.dumps(samples.README_EVENT), names=names))
     else:
-        _print(_CALL_REAL_DDM.format(url=url, event=json.dumps(variables.sample_event(os.environ))))
-
-
-def _print(text: str) -> None:
-    output.line(text.replace(samples.TOKEN, "***"))
+        output.line(_CALL_REAL_DDM.format(url=url, event=json.dumps(variables.sample_event(os.environ))))
 
 
 if __name__ == "__main__":

@@ -4,12 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import testing
+
 TOKEN: Final = "the-token-of-the-samples"  # noqa: S105 - the fake DDM accepts any token
-README_EVENT: Final[Mapping[str, Any]] = {
-    "project_id": "0483b6b16e954cb88930a360d2c4e663",
-    "instance_id": "6a7cf4ec1f6b4a3b9b5a7c1d2e3f4a5bin09",
-    "db_name": "orders",
-    "job_id": "b2a0c4de-7f51-4f0c-9a3e-2f6d1c8b5e90",
+README_EVENT: Final[Mapping[str, Any]] = testing.EVENT | {
     "token": "MIIEXAMPLE",
     "region": "cn-north-4",
     "expected_checks": 3,

@@ -109,8 +109,6 @@ def to_user_data(variables: Mapping[str, Any]) -> str:
 
 def _parse(assignment: str) -> tuple[str, str]:
     name, equals, value = assignment.partition("=")
-    if name == "THREADS":
-        raise UsageError("invalid value: --env THREADS (deploy.sh sets this variable, to the requests per instance)")
     if name not in NAMES:
         # Any other string may be a secret, so it is not printed.
         pattern = r"[A-Za-z_][A-Za-z0-9_]{0,40}" if equals else r"[A-Z_][A-Z0-9_]{0,40}"

@@ -4,8 +4,6 @@ import filecmp
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 from deploy import output
@@ -19,29 +17,26 @@ _REQUIREMENTS: Final = ("requirements.txt", "constraints.txt")
 
 def install(*, dry_run: bool) -> None:
     """Install the requirements if they are new or changed, or print the commands. Raises DeployError."""
-    commands = list(_commands())
-    if commands and not dry_run:
+    if _is_current():
+        return
+    if not dry_run:
         output.message("installing the requirements into .venv ...")
-    for command in commands:
+    # Of a virtual environment, the Python that has created it: .venv itself may be active.
+    python = getattr(sys, "_base_executable", sys.executable)
+    for command in (
+        [python, "-m", "venv", "--clear", ".venv"],
+        [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", "requirements.txt"],
+        ["cp", *_REQUIREMENTS, ".venv/"],
+    ):
         if dry_run:
             output.command(command)
         elif subprocess.run(command, cwd=ROOT, check=False).returncode:  # noqa: S603 - fixed commands
             raise DeployError(f"the requirements could not be installed: {shlex.join(command)} failed")
 
 
-def _commands() -> Iterator[list[str]]:
+def _is_current() -> bool:
     copies = [(ROOT / name, ROOT / ".venv" / name) for name in _REQUIREMENTS]
-    is_current = all(copy.is_file() and filecmp.cmp(name, copy, shallow=False) for name, copy in copies)
-    if is_current and _runs("-c", ""):
-        return
-    if not _runs("-m", "pip", "--version"):
-        # Of a virtual environment, the Python that has created it: .venv itself may be active.
-        yield [getattr(sys, "_base_executable", sys.executable), "-m", "venv", "--clear", ".venv"]
-    yield [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", "requirements.txt"]
-    yield ["cp", *_REQUIREMENTS, ".venv/"]
-
-
-def _runs(*arguments: str) -> bool:
-    if not Path(ROOT, PYTHON).exists():
+    if not all(copy.is_file() and filecmp.cmp(name, copy, shallow=False) for name, copy in copies):
         return False
-    return subprocess.run([PYTHON, *arguments], cwd=ROOT, capture_output=True, check=False).returncode == 0  # noqa: S603
+    python = ROOT / PYTHON
+    return python.exists() and subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0  # noqa: S603 - fixed arguments

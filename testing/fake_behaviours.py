@@ -1,6 +1,5 @@
 """The behaviours of the fake DDM: its responses, by the name of the database schema."""
 
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
@@ -90,23 +89,8 @@ def after(count: int, early: Behaviour, late: Behaviour) -> Behaviour:
     return lambda request: (early if request.number <= count else late)(request)
 
 
-def _growing(request: ReceivedRequest) -> FakeResponse:
-    """Respond with 2 checks, and with 2 more for each further request, up to 8."""
-    return results(*EIGHT_CHECKS[: 2 * request.number])(request)
-
-
-def _another_job(_: ReceivedRequest) -> FakeResponse:
-    return FakeResponse(200, {"job_id": str(uuid.uuid4()), "pre_check_results": [PRIMARY_KEYS]})
-
-
-def _error_beside_checks(request: ReceivedRequest) -> FakeResponse:
-    body = {"job_id": request.job_id, "pre_check_results": [PRIMARY_KEYS], "error_code": "DBS.200001"}
-    return FakeResponse(200, body)
-
-
 _pass = results(PRIMARY_KEYS, TIME_ZONE)
 _pending = results()
-_unavailable = error(503, "APIGW.0201", "Backend unavailable.")
 
 BEHAVIOURS: Final[dict[str, Behaviour]] = {
     "orders": results(PRIMARY_KEYS_FAIL, TIME_ZONE_WARNS, BINLOG),  # the database schema of the README
@@ -116,8 +100,6 @@ BEHAVIOURS: Final[dict[str, Behaviour]] = {
     "fail": results(PRIMARY_KEYS_FAIL, TIME_ZONE_WARNS, BINLOG),
     "pending": _pending,
     "pending_twice": after(2, _pending, _pass),
-    "growing": _growing,
-    "partial": results(PRIMARY_KEYS),
     "slow": results(PRIMARY_KEYS, TIME_ZONE, delay=0.3),
     "many": results(*(check(f"Check {number}") for number in range(1, 1001))),
     "rejected": error(400, "DBS.280001", "Parameter error."),
@@ -127,10 +109,7 @@ BEHAVIOURS: Final[dict[str, Behaviour]] = {
     "throttled": error(429, "APIGW.0308", "The throttling threshold has been reached.", Retry_After="7"),
     "busy": error(400, "DBS.300002", "The instance is busy."),
     "broken": error(500, "DBS.200001", "Internal server error."),
-    "down": _unavailable,
-    "down_twice": after(2, _unavailable, _pass),
-    "another_job": _another_job,
-    "error_beside_checks": _error_beside_checks,
+    "down": error(503, "APIGW.0201", "Backend unavailable."),
     "running": results(check("Primary keys", "RUNNING")),
 }
 """The behaviour of the fake DDM, by the name of the database schema."""

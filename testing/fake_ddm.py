@@ -1,41 +1,34 @@
-"""A fake DDM: an HTTP server with the two documented requests of DDM's precheck.
+"""A fake DDM: an HTTP server with the request of DDM's API that returns the asynchronous results of a precheck.
 
-``POST …/precheck`` starts a precheck and returns its ID and the synchronous results. ``GET …/precheck/{job_id}``
-returns the asynchronous results; the name of the database schema (``db_name``) selects them, see
-`testing.fake_behaviours`. The fake DDM needs only Python::
-
-    python -m testing.fake_ddm --port 9999
+The name of the database schema (``db_name``) selects the results, see `testing.fake_behaviours`.
 """
 
-import argparse
-import contextlib
 import json
 import multiprocessing
 import re
-import sys
 import threading
 import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any, Final
 
 from testing.fake_behaviours import (
     BEHAVIOURS,
-    SYNCHRONOUS_CHECKS,
     UNKNOWN_DB_NAME,
     Behaviour,
     FakeResponse,
     ReceivedRequest,
 )
 from testing.fault_server import Action, Connection
+from testing.loopback_server import QuietHandler
 
-_START_PATH: Final = re.compile(
-    r"/v3/(?P<project_id>[^/]+)/instances/(?P<instance_id>[^/]+)/databases/(?P<db_name>[^/]+)/migration/precheck"
+_RESULT_PATH: Final = re.compile(
+    r"/v3/(?P<project_id>[^/]+)/instances/(?P<instance_id>[^/]+)/databases/(?P<db_name>[^/]+)"
+    r"/migration/precheck/(?P<job_id>[^/?]+)"
 )
-_RESULT_PATH: Final = re.compile(_START_PATH.pattern + r"/(?P<job_id>[^/?]+)")
 _UNKNOWN_PATH: Final = FakeResponse(404, {"error_code": "APIGW.0101", "error_msg": "The API does not exist."})
 _NO_TOKEN: Final = FakeResponse(
     401, {"error_code": "APIGW.0301", "error_msg": "Incorrect IAM authentication information."}
@@ -51,11 +44,10 @@ class FakeDDM(ThreadingHTTPServer):
     - ``closing``: what `Connection` needs of its server.
     """
 
-    daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self, port: int = 0) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
         self.behaviours: dict[str, Behaviour] = dict(BEHAVIOURS)
         self.requests: list[ReceivedRequest] = []
         self.connections = 0
@@ -93,7 +85,7 @@ class FakeDDM(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: FakeDDM
@@ -106,21 +98,10 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._run(response)
 
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if not _START_PATH.fullmatch(self.path):
-            self._send(_UNKNOWN_PATH)
-        elif not self._token():
-            self._send(_NO_TOKEN)
-        else:
-            self._send(FakeResponse(202, {"job_id": str(uuid.uuid4()), "pre_check_results": SYNCHRONOUS_CHECKS}))
-
-    def _token(self) -> str:
-        # DDM accepts a token or, from the vendor's SDK, a signature.
-        return self.headers.get("X-Auth-Token") or self.headers.get("Authorization") or ""
-
     def _result(self) -> FakeResponse | Sequence[Action]:
-        match, token = _RESULT_PATH.fullmatch(self.path), self._token()
+        match = _RESULT_PATH.fullmatch(self.path)
+        # DDM accepts a token or, from the vendor's SDK, a signature.
+        token = self.headers.get("X-Auth-Token") or self.headers.get("Authorization")
         if not match:
             return _UNKNOWN_PATH
         if not token:
@@ -147,9 +128,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *_: object) -> None:
-        """Print nothing for a request: the function logs it."""
-
 
 @contextmanager
 def own_process(server: FakeDDM) -> Iterator[int]:
@@ -161,18 +139,3 @@ def own_process(server: FakeDDM) -> Iterator[int]:
     finally:
         process.terminate()
         process.join()
-
-
-def main() -> None:
-    """Print the URL when the fake DDM listens, and serve until an interrupt."""
-    parser = argparse.ArgumentParser(description="A fake DDM: DDM's precheck API on a loopback port.")
-    parser.add_argument("--port", type=int, default=0, help="the port (default: a free port)")
-    with FakeDDM(parser.parse_args().port) as server:
-        sys.stdout.write(f"listening on {server.url}\n")
-        sys.stdout.flush()
-        with contextlib.suppress(KeyboardInterrupt):
-            server.serve_forever()
-
-
-if __name__ == "__main__":
-    main()

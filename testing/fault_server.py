@@ -9,7 +9,6 @@ import socket
 import ssl
 import struct
 import threading
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
@@ -56,13 +55,6 @@ def complete_response(body: bytes = PASS_BODY, status: str = "200 OK", **headers
 
 
 CHUNKED_HEAD: Final = response_head(Transfer_Encoding="chunked")
-GZIP_HEADERS: Final = {"Content_Encoding": "gzip", "Connection": "close"}
-
-
-def gzip_of_zeros(mib: int) -> bytes:
-    """Return the gzip of this many MiB of zeros. Its size is about a thousandth of this."""
-    stream = zlib.compressobj(9, wbits=31)
-    return b"".join([*(stream.compress(bytes(1024 * 1024)) for _ in range(mib)), stream.flush()])
 
 
 def chunk(data: bytes) -> bytes:
@@ -201,21 +193,13 @@ class FaultServer:
             self._start_thread(self._run_script, sock, script)
 
     def _run_script(self, sock: socket.socket, script: list[Action]) -> None:
-        # The client may close at any time: many tests check this.
-        with contextlib.suppress(OSError, EOFError), contextlib.closing(self._wrap(sock)) as wrapped:
-            connection = Connection(wrapped, self)
+        with (
+            contextlib.suppress(OSError, EOFError),  # the client may close at any time: many tests check this
+            self.tls.wrap_socket(sock, server_side=True) if self.tls else sock as connected,
+        ):
+            self._open_sockets.append(connected)
+            connection = Connection(connected, self)
             if not self.before_request:
                 connection.read_request()
             for action in script:
                 action(connection)
-
-    def _wrap(self, sock: socket.socket) -> socket.socket:
-        if not self.tls:
-            return sock
-        try:
-            wrapped = self.tls.wrap_socket(sock, server_side=True)
-        except BaseException:
-            sock.close()
-            raise
-        self._open_sockets.append(wrapped)
-        return wrapped

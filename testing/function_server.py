@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Final
@@ -73,23 +73,18 @@ class FunctionServer:
         listening = "0A"
         return sum(f"socket:[{fields[9]}]" in links and fields[3] != listening for fields in connections)
 
-    def run_on(self, cores: Iterable[int]) -> None:
-        """Restrict all threads of master and worker, including later threads, to these cores."""
-        for pid in (self.master, self.worker):
-            for task in Path(f"/proc/{pid}/task").iterdir():
-                os.sched_setaffinity(int(task.name), set(cores))
-
 
 @contextmanager
-def serve(
+def serve(  # noqa: PLR0913 - only two arguments are required
     variables: Mapping[str, str],
     log: Path | None,
     *,
     root: Path = ROOT,
     source: str = "main.py",
+    target: str = "precheck",
     prefix: Sequence[str] = (),
 ) -> Iterator[FunctionServer]:
-    """Serve the function ``precheck`` in ``root/source`` while the context lasts.
+    """Serve the function ``target`` in ``root/source`` while the context lasts.
 
     ``variables`` are the function's environment variables. Without PORT, the port is a free one. The function's output
     is written to the file ``log``, or to standard error.
@@ -98,7 +93,7 @@ def serve(
     Raises ServerError if the function does not listen within 30 seconds.
     """
     port = int(variables.get("PORT") or free_port())
-    command = [*prefix, sys.executable, "-m", "functions_framework", "--target", "precheck", "--source", source]
+    command = [*prefix, sys.executable, "-m", "functions_framework", "--target", target, "--source", source]
     with (
         log.open("wb") if log else nullcontext(sys.stderr) as output,
         subprocess.Popen(

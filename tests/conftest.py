@@ -23,7 +23,7 @@ SLOW_MODULES = (
 )
 """Prefixes of the modules that take ten seconds or more."""
 
-OTHER_SUBJECTS = ("test_benchmark", "test_contributing", "test_dependencies", "test_deploy", "test_docs")
+OTHER_SUBJECTS = ("test_benchmark", "test_dependencies", "test_deploy", "test_docs")
 OTHER_SUBJECTS += ("test_example", "test_fake_ddm", "test_generated_files", "test_layout", "test_pubsub", "test_soak")
 """Prefixes of the modules whose subject is not the function."""
 

@@ -87,12 +87,6 @@ def test_gateway_errors_are_retried_twice(function: Function, fake_ddm: FakeDDM,
     assert len(fake_ddm.requests) == 3
 
 
-@pytest.mark.parametrize("status", [400, 404, 429, 500, 501])
-def test_other_errors_are_not_retried(function: Function, fake_ddm: FakeDDM, status):
-    fake_ddm.behaviours["other"] = error(status, "x", "x")
-    assert function.send_event("other").body["upstream"]["attempts"] == len(fake_ddm.requests) == 1
-
-
 def test_backoff_doubles_and_has_jitter(function: Function, monkeypatch):
     seconds = []
     monkeypatch.setattr("ddm_precheck.ddm.sleep", seconds.append)
@@ -235,23 +229,6 @@ def test_stale_response_after_the_request_is_rejected_by_its_job_id(start, tls: 
     assert first.verdict == "PASS"
     assert second.pointers == ["/job_id"]
     assert connections == 1
-
-
-def test_stale_response_before_a_retry(start, tls: Authority | None):
-    script = [send(complete_response(b"{}", "503 Down") + complete_response(result(JOB_B, "SUCCESS"))), wait_for_close]
-    own_result = [send(complete_response(result(JOB_B, "FAILED"))), wait_for_close]
-    with FaultServer([script, own_result], tls=tls.context() if tls else None) as ddm:
-        bundle = {"REQUESTS_CA_BUNDLE": str(tls.bundle)} if tls else {}
-        summary = start(DDM_ENDPOINT=ddm.url, **bundle).send_event(job_id=JOB_B).summary
-    assert summary["verdict"] == "FAIL"
-    assert summary["upstream"]["attempts"] == 2
-
-
-def test_tls_connection_is_reused(start, authority: Authority):
-    with FaultServer([[send(complete_response()), read_request, *PASS]], tls=authority.context()) as ddm:
-        function = start(DDM_ENDPOINT=ddm.url, REQUESTS_CA_BUNDLE=str(authority.bundle))
-        assert [function.send_event().verdict for _ in range(2)] == ["PASS", "PASS"]
-    assert ddm.connections == 1
 
 
 def test_nothing_is_read_after_the_deadline():

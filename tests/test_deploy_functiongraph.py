@@ -310,7 +310,6 @@ def test_a_function_that_was_created_but_not_configured(deploy, kind):
 
 
 REJECTIONS = {
-    "forbidden": ("GET config", StubResponse(403, {"error_code": "FSS.0403", "error_msg": "No"}), "403 FSS.0403: No"),
     "token in the response": (
         "GET config",
         StubResponse(401, {"error_code": "A.1", "error_msg": f"Token\n{TOKEN[:9]}\u200b{TOKEN[9:]}"}),
@@ -324,16 +323,6 @@ REJECTIONS = {
     "redirect": ("PUT code", StubResponse(307, None, (("Location", "http://127.0.0.1:9/"),)), "307 no error_code"),
     "not JSON": ("PUT code", StubResponse(502, "<html>"), "not a JSON object: check FUNCTIONGRAPH_ENDPOINT"),
     "variables": ("GET config", StubResponse(200, existing("HTTP", user_data="{")), "user_data"),
-    "a wrong variable": (
-        "GET config",
-        StubResponse(200, existing("HTTP", user_data='{"DDM_TIMEOUT_SECONDS": "x"}')),
-        "DDM_TIMEOUT_SECONDS must be",
-    ),
-    "too many variables": (
-        "GET config",
-        StubResponse(200, existing("HTTP", user_data=json.dumps({"A": "a" * 5000}))),
-        "5,009 characters",
-    ),
 }
 
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +10,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 import yaml
+from helpers.fake_gcloud import lint
 from helpers.function import ROOT
 from helpers.markdown import CONTRIBUTING, PAGES, README, SECURITY, Page
-
-from testing.function_server import clean_environment
 
 EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
@@ -59,15 +57,7 @@ def test_code_blocks_are_well_formed(page, tmp_path):
 
 
 def test_gcloud_commands(tmp_path):
-    """Google's offline linter accepts each gcloud command of the pages."""
-    if not shutil.which("gcloud"):
-        pytest.skip("gcloud is missing")
-    commands = sorted({command for page in PAGES for code in page.code_blocks("bash") for command in gcloud(code)})
-    (tmp_path / "commands").write_text(json.dumps([{"command_string": command} for command in commands]))
-    lint = ["gcloud", "meta", "lint-gcloud-commands", f"--commands-file={tmp_path / 'commands'}"]
-    environment = clean_environment() | {"CLOUDSDK_CONFIG": str(tmp_path / "config")}
-    run = subprocess.run(lint, env=environment, capture_output=True, text=True, timeout=120, check=True)
-    assert [result["error_message"] for result in json.loads(run.stdout)] == [None] * len(commands), commands
+    lint({command for page in PAGES for code in page.code_blocks("bash") for command in gcloud(code)}, tmp_path)
 
 
 def gcloud(code: str) -> list[str]:

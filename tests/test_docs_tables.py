@@ -6,12 +6,11 @@ from unittest import mock
 
 from helpers.envelopes import binary_headers, send_structured
 from helpers.function import EVENT, ROOT
-from helpers.markdown import DEPLOYING, OPERATIONS, REFERENCE, SECURITY, TRIGGERS
+from helpers.markdown import OPERATIONS, REFERENCE, SECURITY, TRIGGERS
 
 from ddm_precheck.messages import MAX_BODY_BYTES
 from ddm_precheck.problem import ProblemCode
 from ddm_precheck.settings import from_environment
-from deploy import cli
 
 TYPES = {"array": "list", "null": "null"}
 SINK_SECONDS = 5
@@ -120,22 +119,6 @@ def test_response_attributes(start):
     traceparent = f"00-{'1' * 32}-{'2' * 16}-01"
     response = send_structured(start(), data=EVENT, traceparent=traceparent)
     assert sorted(REFERENCE.names("response attributes")) == sorted(response.body.keys() - {"data"})
-
-
-def test_deploy_options():
-    """The table of the options has each option of each command of ``deploy.sh``, and no other."""
-    _, parsers = cli.build_parsers()
-    options = {
-        (name, command)
-        for command, parser in parsers.items()
-        for action in parser._actions
-        for name in action.option_strings
-        if name.startswith("--")
-    }
-    rows = [(row[0].split()[0], re.findall(r"[a-z]+(?:-[a-z]+)*", row[1])) for row in DEPLOYING.table("deploy options")]
-    documented = {(name, command) for name, in_commands in rows for command in in_commands if command != "all"}
-    documented |= {(name, command) for name, in_commands in rows if "all" in in_commands for command in parsers}
-    assert documented == options
 
 
 def test_waiting():

@@ -35,20 +35,20 @@ def run(db_name: str, state: str, task: str, synchronous: str = "SUCCESS", **fie
     return ids | {"started": started, "db_name": db_name, "expected_checks": 2} | fields, state, task
 
 
-RUNS: Final = {
-    "pass": run("pass", "success", "go"),
-    "fail": run("fail", "success", "stop"),
-    "warn": run("warn", "success", "stop"),
-    "warn-approved": run("warn", "success", "go", accepted_warnings=["DB instance time zone"]),
-    "synchronous-failed": run("pass", "success", "stop", synchronous="FAILED"),
-    "synchronous-warn": run("pass", "success", "stop", synchronous="WARN"),
-    "synchronous-warn-approved": run("pass", "success", "go", "WARN", accepted_warnings=["Table name length"]),
-    "pending-twice": run("pending_twice", "success", "go"),
-    "not-found": run("not_found", "failed", "error"),
-    "unauthorized": run("unauthorized", "failed", "error"),
-    "throttled": run("throttled", "failed", "precheck"),
-    "down": run("down", "failed", "precheck"),
-}
+RUNS: Final = [
+    run("pass", "success", "go"),
+    run("fail", "success", "stop"),
+    run("warn", "success", "stop"),
+    run("warn", "success", "go", accepted_warnings=["DB instance time zone"]),
+    run("pass", "success", "stop", synchronous="FAILED"),
+    run("pass", "success", "stop", synchronous="WARN"),
+    run("pass", "success", "go", "WARN", accepted_warnings=["Table name length"]),
+    run("pending_twice", "success", "go"),
+    run("not_found", "failed", "error"),
+    run("unauthorized", "failed", "error"),
+    run("throttled", "failed", "precheck"),
+    run("down", "failed", "precheck"),
+]
 
 
 def load_dag(monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -73,54 +73,28 @@ def test_an_invalid_response_is_an_error(monkeypatch, name):
     assert module.branch_for(module.request_verdict({})) == "error"
 
 
-@pytest.fixture(scope="module", params=AIRFLOW)
-def airflow(request, tmp_path_factory, served_function: ServedFunction, fake_ddm_server: FakeDDM) -> Any:
-    """The runs in one version of Airflow."""
-    if not os.environ.get("LONG_TESTS"):
-        pytest.skip("LONG_TESTS is not set")
-    requirements = [f"apache-airflow=={request.param}", f"apache-airflow-providers-http=={HTTP_PROVIDER}"]
-    packages = tool_cache.packages(f"airflow-{request.param}", *requirements)
+@pytest.mark.skipif(not os.environ.get("LONG_TESTS"), reason="LONG_TESTS is not set")
+@pytest.mark.parametrize("version", AIRFLOW)
+def test_runs(version, tmp_path, served_function: ServedFunction, fake_ddm: FakeDDM):
+    """A run is red exactly for problems, runs one branch, and has the response as the XCom of its sensor."""
+    requirements = [f"apache-airflow=={version}", f"apache-airflow-providers-http=={HTTP_PROVIDER}"]
+    packages = tool_cache.packages(f"airflow-{version}", *requirements)
     connection = {"conn_type": "http", "host": served_function.url, "password": TOKEN}
     variables = clean_environment() | {
-        "AIRFLOW_HOME": str(tmp_path_factory.mktemp("airflow")),
+        "AIRFLOW_HOME": str(tmp_path),
         "AIRFLOW_CONN_DDM_PRECHECK": json.dumps(connection),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_FOLDER": str(FOLDER),
         "PYTHONPATH": str(packages),
         "PYTHONWARNINGS": "ignore",
     }
-    fake_ddm_server.reset()
     # -S: without the packages of the tests' environment.
     command = [sys.executable, "-S", str(HELPERS / "run_airflow.py"), str(FOLDER)]
-    outcomes = run_json(command, [configuration for configuration, _, _ in RUNS.values()], variables, timeout=300)
-    return dict(zip(RUNS, outcomes, strict=True)), [received.job_id for received in fake_ddm_server.requests]
-
-
-def test_a_run_is_red_exactly_for_problems(airflow):
-    assert {name: end["state"] for name, end in airflow[0].items()} == {name: run[1] for name, run in RUNS.items()}
-
-
-def test_a_run_ends_in_its_task(airflow):
-    assert {name: end["tasks"][RUNS[name][2]] for name, end in airflow[0].items()} == {
-        name: run[1] for name, run in RUNS.items()
-    }
-
-
-def test_no_other_branch_runs(airflow):
-    others = {
-        state
-        for name, end in airflow[0].items()
-        for task, state in end["tasks"].items()
-        if task in {"go", "stop", "error"} - {RUNS[name][2]}
-    }
-    assert others == {"skipped", "upstream_failed"}
-
-
-def test_the_response_is_the_xcom_of_the_sensor(airflow):
-    ended = [end["response"] for name, end in airflow[0].items() if RUNS[name][2] != "precheck"]
-    assert all(response["message"] for response in ended)
-
-
-def test_ddm_receives_the_job_of_the_earlier_task(airflow):
-    jobs = {configuration["started"]["job_id"] for configuration, _, _ in RUNS.values()}
-    assert set(airflow[1]) == jobs
+    ends = run_json(command, [configuration for configuration, _, _ in RUNS], variables, timeout=300)
+    for (configuration, state, task), end in zip(RUNS, ends, strict=True):
+        others = {end["tasks"][branch] for branch in RESPONSES.keys() - {task}}
+        assert (end["state"], end["tasks"][task]) == (state, state), configuration
+        assert others <= {"skipped", "upstream_failed"}, configuration
+        assert task == "precheck" or end["response"]["message"]
+    jobs = {configuration["started"]["job_id"] for configuration, _, _ in RUNS}
+    assert {received.job_id for received in fake_ddm.requests} == jobs

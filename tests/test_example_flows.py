@@ -11,8 +11,9 @@ import pytest
 import yaml
 from helpers.approver import AS_REQUESTED, AS_REQUESTED_TWICE, NO_APPROVAL
 from helpers.fake_function import INVALID_RESPONSES, FakeFunction
-from helpers.flows import ENGINES, EXAMPLES, MAX_POLLS, End, Job, environment, run_pipeline
+from helpers.flows import ENGINES, EXAMPLES, MAX_POLLS, End, Job, environment, path_with_recorders, run_pipeline
 from helpers.function import EVENT_WITHOUT_TOKEN, TOKEN, ServedFunction
+from helpers.http_stub import HTTPStub, StubResponse
 from helpers.markdown import LOW_CODE
 
 from testing.fake_behaviours import (
@@ -30,7 +31,6 @@ pytestmark = pytest.mark.engines
 
 HOSTILE_NAME: Final = "O'Neil's `check` <!channel> @all $(id) → \\ \""
 BEHAVIOURS: Final = {
-    "two_warnings": results(PRIMARY_KEYS, TIME_ZONE_WARNS, BINLOG_WARNS),
     "same_warning_twice": results(TIME_ZONE_WARNS, TIME_ZONE_WARNS),
     "hostile_name": results(check(HOSTILE_NAME, "WARN")),
     "fails_later": after(1, results(TIME_ZONE_WARNS), results(PRIMARY_KEYS_FAIL, TIME_ZONE_WARNS)),
@@ -148,17 +148,8 @@ def test_each_case_ends_in_its_branch(run: Run):
     assert {name: end.branch for name, end in run.ends.items()} == expected
 
 
-def test_ddm_receives_as_many_requests_as_needed(run: Run):
-    assert {name: len(tokens) for name, tokens in run.tokens.items()} == {
-        name: CASES[name].requests for name in run.tokens
-    }
-
-
-def test_each_request_has_the_stored_token(run: Run):
-    assert {token for tokens in run.tokens.values() for token in tokens} == {TOKEN}
-
-
-def test_no_redirect_is_followed(run: Run):
+def test_ddm_receives_as_many_requests_as_needed_with_the_stored_token(run: Run):
+    assert run.tokens == {name: [TOKEN] * CASES[name].requests for name in run.tokens}
     assert run.redirected == 0
 
 
@@ -268,3 +259,23 @@ def test_the_command_of_the_page(served_function: ServedFunction, fake_ddm: Fake
         check=False,
     )
     assert run.stdout.endswith("changed\n"), run.stderr
+
+
+def test_no_argument_contains_the_token_or_the_job(served_function: ServedFunction, tmp_path: Path):
+    """Every user of a machine can read the arguments of its processes."""
+    path = path_with_recorders(tmp_path)
+    variables = environment(served_function.url, PATH=path, ACCEPTED_WARNINGS='["DB instance time zone"]')
+    assert run_pipeline(Job(EVENT_WITHOUT_TOKEN | {"db_name": "warn"}), variables).returncode == 0
+    arguments = (tmp_path / "arguments").read_text()
+    assert {"curl", "jq", served_function.url} <= set(arguments.splitlines())
+    assert TOKEN not in arguments
+    assert EVENT_WITHOUT_TOKEN["job_id"] not in arguments
+
+
+def test_a_private_function_gets_the_identity_of_the_caller():
+    with HTTPStub(lambda _: StubResponse(200, {"can_proceed": True})) as stub:
+        variables = environment(stub.url, IDENTITY_TOKEN="an-identity")
+        assert run_pipeline(Job(EVENT_WITHOUT_TOKEN | {"db_name": "pass"}), variables).returncode == 0
+    headers = stub.requests[0].headers
+    assert headers["authorization"] == "Bearer an-identity"
+    assert headers["x-auth-token"] == TOKEN

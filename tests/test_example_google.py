@@ -4,13 +4,12 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Final
 
 import pytest
-from helpers.fake_gcloud import EVENTARC_SUBSCRIPTION, NUMBER, URL, Call, find_call, run_script
+from helpers.fake_gcloud import EVENTARC_SUBSCRIPTION, NUMBER, URL, Call, find_call, lint, run_script
 from helpers.function import EVENT, EVENT_WITHOUT_TOKEN, ROOT
 from helpers.markdown import TRIGGERS
 
@@ -44,8 +43,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Call]]:
     }
     folder = tmp_path_factory.mktemp("page")
     script = folder / "page.sh"
-    section = TRIGGERS.text.partition("## Pub/Sub push\n")[2].partition("\n## ")[0]
-    blocks = re.findall(r"^```bash\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    blocks = TRIGGERS.code_blocks("bash", "Pub/Sub push")
     script.write_text(f"#!/usr/bin/env bash\nset -euo pipefail\ncd {shlex.quote(str(ROOT))}\n{''.join(blocks)}")
     script.chmod(0o755)
     started = json.dumps({"job_id": EVENT["job_id"], "pre_check_results": []})
@@ -55,15 +53,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Call]]:
 
 
 def test_gcloud_commands_are_valid(calls, tmp_path):
-    if not shutil.which("gcloud"):
-        pytest.skip("gcloud is missing")
-    commands = {shlex.join(["gcloud", *call.words]) for name in calls for call in calls[name]}
-    (tmp_path / "commands").write_text(json.dumps([{"command_string": command} for command in sorted(commands)]))
-    lint = ["gcloud", "meta", "lint-gcloud-commands", f"--commands-file={tmp_path / 'commands'}"]
-    environment = clean_environment() | {"CLOUDSDK_CONFIG": str(tmp_path / "config")}
-    done = subprocess.run(lint, env=environment, capture_output=True, text=True, timeout=120, check=True)
-    outcomes = [(result["success"], result["error_message"]) for result in json.loads(done.stdout)]
-    assert outcomes == [(True, None)] * len(commands)
+    lint({shlex.join(["gcloud", *call.words]) for name in calls for call in calls[name]}, tmp_path)
 
 
 def test_commands_of_the_page(calls):

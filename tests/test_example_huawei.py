@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ import pytest
 from helpers import tool_cache
 from helpers.client_models import model_errors
 from helpers.event_function import EventFunction, smn, timer
+from helpers.flows import path_with_recorders
 from helpers.function import EVENT, EVENT_WITHOUT_TOKEN, ROOT, TOKEN
 from helpers.http_stub import HTTPStub, StubRequest, StubResponse
 from helpers.markdown import TRIGGERS
@@ -119,29 +119,23 @@ def requests_of(script: Script, **variables: str) -> list[StubRequest]:
 
 
 @pytest.fixture(scope="module")
-def arguments(tmp_path_factory) -> Path:
-    """The folder for PATH with a curl and a jq that record their arguments in the file ``arguments``."""
-    folder = tmp_path_factory.mktemp("tools")
-    for name in ("curl", "jq"):
-        program = folder / name
-        program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >>{folder}/arguments\nexec {shutil.which(name)} "$@"\n')
-        program.chmod(0o755)
-    return folder
+def tools(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("tools")
 
 
 @pytest.fixture(scope="module")
-def requests(arguments) -> dict[str, list[StubRequest]]:
-    """The requests of each script."""
-    path = f"{arguments}:{os.environ['PATH']}"
+def requests(tools) -> dict[str, list[StubRequest]]:
+    """The requests of each script. The arguments of curl and jq are in the folder ``tools``."""
+    path = path_with_recorders(tools)
     return {script.command: requests_of(script, PATH=path, **DESTINATIONS) for script in SCRIPTS}
 
 
-def test_requests(requests, arguments):
+def test_requests(requests, tools):
     for script in SCRIPTS:
         sent = requests[script.command]
         assert [(each.method, each.path) for each in sent] == [each[:2] for each in script.requests]
         assert {each.headers["x-auth-token"] for each in sent} == {API_TOKEN}
-    recorded = (arguments / "arguments").read_text()
+    recorded = (tools / "arguments").read_text()
     assert URN in recorded
     assert TOKEN not in recorded
 
@@ -228,14 +222,13 @@ def test_settings_of_asynchronous_invocations(requests):
 
 def test_commands_of_the_page(tmp_path):
     """The commands of the page run as they are, except for the deployment."""
-    section = TRIGGERS.text.partition("## Huawei FunctionGraph\n")[2].partition("\n## ")[0]
-    blocks = re.findall(r"^```bash\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-    commands = [block for block in blocks if not block.startswith("./deploy.sh ")]
+    blocks = TRIGGERS.code_blocks("bash", "Huawei FunctionGraph")
+    commands = "".join(block for block in blocks if not block.startswith("./deploy.sh "))
     ids = {name.upper(): EVENT[name] for name in ("project_id", "instance_id", "db_name")}
     started = json.dumps({"job_id": EVENT["job_id"], "pre_check_results": []})
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", "".join(commands)],
+        ["bash", "-euo", "pipefail", "-c", commands],
         cwd=tmp_path,
         env=clean_environment() | ids | {"REGION": "cn-north-4", "STARTED": started, "DRY_RUN": "1"},
         capture_output=True,
@@ -244,7 +237,7 @@ def test_commands_of_the_page(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    used = set(re.findall(r"examples/huawei/(\w+\.sh)", section))
+    used = set(re.findall(r"examples/huawei/(\w+\.sh)", commands))
     assert used == {path.name for path in FOLDER.glob("*.sh")} - {"common.sh"}
 
 

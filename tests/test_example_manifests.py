@@ -53,15 +53,11 @@ def test_secret_of_the_service(start, tmp_path):
     [
         ("pass", {}, "ddm-precheck-go"),
         ("warn", {"accepted_warnings": ["DB instance time zone"]}, "ddm-precheck-go"),
-        ("warn", {"proceed_on_warn": True}, "ddm-precheck-go"),
         ("warn", {}, "ddm-precheck-approval"),
-        ("warn", {"accepted_warnings": ["Primary keys"]}, "ddm-precheck-approval"),
         ("fail", {"accepted_warnings": ["Primary keys", "DB instance time zone"]}, "ddm-precheck-stop"),
-        ("pass", {"pre_check_results": [{"name": "Table names", "status": "FAILED"}]}, "ddm-precheck-stop"),
         ("pending", {}, None),
-        ("broken", {}, None),
     ],
-    ids=["pass", "accepted", "proceed-on-warn", "warn", "not-accepted", "fail", "synchronous", "pending", "broken"],
+    ids=["pass", "accepted", "warn", "fail", "pending"],
 )
 def test_filters_of_the_triggers(function, db_name, fields, trigger):
     filters = {each["metadata"]["name"]: each["spec"]["filter"]["attributes"] for each in KNATIVE["trigger"]}

@@ -1,16 +1,14 @@
 """The fake DDM follows DDM's API: the vendor's SDK can parse its responses."""
 
 import pytest
-import requests
 from huaweicloudsdkcore.auth.credentials import BasicCredentials
 from huaweicloudsdkcore.exceptions.exceptions import ServiceResponseException
 from huaweicloudsdkcore.http.http_config import HttpConfig
 from huaweicloudsdkddm.v1 import CheckPreliminaryResultsRequest, DdmClient
 
 from testing import EVENT
-from testing.fake_behaviours import PRIMARY_KEYS_FAIL, fault
+from testing.fake_behaviours import PRIMARY_KEYS_FAIL
 from testing.fake_ddm import FakeDDM
-from testing.fault_server import complete_response, reset, send
 
 
 @pytest.fixture
@@ -31,11 +29,6 @@ def test_sdk_parses_the_checks(fetch, fake_ddm: FakeDDM):
     assert fake_ddm.requests[0].instance_id == EVENT["instance_id"]
 
 
-def test_growing_list_ends_at_eight_checks(fetch):
-    counts = [len({check.name for check in fetch("growing").pre_check_results}) for _ in range(5)]
-    assert counts == [2, 4, 6, 8, 8]
-
-
 @pytest.mark.parametrize(
     ("db_name", "status", "code"),
     [
@@ -52,19 +45,3 @@ def test_sdk_parses_the_errors(fetch, db_name, status, code):
         fetch(db_name)
     assert caught.value.status_code == status
     assert caught.value.error_code == code
-
-
-@pytest.mark.parametrize(("token", "status"), [("token", 202), ("", 401)])
-def test_post_starts_a_precheck(fake_ddm: FakeDDM, token, status):
-    path = "/v3/{project_id}/instances/{instance_id}/databases/{db_name}/migration/precheck".format_map(EVENT)
-    response = requests.post(fake_ddm.url + path, json={}, headers={"X-Auth-Token": token}, timeout=10)
-    assert response.status_code == status
-    assert ("pre_check_results" in response.json()) == (status == 202)
-
-
-def test_faults_run_on_the_socket(fake_ddm: FakeDDM):
-    fake_ddm.behaviours |= {"sent": fault(send(complete_response(b"{}"))), "reset": fault(reset)}
-    url = f"{fake_ddm.url}/v3/p/instances/i/databases/%s/migration/precheck/j"
-    assert requests.get(url % "sent", headers={"X-Auth-Token": "t"}, timeout=10).json() == {}
-    with pytest.raises(requests.ConnectionError):
-        requests.get(url % "reset", headers={"X-Auth-Token": "t"}, timeout=10)

@@ -2,15 +2,13 @@
 
 import json
 import re
-import subprocess
-import sys
 import tomllib
 import zlib
 
 import hypothesis
 import pytest
 import schemathesis
-from jsonschema import Draft202012Validator
+from helpers.function import json_schema_validator
 from openapi_spec_validator import validate
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -19,12 +17,11 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from ddm_precheck.problem import ProblemCode
 from testing.fake_ddm import FakeDDM
 from testing.function_server import ROOT, serve
-from tools import generate, openapi
+from tools import generate
 
-SAMPLES = {path.stem: json.loads(path.read_text()) for path in (ROOT / "examples" / "responses").glob("*.json")}
+SAMPLES = ROOT / "examples" / "responses"
 DESCRIPTIONS = {name: json.loads((ROOT / "schemas" / f"openapi-{name}.json").read_text()) for name in ("2.0", "3.0")}
 CHECKS = [
     content_type_conformance,
@@ -35,61 +32,25 @@ CHECKS = [
 
 
 def test_files_are_up_to_date():
-    command = [sys.executable, "-m", "tools.generate", "--check"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    generated = generate._generate()
+    assert {path: path.read_text("utf-8") for path in generated} == generated
+    assert set(SAMPLES.iterdir()) <= generated.keys()
 
 
-def test_check_names_outdated_files(monkeypatch, capsys, tmp_path):
-    files = {tmp_path / "equal": "a\n", tmp_path / "different": "b\n", tmp_path / "missing": "c\n"}
-    (tmp_path / "equal").write_text("a\n")
-    (tmp_path / "different").write_text("a\n")
-    monkeypatch.setattr(generate, "_ROOT", tmp_path)
-    monkeypatch.setattr(generate, "_generate", lambda: files)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["generate", *arguments])
-        return generate.main(), [line.split(": ")[0] for line in capsys.readouterr().out.splitlines()]
-
-    assert run("--check") == (1, ["different is out of date", "missing is out of date"])
-    assert run() == (0, ["wrote different", "wrote missing"])
-    assert run("--check") == (0, [])
-
-
-def test_one_sample_for_each_kind_of_response():
-    summaries = {f"summary-{name}" for name in ("pass", "warn", "fail", "pending")}
-    assert SAMPLES.keys() == summaries | {f"problem-{code.value}" for code in ProblemCode}
-
-
-@pytest.mark.parametrize("name", sorted(SAMPLES))
-def test_sample_is_valid(name):
-    schema = json.loads((ROOT / "schemas" / f"{name.partition('-')[0]}.schema.json").read_text())
-    Draft202012Validator(schema).validate(SAMPLES[name])
+def test_samples_are_valid():
+    for path in SAMPLES.iterdir():
+        json_schema_validator(path.name.partition("-")[0]).validate(json.loads(path.read_text("utf-8")))
 
 
 @pytest.mark.parametrize("version", DESCRIPTIONS)
 def test_description_is_valid(version):
     validate(DESCRIPTIONS[version])
-    references = re.findall(r'"\$ref": "(.)', json.dumps(DESCRIPTIONS[version]))
-    assert set(references) == {"#"}
 
 
 def test_one_version():
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     released = re.findall(r"^## \[([0-9][^\]]*)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert [released[0], *(each["info"]["version"] for each in DESCRIPTIONS.values())] == [version] * 3
-
-
-def test_nullable_fields_in_both_versions():
-    field = {"type": ["integer", "null"], "minimum": 1, "examples": [None, 3]}
-    assert openapi._convert(field) == {"type": "integer", "nullable": True, "minimum": 1, "example": 3}
-    assert DESCRIPTIONS["3.0"]["components"]["schemas"]["Summary"]["properties"]["region"]["nullable"]
-    assert DESCRIPTIONS["2.0"]["definitions"]["Summary"]["properties"]["region"]["x-nullable"]
-
-
-def test_unknown_keyword_stops_the_generation():
-    with pytest.raises(ValueError, match="patternProperties"):
-        openapi._convert({"type": "object", "patternProperties": {}})
 
 
 class _AnyBehaviour(dict):

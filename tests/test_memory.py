@@ -4,7 +4,6 @@ With ``LONG_TESTS=1`` in the environment, all cases run and send more requests. 
 """
 
 import gc
-import itertools
 import json
 import os
 import pkgutil
@@ -140,20 +139,6 @@ def test_64_callers_with_large_results(measured_function: MeasuredFunction, fake
     both_large = json.dumps(json.loads(ALL_CHECKS) | {"db_name": "large"}).encode()
     assert outcomes(send_concurrently(measured_function.function, [both_large] * CALLERS)) == {"FAIL": CALLERS}
     assert measured_function.server.peak_memory() < MAX_MIB
-
-
-@long_test
-@pytest.mark.no_mutation
-def test_64_callers_with_broken_http(tmp_path):
-    scripts = list(itertools.islice(itertools.cycle(hostile_bodies.SCRIPTS.values()), 1000))
-    with (
-        FaultServer(scripts) as ddm,
-        serve_measured_function({"DDM_ENDPOINT": ddm.url, "DDM_TIMEOUT_SECONDS": "5"}, tmp_path) as measured,
-    ):
-        responses = send_concurrently(measured.function, [event_body()] * CALLERS * (10 if IS_LONG else 1))
-        peak = measured.server.peak_memory()
-    assert outcomes(responses).keys() <= {"upstream-contract", "upstream-unavailable", "upstream-timeout"}
-    assert peak < MAX_MIB
 
 
 @pytest.mark.no_mutation

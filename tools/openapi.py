@@ -76,7 +76,6 @@ def openapi_2(version: str, samples: Mapping[str, Any]) -> dict[str, Any]:
             "schema": {"$ref": _REFERENCE + ("Summary" if status == "200" else "Problem")},
             "headers": {"Retry-After": {"description": _RETRY_AFTER, "type": "integer"}},
             "examples": {_JSON: samples[names[0]]},  # one for each media type
-            "x-examples": {name: samples[name] for name in names},
         }
     important = {"x-ms-visibility": "important"}
     event = {"name": "event", "in": "body", "required": True, "schema": {"$ref": f"{_REFERENCE}Event"}}

@@ -5,7 +5,7 @@ import re
 import urllib.request
 from typing import Any, Final
 
-from helpers.loopback_server import LoopbackServer, QuietHandler
+from helpers.http_stub import HTTPStub, StubRequest, StubResponse
 
 AS_REQUESTED: Final = "as requested"
 """The approval that sends the body in the request for approval without a change."""
@@ -24,49 +24,37 @@ _COMMAND: Final = re.compile(
 )
 
 
-class Approver(LoopbackServer):
+class Approver(HTTPStub):
     """Receives ``{"text": …}``. The text contains a curl command. Sends the request of this command once for each job.
 
-    ``approvals`` has the approval for each job ID. The approval decides the body of the request. ``texts`` has the
-    received texts, ``errors`` the exceptions in the threads of the server.
+    ``approvals`` has the approval for each job ID. The approval decides the body of the request. ``errors`` has the
+    exceptions in the threads of the server.
     """
 
     def __init__(self, approvals: dict[str, Any]) -> None:
-        super().__init__(_Handler)
+        super().__init__(self._respond)
         self.approvals = approvals
         self.errors: list[str] = []
-        self.texts: list[str] = []
 
     @property
     def url(self) -> str:
         """The URL that receives the requests for approval."""
         return f"{super().url}/"
 
-    def receive(self, message: Any) -> None:
-        """Send the approval for the job in the message."""
+    def _respond(self, request: StubRequest) -> StubResponse:
         try:
-            assert list(message) == ["text"]
-            self.texts.append(message["text"])
-            (job_id,) = _JOB.findall(message["text"])
-            (command,) = _COMMAND.finditer(message["text"])
-            approval = self.approvals.pop(job_id, NO_APPROVAL)
-            if approval is NO_APPROVAL:
-                return
-            body = command["body"] if approval is AS_REQUESTED else json.dumps({"accepted_warnings": approval})
-            headers = {"Content-Type": "application/json"}
-            request = urllib.request.Request(command["url"], body.encode(), headers)
-            urllib.request.urlopen(request, timeout=10).close()
+            assert list(request.body) == ["text"]
+            self._approve(request.body["text"])
         except Exception as error:  # noqa: BLE001 - an error in this thread would not fail the test
             self.errors.append(repr(error))
+        return StubResponse(200, {})
 
-
-class _Handler(QuietHandler):
-    server: Approver
-
-    def do_POST(self) -> None:
-        """Respond with 200, then send the approval."""
-        message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-        self.server.receive(message)
+    def _approve(self, text: str) -> None:
+        (job_id,) = _JOB.findall(text)
+        (command,) = _COMMAND.finditer(text)
+        approval = self.approvals.pop(job_id, NO_APPROVAL)
+        if approval is NO_APPROVAL:
+            return
+        body = command["body"] if approval is AS_REQUESTED else json.dumps({"accepted_warnings": approval})
+        headers = {"Content-Type": "application/json"}
+        urllib.request.urlopen(urllib.request.Request(command["url"], body.encode(), headers), timeout=10).close()

@@ -1,11 +1,11 @@
 """A server in front of the function: sends invalid responses for some database schemas, and forwards other events."""
 
 import json
-from typing import Any, Final
+from typing import Final
 
 import requests
 
-from helpers.loopback_server import LoopbackServer, QuietHandler
+from helpers.http_stub import HTTPStub, StubRequest, StubResponse
 
 INVALID_RESPONSES: Final = {
     "empty": b"",
@@ -24,48 +24,34 @@ INVALID_RESPONSES: Final = {
 """Bodies that another server may send with the status 200, by the event's ``db_name``."""
 
 
-class FakeFunction(LoopbackServer):
+class FakeFunction(HTTPStub):
     """The function at ``function_url``, except for some database schemas.
 
     - a name in `INVALID_RESPONSES`: that body
     - ``redirect``: a redirect to this server
     - ``cut``: the connection is closed
-
-    ``redirected`` is the number of requests that followed a redirect.
     """
 
     def __init__(self, function_url: str) -> None:
-        super().__init__(_Handler)
+        super().__init__(self._respond)
         self.function_url = function_url
-        self.redirected = 0
 
+    @property
+    def redirected(self) -> int:
+        """The number of requests that followed a redirect."""
+        return sum(request.path == "/redirected" for request in self.requests)
 
-class _Handler(QuietHandler):
-    server: FakeFunction
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        db_name = json.loads(body).get("db_name")
-        if self.path == "/redirected":
-            self.server.redirected += 1
-            self._send(200, b"{}")
-        elif db_name == "redirect":
-            self._send(307, b"", Location=f"{self.server.url}/redirected")
-        elif db_name in INVALID_RESPONSES:
-            self._send(200, INVALID_RESPONSES[db_name])
-        elif db_name != "cut":
-            names = ("Content-Type", "X-Auth-Token")
-            headers = {name: self.headers[name] for name in names if name in self.headers}
-            response = requests.post(self.server.function_url, body, headers=headers, timeout=30)
-            self._send(response.status_code, response.content)
-
-    def do_GET(self) -> None:
-        self.server.redirected += 1
-        self._send(200, b"{}")
-
-    def _send(self, status: int, body: bytes, **headers: Any) -> None:
-        self.send_response(status)
-        for name, value in ({"Content-Type": "application/json", "Content-Length": str(len(body))} | headers).items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
+    def _respond(self, request: StubRequest) -> StubResponse | None:
+        if request.path == "/redirected":
+            return StubResponse(200, {})
+        db_name = request.body.get("db_name")
+        if db_name == "cut":
+            return None
+        if db_name == "redirect":
+            return StubResponse(307, None, (("Location", f"{self.url}/redirected"),))
+        if db_name in INVALID_RESPONSES:
+            return StubResponse(200, INVALID_RESPONSES[db_name])
+        names = ["content-type", "x-auth-token"]
+        headers = {name: request.headers[name] for name in names if name in request.headers}
+        response = requests.post(self.function_url, json.dumps(request.body), headers=headers, timeout=30)
+        return StubResponse(response.status_code, response.content)

@@ -3,11 +3,15 @@
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+import pytest
 
 from testing.function_server import clean_environment
 
@@ -121,3 +125,16 @@ def find_call(calls: list[Call], *words: str) -> dict[str, str]:
     """Return the options of the only call of this command."""
     (call,) = (call for call in calls if call.words[: len(words)] == list(words))
     return call.options(len(words))
+
+
+def lint(commands: Iterable[str], folder: Path) -> None:
+    """Fail unless Google's offline linter accepts each gcloud command. Skip the test if gcloud is missing."""
+    if not shutil.which("gcloud"):
+        pytest.skip("gcloud is missing")
+    file, all_commands = folder / "commands", sorted(set(commands))
+    file.write_text(json.dumps([{"command_string": command} for command in all_commands]))
+    program = ["gcloud", "meta", "lint-gcloud-commands", f"--commands-file={file}"]
+    environment = clean_environment() | {"CLOUDSDK_CONFIG": str(folder / "config")}
+    done = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=120, check=True)
+    outcomes = [(result["success"], result["error_message"]) for result in json.loads(done.stdout)]
+    assert outcomes == [(True, None)] * len(all_commands), all_commands

@@ -6,6 +6,7 @@ use, in ``tests/.cache``. If an engine cannot be installed, its tests are skippe
 
 import hashlib
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -84,6 +85,16 @@ def pipeline(url: str, jobs: list[Job], _folder: Path) -> list[End]:
         return list(threads.map(lambda job: _pipeline_end(job, variables), jobs))
 
 
+def path_with_recorders(folder: Path) -> str:
+    """Return a PATH with a curl and a jq that write their names and arguments to the lines of ``folder/arguments``."""
+    for name in ("curl", "jq"):
+        program = shutil.which(name) or pytest.skip(f"{name} is not installed")
+        recorder = folder / name
+        recorder.write_text(f'#!/bin/sh\nprintf "%s\\n" {name} "$@" >>{folder}/arguments\nexec {program} "$@"\n')
+        recorder.chmod(0o755)
+    return f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+
 def run_pipeline(job: Job | str, variables: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
     """Run pipeline.sh with DDM's response on stdin and the other fields as arguments, or with a string on stdin."""
     for tool in ("curl", "jq"):
@@ -130,7 +141,7 @@ def _pipeline_end(job: Job, variables: dict[str, str]) -> End:
 
 def node_red(url: str, jobs: list[Job], folder: Path) -> list[End]:
     """Run the Node-RED flow in one headless Node-RED, which sends each job through the flow's inject node."""
-    module = _node_red_module()
+    module = node_package("node-red", NODE_RED) / "node-red"
     flow = json.loads((EXAMPLES / "node-red.json").read_text())
     (subflow,) = (node for node in flow if node["type"].startswith("subflow:"))
     settings = {"MAX_POLLS": MAX_POLLS, "MAX_WAIT_SECONDS": MAX_WAIT_SECONDS}
@@ -149,30 +160,28 @@ def _node_red_end(end: dict[str, Any]) -> End:
     return End(end["node"], payload["message"], _names(payload), payload.get("report"))
 
 
-def _node_red_module() -> Path:
-    return node_package("node-red", NODE_RED) / "node-red"
-
-
 # Google Workflows
 
 
 def workflows(url: str, jobs: list[Job], _folder: Path) -> list[End]:
     """Run the Google Workflows file in the emulator."""
-    packages = str(_emulator_packages())
+    requirements = HELPERS / "workflows-emulator.txt"
+    digest = hashlib.sha256(requirements.read_bytes()).hexdigest()[:8]
+    packages = tool_cache.packages(f"workflows-emulator-{digest}", "--no-deps", "-r", str(requirements))
     command = [sys.executable, str(HELPERS / "run_workflow.py"), str(EXAMPLES / "google-workflows.yaml")]
     limits = {"max_polls": MAX_POLLS, "max_wait_seconds": MAX_WAIT_SECONDS}
     arguments = [limits | {"started": job.started, "event": job.fields} for job in jobs]
     with Approver({job.event["job_id"]: job.approval for job in jobs}) as approver:
         variables = environment(
             url,
-            PYTHONPATH=packages,
+            PYTHONPATH=str(packages),
             DDM_PRECHECK_AUTH="NONE",
             DDM_TOKEN_SECRET="",
             DDM_APPROVAL_URL=approver.url,
             MAX_CALLBACK_SECONDS="3",
         )
         outcomes = run_json(command, arguments, variables)
-        assert not approver.errors, (approver.errors, approver.texts)
+        assert not approver.errors, (approver.errors, approver.requests)
     return [_workflow_end(outcome) for outcome in outcomes]
 
 
@@ -182,12 +191,6 @@ def _workflow_end(outcome: dict[str, Any]) -> End:
     returned = outcome["returned"]
     response = returned["response"]
     return End(returned["outcome"], returned["message"], _names(response), response["report"])
-
-
-def _emulator_packages() -> Path:
-    requirements = HELPERS / "workflows-emulator.txt"
-    digest = hashlib.sha256(requirements.read_bytes()).hexdigest()[:8]
-    return tool_cache.packages(f"workflows-emulator-{digest}", "--no-deps", "-r", str(requirements))
 
 
 def node_package(name: str, version: str) -> Path:

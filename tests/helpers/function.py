@@ -21,19 +21,14 @@ import pytest
 import requests
 from functions_framework import create_app
 
+import testing
 from testing.function_server import FunctionServer, serve
 
 ROOT: Final = Path(__file__).parent.parent.parent
 TOKEN: Final = f"MIIFSECRET{base64.b64encode(random.Random(27).randbytes(900)).decode()}_.~-"
 """A token as long as those of IAM, with each character that a token can have besides letters and digits."""
 
-EVENT: Final[dict[str, Any]] = {
-    "project_id": "0483b6b16e954cb88930a360d2c4e663",
-    "instance_id": "6a7cf4ec1f6b4a3b9b5a7c1d2e3f4a5bin09",
-    "db_name": "pass",
-    "job_id": "b2a0c4de-7f51-4f0c-9a3e-2f6d1c8b5e90",
-    "token": TOKEN,
-}
+EVENT: Final[dict[str, Any]] = testing.EVENT | {"db_name": "pass", "token": TOKEN}
 EVENT_WITHOUT_TOKEN: Final = {name: value for name, value in EVENT.items() if name != "token"}
 COMMON_FIELDS: Final = ["verdict", "can_proceed", "retryable", "retry_after_seconds", "message"]
 LOG_FIELDS: Final = [

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from helpers.loopback_server import LoopbackServer, QuietHandler
+from testing.loopback_server import LoopbackServer, QuietHandler
 
 
 @dataclass(frozen=True)
@@ -21,14 +21,15 @@ class StubRequest:
 
 @dataclass(frozen=True)
 class StubResponse:
-    """One response. A body other than None is sent as JSON."""
+    """One response. A body of bytes is sent unchanged, any other body than None as JSON."""
 
     status: int
     body: Any = None
     headers: tuple[tuple[str, str], ...] = ()
 
 
-Respond = Callable[[StubRequest], StubResponse]
+Respond = Callable[[StubRequest], StubResponse | None]
+"""Returns the response, or None to close the connection without one."""
 
 
 class HTTPStub(LoopbackServer):
@@ -56,11 +57,15 @@ class _Handler(QuietHandler):
         request = StubRequest(self.command, self.path, headers, json.loads(data) if data else None)
         self.server.requests.append(request)
         response = self.server.respond(request)
-        body = b"" if response.body is None else json.dumps(response.body).encode()
+        if response is None:
+            return
+        body = b"" if response.body is None else response.body
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(response.status)
-        for name, value in (("Content-Length", str(len(body))), *response.headers):
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(data))} | dict(response.headers)
+        for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(data)
 
     do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 - the names that http.server requires

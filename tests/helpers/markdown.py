@@ -49,9 +49,10 @@ class Page:
         """The targets of links and images."""
         return re.findall(r"\]\(([^)\s]+)\)", _FENCE.sub("", self.text))
 
-    def code_blocks(self, language: str) -> list[str]:
-        """Return the code blocks in a language."""
-        return [code for name, code in _FENCE.findall(self.text) if name == language]
+    def code_blocks(self, language: str, heading: str = "") -> list[str]:
+        """Return the code blocks in a language, of the page or of the section with this heading of level 2."""
+        text = self.text.partition(f"## {heading}\n")[2].partition("\n## ")[0] if heading else self.text
+        return [code for name, code in _FENCE.findall(text) if name == language]
 
     def commands(self, program: str) -> list[list[str]]:
         """Return the words of each command of a program, which is the first word of a line of bash."""

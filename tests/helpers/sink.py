@@ -1,23 +1,18 @@
 """A sink for CloudEvents: a real HTTP server on a loopback port."""
 
-import json
 import threading
 from typing import Any
 
-from helpers.loopback_server import LoopbackServer, QuietHandler
+from helpers.http_stub import HTTPStub, StubRequest, StubResponse
 
 
-class Sink(LoopbackServer):
-    """Records each CloudEvent and responds with ``status`` and ``body``. If ``status`` is 0, it sends no response.
-
-    ``received`` has the headers, with names in lower case, and the JSON body of each request.
-    """
+class Sink(HTTPStub):
+    """Responds to each CloudEvent with ``status`` and ``body``. If ``status`` is 0, it sends no response."""
 
     def __init__(self) -> None:
-        super().__init__(_SinkHandler)
+        super().__init__(self._respond)
         self.status = 202
         self.body = b""
-        self.received: list[tuple[dict[str, str], Any]] = []
         self.closing = threading.Event()
 
     def server_close(self) -> None:
@@ -30,19 +25,13 @@ class Sink(LoopbackServer):
         """The URL for ``K_SINK``."""
         return f"{super().url}/inbox"
 
+    @property
+    def received(self) -> list[tuple[dict[str, str], Any]]:
+        """The headers and the JSON body of each request."""
+        return [(request.headers, request.body) for request in self.requests]
 
-class _SinkHandler(QuietHandler):
-    server: Sink
-
-    def do_POST(self) -> None:
-        """Record the request and send the response."""
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        self.server.received.append((headers, json.loads(body)))
-        if self.server.status == 0:
-            self.server.closing.wait(10)
-            return
-        self.send_response(self.server.status)
-        self.send_header("Location", self.server.url)
-        self.end_headers()
-        self.wfile.write(self.server.body)
+    def _respond(self, _: StubRequest) -> StubResponse | None:
+        if self.status == 0:
+            self.closing.wait(10)
+            return None
+        return StubResponse(self.status, self.body, (("Location", self.url),))

@@ -68,8 +68,8 @@ def measure(rounds: int, revision: str | None, folder: Path) -> Figures:
             for number, (name, (root, source)) in enumerate(sources.items())
         }
         cpu = _cpu_times(instances, rounds)
-        throughput = _throughput(instances, ddm_pid, max(rounds // 5, 1))
         peak_memory = _peak_memory(instances)
+        throughput = _throughput(instances, ddm_pid, max(rounds // 5, 1))
         packages = {name: Package(root, folder / f"package-{n}") for n, (name, root) in enumerate(roots.items())}
         cold_start = cold_starts(packages, ddm.url, rounds)
     return Figures(cpu, peak_memory, throughput, cold_start)
@@ -123,19 +123,17 @@ def _throughput(instances: Mapping[str, FunctionServer], ddm_pid: int, rounds: i
         return {}
     _run_on(others, ddm_pid)
     for instance in instances.values():
-        instance.run_on({first})
+        _run_on([first], instance.master, instance.worker)
     samples: dict[str, list[float]] = defaultdict(list)
     for _ in range(rounds):
         for name, instance in instances.items():
             samples[name].append(_load(instance.port, THROUGHPUT_CHECKS, others))
-    for instance in instances.values():
-        instance.run_on({first, *others})
-    _run_on({first, *others}, ddm_pid)
     return {name: statistics.median(values) for name, values in samples.items()}
 
 
-def _run_on(cores: Iterable[int], pid: int) -> None:
-    for task in Path(f"/proc/{pid}/task").iterdir():
+def _run_on(cores: Iterable[int], *processes: int) -> None:
+    """Restrict all threads of the processes, including later threads, to these cores."""
+    for task in (task for pid in processes for task in Path(f"/proc/{pid}/task").iterdir()):
         os.sched_setaffinity(int(task.name), cores)
 
 

@@ -4,16 +4,15 @@ import argparse
 import asyncio
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from testing.fake_ddm import FakeDDM, own_process
 from testing.function_server import FunctionServer, ServerError, serve
+from testing.loopback_server import LoopbackServer, QuietHandler
 from tools.soak.cases import Case, Outcome, behaviours, schedule
 from tools.soak.clients import Client
 
@@ -42,18 +41,17 @@ def main() -> int:
         "--max-growth", type=float, default=32, help="MiB by which memory may grow in the second half (default: 32)"
     )
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, FakeDDM() as ddm, _Sink() as sink:
+    with tempfile.TemporaryDirectory() as folder, FakeDDM() as ddm:
         ddm.behaviours |= behaviours()
         log = Path(folder) / "log"
-        variables = {
-            "DDM_ENDPOINT": ddm.url,
-            "DDM_REGION": "cn-north-4",
-            "DDM_TIMEOUT_SECONDS": "1",
-            "K_SINK": f"http://127.0.0.1:{sink.server_port}",
-            "THREADS": str(_THREADS),
-        }
-        with own_process(ddm):
-            threading.Thread(target=sink.serve_forever, daemon=True).start()
+        with own_process(ddm), LoopbackServer(_SinkHandler) as sink:
+            variables = {
+                "DDM_ENDPOINT": ddm.url,
+                "DDM_REGION": "cn-north-4",
+                "DDM_TIMEOUT_SECONDS": "1",
+                "K_SINK": sink.url,
+                "THREADS": str(_THREADS),
+            }
             try:
                 with serve(variables, log) as server:
                     failures = list(_soak(server, arguments))
@@ -66,16 +64,9 @@ def main() -> int:
     return 1 if failures else 0
 
 
-class _Sink(ThreadingHTTPServer):
+class _SinkHandler(QuietHandler):
     """Accepts each summary, except of the job ``job-rejected``."""
 
-    request_queue_size = 256
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _SinkHandler)
-
-
-class _SinkHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
@@ -83,9 +74,6 @@ class _SinkHandler(BaseHTTPRequestHandler):
         self.send_response(503 if self.headers["ce-subject"].endswith("job-rejected") else 200)
         self.send_header("Content-Length", "0")
         self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Print nothing."""
 
 
 def _soak(server: FunctionServer, arguments: argparse.Namespace) -> Iterator[str]:

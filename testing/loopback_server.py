@@ -1,4 +1,4 @@
-"""The base of the HTTP servers in the tests."""
+"""The base of the HTTP servers in the tests and the tools."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,6 +10,8 @@ _POLL_SECONDS: Final = 0.02
 
 class LoopbackServer(ThreadingHTTPServer):
     """An HTTP server on a free loopback port. It serves in its own thread until its context ends."""
+
+    request_queue_size = 256
 
     def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
         super().__init__(("127.0.0.1", 0), handler)
