@@ -189,6 +189,7 @@ def test_records_of_other_services(function, fake_ddm, service):
     assert service in failure
     assert PASSWORD not in f"{failure}{function.log}"
     assert fake_ddm.requests == []
+    assert function.log[0]["http_status"] == 400
 
 
 @pytest.mark.parametrize(
