@@ -126,11 +126,11 @@ def _proxies(origin: str) -> dict[str, str]:
 
 def _read(response: urllib3.HTTPResponse, max_bytes: int) -> HTTPResponse:
     status, headers = response.status, response.headers
-    if headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
+    if headers.get("Content-Encoding", "").strip().lower() not in {"", "identity"}:
         return HTTPResponse(status, headers, body_error="it has a Content-Encoding, although none was requested")
     # One growing buffer: a list of chunks, each below the threshold of `configure_malloc`, would fragment the heap.
     body = bytearray()
-    while chunk := response.read(_CHUNK_SIZE, decode_content=False):
+    while chunk := response.read(_CHUNK_SIZE):
         body += chunk
         if len(body) > max_bytes:
             return HTTPResponse(status, headers, body_error=f"it is over {max_bytes} bytes")

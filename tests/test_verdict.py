@@ -169,6 +169,10 @@ def test_documented_summary(function: Function, fake_ddm: FakeDDM):
         ("", "SS", {}, f"2 of 2 checks passed.{INCOMPLETE}{NOT_COVERED}"),
         ("", "W", {}, f"1 of 1 checks warned: a.{INCOMPLETE}{NOT_COVERED}"),
         ("W", "W", {"expected_checks": 1, "accepted_warnings": ["a"]}, "2 of 2 checks warned (2 accepted): a; a"),
+        (
+            *("W", "W", {"expected_checks": 1, "proceed_on_warn": True}),
+            "2 of 2 checks warned (accepted by proceed_on_warn): a; a",
+        ),
         ("S", "WFSWF", {}, "2 of 6 checks failed, 2 warned: b; e; a; d"),
         ("S", "FFFFFFF", {}, "7 of 8 checks failed, 0 warned: a; b; c; d; e; 2 more"),
         ("S", "FFFFF", {}, "5 of 6 checks failed, 0 warned: a; b; c; d; e"),
