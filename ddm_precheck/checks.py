@@ -38,7 +38,7 @@ def parse_checks(items: Iterable[Mapping[str, Any]], phase: Phase) -> tuple[Chec
 
 def pack_checks(checks: tuple[Check, ...]) -> bytes:
     """Return the checks in a form that takes less memory: many requests keep theirs while they wait for DDM."""
-    return json.dumps(checks).encode()
+    return json.dumps(checks, ensure_ascii=False).encode(errors="surrogatepass")
 
 
 def unpack_checks(packed: bytes) -> tuple[Check, ...]:

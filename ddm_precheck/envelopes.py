@@ -97,8 +97,10 @@ class SMNNotification(Envelope):
 
     @classmethod
     def open(cls, incoming: Incoming, value: Any) -> tuple[Self, Any] | None:
-        if incoming.header(_SMN_TYPE) != "Notification" or not isinstance(value, dict):
+        if not incoming.header(_SMN_TYPE) or not isinstance(value, dict):
             return None
+        if incoming.header(_SMN_TYPE) != "Notification":
+            raise invalid_event(Violation("", "must be in an SMN message of the type Notification"))
         return cls(message_id(value.get("message_id"))), _parse_text(value.get("message"), "/message")
 
 
@@ -107,7 +109,7 @@ class StructuredCloudEvent(Envelope):
 
     @classmethod
     def open(cls, incoming: Incoming, value: Any) -> tuple[Self, Any] | None:
-        is_structured = _content_type(incoming) == cloudevents.STRUCTURED_TYPE
+        is_structured = _content_type(incoming).startswith("application/cloudevents")  # a batch is a list
         if not isinstance(value, dict) or not (is_structured or "specversion" in value):
             return None
         event_id = cloudevents.validate_attributes(value)
@@ -168,7 +170,7 @@ class Message(Envelope):
 
     @classmethod
     def open(cls, incoming: Incoming, value: Any) -> tuple[Self, Any] | None:
-        return None if incoming.message_id is None else (cls(incoming.message_id), value)
+        return None if incoming.message_id is None else (cls(incoming.message_id), _event_in(value))
 
 
 class Direct(Envelope):
@@ -221,7 +223,7 @@ def _read_value(incoming: Incoming) -> Any:
     if incoming.method != "POST":
         raise Problem(ProblemCode.METHOD_NOT_ALLOWED, "Send the event with POST")
     if incoming.body is None:
-        raise invalid_event(Violation("", "cannot be read; send it again"))
+        raise invalid_event(Violation("", "cannot be read: it is truncated, not base64, not JSON or nested too deeply"))
     if len(incoming.body) > MAX_BODY_BYTES:
         raise Problem(ProblemCode.EVENT_TOO_LARGE, f"The body is over {MAX_BODY_BYTES} bytes, the limit for an event")
     return _parse_json(incoming.body, incoming.place, _content_type(incoming))

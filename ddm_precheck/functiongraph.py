@@ -33,7 +33,6 @@ _FOREIGN_RECORDS: Final = {
     "lts": "an LTS record",
     "trigger_type": "a record of another trigger or without messages",
     "records": "a DDS record",
-    "record": "a record without messages",
 }
 """The records that hold no precheck event, by the field that identifies them."""
 
@@ -94,11 +93,9 @@ def _messages(event: dict[str, Any]) -> list[_Message] | None:
         return [_Message(event["events"][0], "/events/0", None)]
     if trigger == "TIMER":
         return [_Message(event.get("user_event"), "/user_event", message_id(None))]
-    if isinstance(record, list) and all(isinstance(item, dict) and "smn" in item for item in record):
-        messages = list(_smn_messages(record))
-    else:
-        messages = list(_queue_messages(records)) if isinstance(trigger, str) and isinstance(records, list) else []
-    if messages:
+    if isinstance(record, list) and record:
+        return list(_smn_messages(record))
+    if isinstance(trigger, str) and isinstance(records, list) and (messages := list(_queue_messages(records))):
         return messages
     for field, record_name in _FOREIGN_RECORDS.items():
         if field in event:
@@ -106,9 +103,10 @@ def _messages(event: dict[str, Any]) -> list[_Message] | None:
     return None
 
 
-def _smn_messages(record: list[dict[str, Any]]) -> Iterator[_Message]:
+def _smn_messages(record: list[Any]) -> Iterator[_Message]:
     for index, item in enumerate(record):
-        smn = item["smn"] if isinstance(item["smn"], dict) else {}
+        smn = item.get("smn") if isinstance(item, dict) else None
+        smn = smn if isinstance(smn, dict) else {}
         yield _Message(smn.get("message"), f"/record/{index}/smn/message", message_id(smn.get("message_id")))
 
 

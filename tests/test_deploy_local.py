@@ -18,13 +18,13 @@ from testing.fake_behaviours import BEHAVIOURS
 from testing.function_server import free_port
 
 ALL_EXPECTED = "7 of 7 responses as expected."
-STEPS = ("-m venv --clear .venv", ".venv/bin/python -m pip install", "cp requirements.txt constraints.txt")
+VENV, PIP, COPY = "-m venv --clear .venv", ".venv/bin/python -m pip install", "cp requirements.txt constraints.txt"
 REQUIREMENTS = ("requirements.txt", "constraints.txt")
 STATES = {
-    "nothing": ((), STEPS),
-    "installed": (("venv", *REQUIREMENTS), ()),
-    "new requirements": (("venv", "constraints.txt"), STEPS),
-    "Python removed": (REQUIREMENTS, STEPS),
+    "nothing": ((), [VENV, PIP, COPY]),
+    "installed": (("venv", *REQUIREMENTS), []),
+    "new requirements": (("venv", "constraints.txt"), [PIP, COPY]),
+    "Python removed": (REQUIREMENTS, [VENV, PIP, COPY]),
 }
 
 

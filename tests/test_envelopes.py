@@ -78,7 +78,12 @@ INVALID: Final[dict[str, dict[str, tuple[Any, dict[str, str]]]]] = {
         "batch": ([STRUCTURED], {"Content-Type": "application/cloudevents-batch+json"}),
         "structured: list": ([STRUCTURED], STRUCTURED_HEADERS),
     },
+    "the event must be in an SMN message of the type Notification": {
+        "SMN: UnsubscribeConfirmation": (smn_body(EVENT), {"X-SMN-MESSAGE-TYPE": "UnsubscribeConfirmation"}),
+        "SMN: event in another type": (EVENT, {"X-SMN-MESSAGE-TYPE": "notification"}),
+    },
     "/specversion is required in a CloudEvent and must be 1.0": {
+        "event in a batch": (EVENT, {"Content-Type": "application/cloudevents-batch+json"}),
         "structured: no attributes": (EVENT, STRUCTURED_HEADERS),
         "specversion: 0.3": (STRUCTURED | {"specversion": "0.3"}, {}),
         "specversion: number": (STRUCTURED | {"specversion": 1.0}, {}),

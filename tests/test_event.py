@@ -190,7 +190,7 @@ def test_body_that_cannot_be_read(function: Function, fake_ddm: FakeDDM):
     received = function.client.open("/", method="POST", environ_overrides=stream)
     response = FunctionResponse(received.status_code, received.headers, received.text, function.new_log_lines())
     assert response.validate().problem_code == "invalid-event"
-    assert response.message == "the event cannot be read; send it again"
+    assert response.message == "the event cannot be read: it is truncated, not base64, not JSON or nested too deeply"
     assert response.pointers == [""]
     assert fake_ddm.requests == []
 

@@ -41,6 +41,7 @@ deliveries = pytest.mark.parametrize("deliver", DELIVERIES.values(), ids=DELIVER
 
 NOT_JSON = "cannot be parsed: it is not valid JSON at line 1, column 1"
 NOT_UTF8 = "cannot be parsed: it is not UTF-8 at byte 0"
+CANNOT_BE_READ = "the event cannot be read: it is truncated, not base64, not JSON or nested too deeply"
 NO_EVENT = "which holds no precheck event"
 OTHER_TRIGGER = "a record of another trigger or without messages"
 NOT_OBJECT = "must be a JSON object, not null"
@@ -199,8 +200,9 @@ def test_records_of_other_services(function, fake_ddm, service):
         pytest.param(timer("\ud800"), f"/user_event {NOT_UTF8}", id="timer-surrogate"),
         pytest.param(timer("7"), "the event must be a JSON object, not a number (in /user_event)", id="timer-number"),
         pytest.param(smn("this is a message"), f"/record/0/smn/message {NOT_JSON}", id="SMN-text"),
-        pytest.param({"record": []}, f"/record belongs to a record without messages, {NO_EVENT}", id="SMN-no-record"),
         pytest.param({"record": [{"smn": 1}]}, f"the event {NOT_OBJECT} (in /record/0/smn/message)", id="SMN-number"),
+        pytest.param({"record": [7]}, f"the event {NOT_OBJECT} (in /record/0/smn/message)", id="SMN-list-of-numbers"),
+        pytest.param({"record": [{}]}, f"the event {NOT_OBJECT} (in /record/0/smn/message)", id="SMN-no-message"),
         pytest.param(queue("a message"), f"/records/0/messages/0 {NOT_JSON}", id="Kafka-text"),
         pytest.param(queue(), f"/trigger_type belongs to {OTHER_TRIGGER}, {NO_EVENT}", id="Kafka-no-message"),
         pytest.param(
@@ -238,11 +240,13 @@ def test_a_delivery_of_something_else_raises(function, fake_ddm, value, message)
         ("\ud800", f"the event {NOT_UTF8}"),
         (None, "the event must be a JSON object, not null"),
         ({"httpMethod": "POST"} | EVENT, "/httpMethod is not a known field; the known fields are project_id,"),
+        ({"record": []} | EVENT, "/record is not a known field; the known fields are project_id,"),
+        ({"record": 1} | EVENT, "/record is not a known field; the known fields are project_id,"),
         ({"headers": {}} | EVENT, "/headers is not a known field; the known fields are project_id,"),
         (EVENT | {"db_name": "\ud800"}, "/db_name must have at least 2 characters"),
         (EVENT | {"job_id": "\ud800"}, "/job_id may only have the characters A-Z a-z 0-9 -"),
     ],
-    ids=range(8),
+    ids=range(10),
 )
 def test_a_direct_invocation_with_something_else(function, fake_ddm, value, message):
     assert function(value)["message"].startswith(message)
@@ -395,9 +399,9 @@ def test_an_api_gateway_event_never_raises(function, body, headers, method, is_b
         (None, False, "the request body is empty; send the event as a JSON object"),
         ("", True, "the request body is empty; send the event as a JSON object"),
         ("\ud800", False, f"the request body {NOT_UTF8}"),
-        (text(EVENT), True, "the event cannot be read; send it again"),
-        ("e3*0=", True, "the event cannot be read; send it again"),
-        ("e", True, "the event cannot be read; send it again"),
+        (text(EVENT), True, CANNOT_BE_READ),
+        ("e3*0=", True, CANNOT_BE_READ),
+        ("e", True, CANNOT_BE_READ),
     ],
 )
 def test_an_api_gateway_event_with_another_body(function, body, is_base64, message):
@@ -463,7 +467,7 @@ def test_an_event_that_is_not_json(function):
     for _ in range(100_000):
         deep = [deep]
     for value in (event(more=b"x"), event(more=deep)):
-        assert function(value)["message"] == "the event cannot be read; send it again"
+        assert function(value)["message"] == CANNOT_BE_READ
     function.log.clear()
     while deep:  # without this, Python frees the nested lists recursively
         deep = deep.pop()

@@ -49,8 +49,8 @@ REJECTED_EVENTS = {
     "small objects": b'{"accepted_warnings":[' + SMALL_OBJECTS + b"]}",
     "not JSON": b"[" + SMALL_OBJECTS,
 }
-CHECK = {"name": "n", "status": "WARN", "note": "x" * 170, "error_message": "y" * 20}
-ALL_CHECKS = json.dumps(EVENT | {"pre_check_results": [CHECK] * 900}).encode()
+CHECK = {"name": "n", "status": "WARN", "note": "é" * 85, "error_message": "y" * 20}
+ALL_CHECKS = json.dumps(EVENT | {"pre_check_results": [CHECK] * 900}, ensure_ascii=False).encode()
 """A valid event of nearly 256 KiB that is all checks."""
 
 
@@ -136,7 +136,7 @@ def test_64_callers_with_large_results(measured_function: MeasuredFunction, fake
     responses = send_concurrently(measured_function.function, [event_body(db_name) for db_name in db_names.values()])
     assert outcomes(responses).keys() >= {"upstream-contract", "PASS", "FAIL", "rejected"}
     fake_ddm.behaviours["large"] = lambda _: FakeResponse(200, hostile_bodies.RESULTS["1,000 texts of 1 KiB"])
-    both_large = json.dumps(json.loads(ALL_CHECKS) | {"db_name": "large"}).encode()
+    both_large = json.dumps(json.loads(ALL_CHECKS) | {"db_name": "large"}, ensure_ascii=False).encode()
     assert outcomes(send_concurrently(measured_function.function, [both_large] * CALLERS)) == {"FAIL": CALLERS}
     assert measured_function.server.peak_memory() < MAX_MIB
 
