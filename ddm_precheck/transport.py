@@ -106,7 +106,6 @@ class Transport:
         try:
             with self._adapter.send(
                 request,
-                stream=True,
                 timeout=urllib3.Timeout(total=max(timeout, _MIN_TIMEOUT_SECONDS)),  # type: ignore[arg-type] # documented
                 verify=self._verify,
                 proxies=self._proxies(f"{origin.scheme}://{origin.netloc}"),

@@ -162,8 +162,9 @@ def test_bug_is_the_problem_internal(function: Function, monkeypatch):
         raise RuntimeError(TOKEN)
 
     monkeypatch.setattr("ddm_precheck.ddm.Client.fetch", fail)
-    response = function.send_event()
+    response = function.send_event(headers={"Accept": "application/problem+json"})
     assert response.problem_code == "internal"
+    assert response.headers["Content-Type"] == "application/problem+json"
     assert response.message == "Internal error; see the function log"
     assert response.body["retry_after_seconds"] == 10
     assert response.log_entry["severity"] == "ERROR"

@@ -348,6 +348,14 @@ def test_envelopes_inside_an_api_gateway_event(function, envelop, headers, db_na
     assert function(gateway(text(envelop(event(db_name))), **headers))["statusCode"] == status
 
 
+def test_a_sink_receives_the_verdict_of_an_api_gateway_event(start):
+    with Sink() as sink:
+        headers = {f"CE_{name}": value for name, value in CLOUDEVENT.items()}
+        result = start(K_SINK=sink.url)(gateway(text(EVENT), **headers))
+    assert result == {"statusCode": 202, "headers": {}, "body": "", "isBase64Encoded": False}
+    assert len(sink.received) == 1
+
+
 @pytest.mark.parametrize("method", ["GET", "post", ""])
 def test_other_methods(function, method):
     result = function(gateway("", method=method))

@@ -97,6 +97,9 @@ def test_token_in_the_header(function: Function, fake_ddm: FakeDDM, value, fault
 
 FOREIGN_ENVELOPES: dict[str, tuple[Any, str]] = {
     "proxy integration": ({"body": EVENT}, "/body"),
+    "after other JSON texts": ({"a": "{", "b": "{\ud800", "c": "{}", "body": f" \n{JSON_EVENT}"}, "/body"),
+    "only two of the IDs": ({"x": {"project_id": "p", "job_id": "j"}, "db_name": "orders"}, "/x"),
+    "in a long name": ({"n" * 129: EVENT}, ""),
     "body as JSON text": ({"body": JSON_EVENT, "headers": {}}, "/body"),
     "EventBridge": ({"detail": EVENT, "source": "x", "detail-type": "y"}, "/detail"),
     "SNS": ({"Type": "Notification", "MessageId": "1", "Message": JSON_EVENT}, "/Message"),
@@ -119,9 +122,14 @@ FOREIGN_ENVELOPES: dict[str, tuple[Any, str]] = {
 @pytest.mark.sockets
 def test_foreign_envelope(function: Function, fake_ddm: FakeDDM, body, place):
     response = function.send(body)
-    assert response.message == f"the event is inside {place}; send the event itself"
-    assert response.pointers == [place]
+    assert response.message == f"the event is inside {place or 'one of its fields'}; send the event itself"
+    assert response.body["errors"] == [{"pointer": place, "detail": "holds the event; send the event itself"}]
     assert fake_ddm.requests == []
+
+
+def test_object_with_as_many_ids_as_the_event_is_not_the_event(function: Function, fake_ddm: FakeDDM):
+    message = reject(function, fake_ddm, {"project_id": "p", "x": {"project_id": "p"}})
+    assert message.startswith("/x is not a known field; ")
 
 
 COMPRESSED = "is compressed with gzip; send it without compression"
