@@ -3,6 +3,7 @@
 import json
 from typing import Any, Final
 
+from ddm_precheck.checks import Check
 from ddm_precheck.problem import Problem, UpstreamInfo
 from ddm_precheck.report import build_report
 from ddm_precheck.verdict import Summary, problem_verdict
@@ -26,12 +27,28 @@ def summary_json(summary: Summary) -> bytes:
             "covers": decision.covers,
             "counts": decision.counts._asdict(),
             "report": build_report(decision, summary.issues),
-            "issues": [check._asdict() for check in summary.issues],
-            "checks": [check._asdict() for check in summary.checks],
+            "issues": _checks(summary.issues),
+            "checks": _checks(summary.checks),
             "checked_at": decision.checked_at,
             "upstream": _upstream(decision.upstream),
         }
     )
+
+
+def _checks(checks: tuple[Check, ...]) -> list[dict[str, str | None]]:
+    # A literal takes half the time of Check._asdict, which is a twentieth of a request with 1,000 checks.
+    return [
+        {
+            "name": name,
+            "status": status,
+            "phase": phase,
+            "note": note,
+            "suggestion": suggestion,
+            "error": error,
+            "error_detail": error_detail,
+        }
+        for name, status, phase, note, suggestion, error, error_detail in checks
+    ]
 
 
 def problem_json(problem: Problem) -> bytes:
