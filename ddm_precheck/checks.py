@@ -9,7 +9,7 @@ Phase = Literal["synchronous", "asynchronous"]
 
 
 class Check(NamedTuple):
-    """One of DDM's checks. A text that is missing, empty or whitespace is None."""
+    """One of DDM's checks. A string that is missing, empty or whitespace is None."""
 
     name: str
     status: Literal["SUCCESS", "WARN", "FAILED"]

@@ -141,7 +141,7 @@ def _failure(outgoing: list[Outgoing], places: list[str]) -> DeliveryFailed:
 
 
 def _to_bytes(value: Any) -> bytes | None:
-    """Return a JSON value or JSON text as a body; None if the value is no JSON, or nested too deeply."""
+    """Return a JSON value or JSON text as a body; None if the value is not JSON, or nested too deeply."""
     if isinstance(value, str):
         return value.encode(errors="surrogatepass")
     try:

@@ -15,7 +15,7 @@ MAX_BYTES: Final = 2000
 _MAX_HEADLINE_BYTES: Final = 400
 _MAX_NAME_BYTES: Final = 120
 _MIN_ISSUES: Final = 4
-"""The number of issues that always fit, even if their texts are long."""
+"""The number of issues that always fit, even if their strings are long."""
 _MAX_MORE_BYTES: Final = len("\n… and 1000 more".encode())
 _LOOKALIKES: Final = str.maketrans({"@": "＠", "<": "‹", ">": "›"})  # noqa: RUF001 - they are intended
 
@@ -47,7 +47,7 @@ def _headline(decision: Decision) -> str:
 
 
 def _issue_line(issue: Check, mark: str, max_bytes: int) -> str:
-    """Return the line of one issue. Its texts are truncated to `max_bytes`, and its name to `_MAX_NAME_BYTES`.
+    """Return the line of one issue. Its strings are truncated to `max_bytes`, and its name to `_MAX_NAME_BYTES`.
 
     The mark precedes the status, so that no name of a check can imitate the mark.
     """
@@ -59,7 +59,7 @@ def _issue_line(issue: Check, mark: str, max_bytes: int) -> str:
 
 
 def _fit(first: str, second: str, max_bytes: int) -> str:
-    """Return both texts in at most `max_bytes`. A text may use half of the bytes, and more if the other is short."""
+    """Return both strings in at most `max_bytes`. Each may use half of the bytes, and more if the other is short."""
     first = truncate_bytes(first, max(max_bytes // 2, max_bytes - len(second.encode())))
     return first + truncate_bytes(second, max_bytes - len(first.encode()))
 

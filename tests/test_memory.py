@@ -299,7 +299,7 @@ def no_garbage() -> Iterator[None]:
 
 
 def describe(value: Any) -> str:
-    """Return a text for garbage of a request: a frame, an exception, a value of the package, or a large value.
+    """Return a description of garbage of a request: a frame, an exception, a value of the package, or a large value.
 
     For other garbage, the text is empty.
     """
